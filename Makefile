@@ -1,0 +1,48 @@
+# Two commands do everything, on a fresh machine too: `make demo` and `make test`. They install what
+# is missing (scripts/setup.sh), and a second run is quick.
+
+SHELL := /bin/bash
+# Always the same crates, so that all builds agree on their dependencies' features and share them.
+RELEASE := cargo build --release --locked --workspace --exclude periapt-web
+
+.PHONY: help demo test build model web fmt lint setup
+
+help:
+	@echo "make demo    ask the real model a question with two preferences (20 minutes the first time)"
+	@echo "make test    all tests, the page in a real browser included (45 minutes the first time)"
+	@echo "make build   the command line, target/release/periapt"
+	@echo "make model   pull the default model (98 MB)"
+	@echo "make web     the page, into www/dist"
+	@echo "make lint    formatting, clippy, shellcheck"
+	@echo "make fmt     format the Rust code"
+
+setup:
+	@scripts/setup.sh native
+
+build: setup
+	@printf '\n==> building periapt (about 12 minutes the first time, on two cores)\n'
+	$(RELEASE)
+
+model: build
+	@printf '\n==> the default model, SmolLM2-135M-Instruct (98 MB, pulled once)\n'
+	target/release/periapt models pull
+
+demo: model
+	@scripts/demo.sh
+
+web:
+	@scripts/web.sh
+
+test: model web
+	@scripts/setup.sh browser
+	@scripts/test.sh
+
+fmt:
+	cargo fmt --all
+
+# In the release profile, so that build scripts and macros are built once for all.
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; \
+	else echo "shellcheck is not installed: the scripts were not checked"; fi

@@ -1,0 +1,98 @@
+//! Guidance: the next token's scores as a weighted sum of the streams' logits.
+//!
+//! `y = sum_s w_s logits_s` covers every method here: base and pref are one stream of weight 1;
+//! Linear Alignment (Gao et al. 2024, arXiv 2401.11458), Amulet and classifier-free guidance are
+//! pref with weight 1 + k and base with weight -k, at different strengths k.
+
+use super::{AmuletParams, DecodingError, in_range};
+use crate::decoding::streams::StreamKind;
+use burn::tensor::Tensor;
+
+/// A decoding method.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// The prompt without the preference.
+    Base,
+    /// The prompt with the preference.
+    Pref,
+    /// Linear Alignment: pref, leaning away from base with a strength given outright.
+    LinearAlignment {
+        /// The strength k; 2 in the Amulet paper's baseline.
+        strength: f64,
+    },
+    /// Amulet: the strength follows from the online-learning problem's hyperparameters.
+    Amulet(AmuletParams),
+}
+
+impl Method {
+    /// The strength of Linear Alignment in the Amulet paper's baseline.
+    pub const LINEAR_ALIGNMENT_STRENGTH: f64 = 2.0;
+
+    /// The method's name on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Pref => "pref",
+            Self::LinearAlignment { .. } => "la",
+            Self::Amulet(_) => "amulet",
+        }
+    }
+
+    /// The strength k with which the method leans from pref away from base; 0 for one stream.
+    #[must_use]
+    pub fn strength(&self) -> f64 {
+        match self {
+            Self::Base | Self::Pref => 0.0,
+            Self::LinearAlignment { strength } => *strength,
+            Self::Amulet(params) => params.strength(),
+        }
+    }
+
+    /// The streams the method runs, in the order of their rows.
+    #[must_use]
+    pub fn streams(&self) -> &'static [StreamKind] {
+        match self {
+            Self::Base => &[StreamKind::Base],
+            Self::Pref => &[StreamKind::Pref],
+            Self::LinearAlignment { .. } | Self::Amulet(_) => &[StreamKind::Base, StreamKind::Pref],
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`DecodingError::OutOfRange`] for a hyperparameter outside its range.
+    pub fn validate(&self) -> Result<(), DecodingError> {
+        match self {
+            Self::Base | Self::Pref => Ok(()),
+            Self::LinearAlignment { strength } => {
+                in_range("strength", *strength, 0.0, 1e6, "from 0 to 1000000")
+            }
+            Self::Amulet(params) => params.validate(),
+        }
+    }
+
+    /// The scores of the next token, `[1, vocab]`, from the logits of the method's streams,
+    /// `[streams, vocab]`.
+    #[must_use]
+    pub fn combine(&self, logits: Tensor<2>) -> Tensor<2> {
+        match self.streams().len() {
+            1 => logits,
+            _ => {
+                let base = logits.clone().narrow(0, 0, 1);
+                let pref = logits.narrow(0, 1, 1);
+                lean(pref, base, self.strength())
+            }
+        }
+    }
+}
+
+/// `pref + k (pref - base)` on raw logits; softmax removes what normalization would add. A token
+/// that pref forbids (`-inf`) stays forbidden, and where base is not finite, pref's own logit
+/// stands: there is no difference to lean on.
+#[must_use]
+pub fn lean(pref: Tensor<2>, base: Tensor<2>, strength: f64) -> Tensor<2> {
+    let difference = pref.clone() - base;
+    let undefined = difference.clone().is_finite().bool_not();
+    pref + difference.mask_fill(undefined, 0.0) * strength
+}

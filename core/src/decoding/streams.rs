@@ -1,0 +1,162 @@
+//! A question and a preference become prompts, one a stream.
+
+use crate::text::{Message, Role};
+
+/// The system prompt of Amulet's public code (arXiv 2502.19148, `prompts.py`); `{preference}` is
+/// where the preference goes, and nothing in the base stream.
+pub const PAPER_SYSTEM_PROMPT: &str = "You are an AI designed to provide the most helpful, clear, \
+    and concise responses. Focus on giving actionable information, ensuring accuracy and detail \
+    without overwhelming the user. You should also be patient, polite, and calm. Avoid unnecessary \
+    complexity and always prioritize practical, user-friendly advice. {preference}";
+
+/// Where a system prompt takes the preference.
+const PLACEHOLDER: &str = "{preference}";
+
+/// One of the two prompts a preference gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamKind {
+    /// Without the preference.
+    Base,
+    /// With the preference.
+    Pref,
+}
+
+impl StreamKind {
+    /// `"base"` or `"pref"`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Pref => "pref",
+        }
+    }
+}
+
+/// What a user asks, and how they'd like it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conversation {
+    /// The system prompt; `None` leaves it to the model's template, or to the paper's prompt
+    /// where there is a preference.
+    pub system: Option<String>,
+    /// The preference, as [`expand_preference`] gives it.
+    pub preference: Option<String>,
+    /// The question.
+    pub question: String,
+}
+
+impl Conversation {
+    /// The messages of one stream. Without a preference both streams are the same prompt.
+    #[must_use]
+    pub fn messages(&self, stream: StreamKind) -> Vec<Message> {
+        let system = match (&self.preference, stream) {
+            (None, _) => self.system.clone(),
+            (Some(_), StreamKind::Base) => Some(self.system_with("")),
+            (Some(preference), StreamKind::Pref) => Some(self.system_with(preference)),
+        };
+        let mut messages = Vec::with_capacity(2);
+        if let Some(content) = system {
+            messages.push(Message {
+                role: Role::System,
+                content,
+            });
+        }
+        messages.push(Message {
+            role: Role::User,
+            content: self.question.clone(),
+        });
+        messages
+    }
+
+    /// The system prompt with its placeholder replaced, or the preference appended where there is
+    /// no placeholder.
+    fn system_with(&self, preference: &str) -> String {
+        let system = self.system.as_deref().unwrap_or(PAPER_SYSTEM_PROMPT);
+        if system.contains(PLACEHOLDER) {
+            return system.replace(PLACEHOLDER, preference);
+        }
+        match (system, preference) {
+            ("", preference) => preference.to_owned(),
+            (system, "") => system.to_owned(),
+            (system, preference) => format!("{system} {preference}"),
+        }
+    }
+}
+
+/// A preference as the paper words it: one word X becomes "Your answer should be X as much as
+/// possible."; text with white space, and the empty text, stand as they are.
+#[must_use]
+pub fn expand_preference(preference: &str) -> String {
+    if preference.is_empty() || preference.contains(char::is_whitespace) {
+        return preference.to_owned();
+    }
+    format!("Your answer should be {preference} as much as possible.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn system(conversation: &Conversation, stream: StreamKind) -> Option<String> {
+        let messages = conversation.messages(stream);
+        (messages.len() == 2).then(|| messages[0].content.clone())
+    }
+
+    #[test]
+    fn one_word_is_worded_as_in_the_paper() {
+        assert_eq!(
+            expand_preference("concise"),
+            "Your answer should be concise as much as possible."
+        );
+        assert_eq!(expand_preference("in plain words"), "in plain words");
+        assert_eq!(expand_preference(""), "");
+    }
+
+    #[test]
+    fn without_a_preference_nothing_is_added() {
+        let conversation = Conversation {
+            question: "Why?".to_owned(),
+            ..Conversation::default()
+        };
+        assert_eq!(system(&conversation, StreamKind::Base), None);
+        assert_eq!(system(&conversation, StreamKind::Pref), None);
+    }
+
+    #[test]
+    fn the_papers_prompt_keeps_its_trailing_space_in_base() {
+        let conversation = Conversation {
+            preference: Some("Be brief, please.".to_owned()),
+            ..Conversation::default()
+        };
+        let base = system(&conversation, StreamKind::Base).unwrap_or_default();
+        assert!(base.ends_with("user-friendly advice. "), "{base:?}");
+        let pref = system(&conversation, StreamKind::Pref).unwrap_or_default();
+        assert!(pref.ends_with("advice. Be brief, please."), "{pref:?}");
+    }
+
+    #[test]
+    fn a_system_prompt_of_ones_own_takes_the_preference_in_place_or_at_its_end() {
+        let mut conversation = Conversation {
+            system: Some("A {preference} B".to_owned()),
+            preference: Some("P".to_owned()),
+            question: String::new(),
+        };
+        assert_eq!(
+            system(&conversation, StreamKind::Pref).as_deref(),
+            Some("A P B")
+        );
+        assert_eq!(
+            system(&conversation, StreamKind::Base).as_deref(),
+            Some("A  B")
+        );
+        conversation.system = Some("A".to_owned());
+        assert_eq!(
+            system(&conversation, StreamKind::Pref).as_deref(),
+            Some("A P")
+        );
+        assert_eq!(
+            system(&conversation, StreamKind::Base).as_deref(),
+            Some("A")
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Opening the device that computes: a GPU through wgpu, or burn's CPU backend.
+
+use burn::tensor::{Device, DeviceKind, wgpu::WgpuBackend};
+use burn_wgpu::wgpu;
+use serde::Serialize;
+use std::sync::Mutex;
+
+/// Which device to compute on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The best adapter there is (discrete, integrated, virtual, software), else the CPU backend.
+    #[default]
+    Auto,
+    /// The best adapter there is, a software one included; an error where there is none.
+    Gpu,
+    /// burn's CPU backend (Flex).
+    Cpu,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// `"gpu"` for a wgpu adapter (software ones included), `"cpu"` for burn's CPU backend.
+    pub kind: &'static str,
+    /// The adapter's own name, or `"CPU (burn flex)"`.
+    pub name: String,
+    /// The graphics API (`"vulkan"`, `"metal"`, `"dx12"`, `"webgpu"`, ...); empty for the CPU backend.
+    pub backend: String,
+    /// True where the adapter is a software rasterizer (lavapipe, SwiftShader, WARP).
+    pub software: bool,
+    /// The driver's name and version as it reports them; may be empty.
+    pub driver: String,
+}
+
+/// A device ready for tensors, with its description.
+#[derive(Debug, Clone)]
+pub struct OpenDevice {
+    /// burn's handle; cheap to clone.
+    pub device: Device,
+    /// What it is.
+    pub info: DeviceInfo,
+}
+
+/// Why no device could be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// wgpu found no adapter of any kind.
+    #[error(
+        "no GPU adapter was found, not even a software one; install a Vulkan driver (on Debian: \
+         mesa-vulkan-drivers) or compute on the CPU with --device cpu"
+    )]
+    NoAdapter,
+    /// There is an adapter, but it gave no device.
+    #[error(
+        "the adapter {adapter} gave no device: {reason}; update its driver or compute on the CPU \
+         with --device cpu"
+    )]
+    Refused {
+        /// The adapter's name.
+        adapter: String,
+        /// What wgpu said.
+        reason: String,
+    },
+}
+
+/// burn registers a GPU once a process: a second initialization of the same device is an error,
+/// so the first one is kept and cloned.
+static GPU: Mutex<Option<OpenDevice>> = Mutex::new(None);
+
+/// Opens the device that `choice` names. Opening the same device again returns the first one.
+///
+/// # Errors
+///
+/// [`DeviceError`] where `choice` is [`DeviceChoice::Gpu`] and no adapter gives a device.
+/// [`DeviceChoice::Auto`] falls back to the CPU backend instead.
+pub async fn open(choice: DeviceChoice) -> Result<OpenDevice, DeviceError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(open_cpu()),
+        DeviceChoice::Gpu => open_gpu().await,
+        DeviceChoice::Auto => match open_gpu().await {
+            Ok(open) => Ok(open),
+            Err(error) => {
+                tracing::warn!(%error, "falling back to the CPU backend");
+                Ok(open_cpu())
+            }
+        },
+    }
+}
+
+fn open_cpu() -> OpenDevice {
+    OpenDevice {
+        device: Device::flex(),
+        info: DeviceInfo {
+            kind: "cpu",
+            name: "CPU (burn flex)".to_owned(),
+            backend: String::new(),
+            software: true,
+            driver: String::new(),
+        },
+    }
+}
+
+async fn open_gpu() -> Result<OpenDevice, DeviceError> {
+    if let Some(open) = gpu_slot().clone() {
+        return Ok(open);
+    }
+    let (kind, api) = preferred_adapter().await?;
+    let adapter = format!("{kind:?}");
+    let (device, setup) = Device::wgpu_options()
+        .device_kind(kind)
+        .graphics_api(api)
+        .init_with_setup_async()
+        .await
+        .map_err(|error| DeviceError::Refused {
+            adapter,
+            reason: error.to_string(),
+        })?;
+    let open = OpenDevice {
+        device,
+        info: describe(&setup.adapter.get_info()),
+    };
+    *gpu_slot() = Some(open.clone());
+    Ok(open)
+}
+
+fn gpu_slot() -> std::sync::MutexGuard<'static, Option<OpenDevice>> {
+    GPU.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The description of one adapter.
+#[must_use]
+pub fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
+    DeviceInfo {
+        kind: "gpu",
+        name: info.name.clone(),
+        backend: info.backend.to_string(),
+        software: info.device_type == wgpu::DeviceType::Cpu,
+        driver: format!("{} {}", info.driver, info.driver_info)
+            .trim()
+            .to_owned(),
+    }
+}
+
+/// The adapter to ask burn for. A browser offers one and chooses it itself.
+#[cfg(target_arch = "wasm32")]
+async fn preferred_adapter() -> Result<(DeviceKind, WgpuBackend), DeviceError> {
+    Ok((DeviceKind::DefaultDevice, WgpuBackend::Auto))
+}
+
+/// The adapter to ask burn for: the first of discrete, integrated, virtual and software that
+/// exists. burn takes a software adapter only when it is named, and looks at other graphics APIs
+/// only where none is.
+#[cfg(not(target_arch = "wasm32"))]
+async fn preferred_adapter() -> Result<(DeviceKind, WgpuBackend), DeviceError> {
+    adapters()
+        .await
+        .iter()
+        .filter_map(|adapter| rank(&adapter.get_info()))
+        .min_by_key(|(rank, ..)| *rank)
+        .map(|(_, kind, api)| (kind, api))
+        .ok_or(DeviceError::NoAdapter)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn rank(info: &wgpu::AdapterInfo) -> Option<(u8, DeviceKind, WgpuBackend)> {
+    let (rank, kind) = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => (0, DeviceKind::DiscreteGpu(0)),
+        wgpu::DeviceType::IntegratedGpu => (1, DeviceKind::IntegratedGpu(0)),
+        wgpu::DeviceType::VirtualGpu => (2, DeviceKind::VirtualGpu(0)),
+        wgpu::DeviceType::Cpu => (3, DeviceKind::Cpu),
+        wgpu::DeviceType::Other => return None,
+    };
+    let api = match info.backend {
+        wgpu::Backend::Vulkan => WgpuBackend::Vulkan,
+        wgpu::Backend::Metal => WgpuBackend::Metal,
+        wgpu::Backend::Dx12 => WgpuBackend::Dx12,
+        _ => WgpuBackend::Auto,
+    };
+    Some((rank, kind, api))
+}
+
+/// Every adapter of this machine that can compute (OpenGL is left out: it is no target of ours).
+#[cfg(not(target_arch = "wasm32"))]
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(descriptor);
+    instance.enumerate_adapters(wgpu::Backends::PRIMARY).await
+}

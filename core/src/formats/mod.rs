@@ -1,0 +1,7 @@
+//! Model files' bytes become named, typed, bounded tensors and metadata, and quantized blocks
+//! become numbers. Everything here treats its input as hostile: arithmetic is checked, nothing
+//! panics, and no length that a file claims is allocated before that many bytes have come. This
+//! folder uses no other folder of the crate, and knows no device and no model.
+
+pub mod gguf;
+pub mod quant;

@@ -1,0 +1,26 @@
+//! Periapt's engine: a language model aligned with its user at the moment it answers.
+//!
+//! Everything here compiles to native targets and to wasm32. There are no files, sockets, clocks
+//! or printing: bytes and callbacks come in, values go out.
+//!
+//! Reading order, which is also the way of one token:
+//!
+//! 1. [`formats`]: bytes to named, typed, bounded tensors (GGUF, block quantization).
+//! 2. [`text`]: messages to token ids and back (tokenizer, chat template).
+//! 3. [`kernels`]: the operations burn lacks, each as WGSL and as a plain Rust twin.
+//! 4. [`model`]: the decoder, its KV cache, and how a file becomes one.
+//! 5. [`decoding`]: prompts to streams, streams' logits to one token.
+//! 6. [`session`]: the one front door.
+
+#![recursion_limit = "256"]
+
+pub mod decoding;
+pub mod device;
+pub mod formats;
+pub mod kernels;
+pub mod model;
+pub mod session;
+pub mod text;
+
+pub use device::{DeviceChoice, DeviceInfo, OpenDevice};
+pub use session::{Error, Session};

@@ -1,0 +1,85 @@
+//! The decoder-only transformer as burn modules, its KV cache, and how a file's tensors become
+//! one. This folder uses `kernels` and `formats`; it knows token ids and logits, and nothing of
+//! prompts, guidance or sampling.
+
+mod attention;
+mod config;
+mod decoder;
+mod kv_cache;
+mod layers;
+mod load;
+
+pub use config::DecoderConfig;
+pub use decoder::{Decoder, Logits, Prefill};
+pub use kv_cache::KvCache;
+pub use load::DecoderBuilder;
+
+use crate::formats::gguf::GgufError;
+use crate::formats::quant::QuantError;
+
+/// Why a model can't be built or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file's metadata is missing, wrong, or of the wrong type.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A tensor's bytes do not decode.
+    #[error("tensor {tensor}: {source}")]
+    Quant {
+        /// The tensor's name.
+        tensor: String,
+        /// What was wrong.
+        source: QuantError,
+    },
+    /// The file asks for something this engine does not do.
+    #[error("unsupported model: {0}")]
+    Unsupported(String),
+    /// A metadata value makes no sense.
+    #[error("the model file says {key} = {value}, which is {problem}; the file is damaged")]
+    BadValue {
+        /// The metadata key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A tensor is missing.
+    #[error("the model file has no tensor {0}; it is incomplete, or not a whole llama-type model")]
+    MissingTensor(String),
+    /// A tensor has another shape than the metadata implies.
+    #[error("tensor {tensor} has shape {got:?}, but the model's metadata asks for {want:?}")]
+    WrongShape {
+        /// The tensor's name.
+        tensor: String,
+        /// Its shape in the file, row-major.
+        got: Vec<usize>,
+        /// The shape asked for.
+        want: Vec<usize>,
+    },
+    /// A prompt has no tokens.
+    #[error("a prompt of no tokens has no next token; give at least one")]
+    EmptyPrompt,
+    /// A token id lies outside the vocabulary.
+    #[error("token id {id} is outside the vocabulary of {vocab} tokens")]
+    BadToken {
+        /// The id.
+        id: u32,
+        /// The vocabulary's size.
+        vocab: usize,
+    },
+    /// The prompt and the answer don't fit the model's context.
+    #[error(
+        "the prompt takes {prompt} tokens, and the model's context holds {context}; shorten the \
+         prompt so that at least one token is left for the answer"
+    )]
+    ContextFull {
+        /// Tokens of the longest prompt.
+        prompt: usize,
+        /// The model's context length.
+        context: usize,
+    },
+    /// The cache has no room for another token.
+    #[error("the KV cache is full at {0} tokens")]
+    CacheFull(usize),
+}

@@ -1,0 +1,317 @@
+//! The one front door: a model loaded on a device, ready to answer. [`load`] turns a file into a
+//! [`Session`]; this file is what one does with it.
+
+mod load;
+
+pub use load::{Loader, tokenizer_spec};
+
+use crate::decoding::streams::StreamKind;
+use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling};
+use crate::device::{DeviceError, OpenDevice};
+use crate::formats::gguf::GgufError;
+use crate::model::{Decoder, Logits, ModelError};
+use crate::text::{Message, TextError, Tokenizer};
+use burn::tensor::Tensor;
+use load::TextSide;
+use std::ops::ControlFlow;
+
+/// Anything that can go wrong between a model file and an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is no GGUF file we can read.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// The file's tokenizer or chat template, or a text, can't be used.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The model can't be built or run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Decoding(#[from] DecodingError),
+    /// No device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The file has no chat template, so there is no telling how it wants a conversation written.
+    #[error(
+        "the model file has no chat template (tokenizer.chat_template): it is probably no chat \
+         model; choose an instruction-tuned one"
+    )]
+    NoChatTemplate,
+    /// The device lost the computation.
+    #[error("the device {device} failed while computing: {reason}")]
+    DeviceFailed {
+        /// The device's name.
+        device: String,
+        /// What burn said.
+        reason: String,
+    },
+    /// The device answers without an error, but not with numbers.
+    #[error(
+        "the device {device} computed no usable number for the next token; its driver is probably \
+         at fault: update it, or compute on the CPU"
+    )]
+    NotANumber {
+        /// The device's name.
+        device: String,
+    },
+}
+
+/// What to generate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// The question and the preference.
+    pub conversation: Conversation,
+    /// How the streams' logits become one set of scores.
+    pub method: Method,
+    /// How a token is chosen from the scores.
+    pub sampling: Sampling,
+    /// The most tokens to generate; fewer where the model's context ends first.
+    pub max_new_tokens: usize,
+}
+
+/// What happens while generating.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// So many of the prompt's tokens (of its longest stream) are done.
+    Prefill {
+        /// Tokens done.
+        done: usize,
+        /// Tokens in all.
+        total: usize,
+    },
+    /// A token was chosen.
+    Token {
+        /// Its id.
+        id: u32,
+        /// The text it completes; empty for a control token, or in the middle of a character.
+        text: &'a str,
+    },
+}
+
+/// Why generating ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// The model ended its answer.
+    Stop,
+    /// The most tokens allowed, or the end of the context.
+    Length,
+    /// The caller broke off.
+    Cancelled,
+}
+
+/// A finished answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// The answer's text, without control tokens.
+    pub text: String,
+    /// The chosen tokens, the ending one included.
+    pub token_ids: Vec<u32>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Each stream's prompt.
+    pub prompt_token_ids: Vec<(StreamKind, Vec<u32>)>,
+}
+
+/// A model on a device.
+#[derive(Debug)]
+pub struct Session {
+    decoder: Decoder,
+    text: TextSide,
+    device: OpenDevice,
+}
+
+impl GenerateRequest {
+    /// Checks all that can be checked without a model.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodingError`] for a setting out of range, or a method that lacks its preference.
+    pub fn validate(&self) -> Result<(), DecodingError> {
+        self.method.validate()?;
+        self.sampling.validate()?;
+        let wants_preference = self.method.streams().contains(&StreamKind::Pref);
+        if wants_preference && self.conversation.preference.is_none() {
+            return Err(DecodingError::NoPreference(self.method.name()));
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// The device it runs on.
+    #[must_use]
+    pub fn device(&self) -> &OpenDevice {
+        &self.device
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.text.tokenizer
+    }
+
+    /// The model's name as its file has it (`general.name`).
+    #[must_use]
+    pub fn model_name(&self) -> Option<&str> {
+        self.text.name.as_deref()
+    }
+
+    /// The ids of a conversation in the model's own template, up to where the answer begins. What
+    /// `messages` hold is text and never becomes a control token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoChatTemplate`], or [`Error::Text`] where the template fails.
+    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
+        let template = self.text.template.as_ref().ok_or(Error::NoChatTemplate)?;
+        Ok(template.encode(&self.text.tokenizer, messages, true)?)
+    }
+
+    /// The ids of plain text, after the beginning-of-text token where the model wants one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] where the tokenizer fails.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let tokenizer = &self.text.tokenizer;
+        let bos = tokenizer.bos().filter(|_| tokenizer.add_bos());
+        let mut ids: Vec<u32> = bos.into_iter().collect();
+        ids.extend(tokenizer.encode(text)?);
+        Ok(ids)
+    }
+
+    /// The logits of the token after `ids`, one for each token of the vocabulary.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where `ids` are empty, outside the vocabulary or too many, or the device fails.
+    pub async fn next_logits(&self, ids: &[u32]) -> Result<Vec<f32>, Error> {
+        let prompts = [ids.to_vec()];
+        let mut prefill = self.decoder.prefill(&prompts, 0)?;
+        loop {
+            if let Some(Logits(logits)) = prefill.advance()? {
+                return self.read(logits).await;
+            }
+        }
+    }
+
+    /// Answers. `on_event` hears of every step as it happens and may break off after any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the request can't be met or the device fails.
+    pub async fn generate(
+        &self,
+        request: &GenerateRequest,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Generation, Error> {
+        let GenerateRequest {
+            conversation,
+            method,
+            sampling,
+            max_new_tokens,
+        } = request;
+        request.validate()?;
+        let mut sampler = Sampler::new(*sampling)?;
+        let prompts = method
+            .streams()
+            .iter()
+            .map(|stream| self.encode_chat(&conversation.messages(*stream)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        let context = self.decoder.config().context;
+        let most = (*max_new_tokens).min(context.saturating_sub(longest));
+        if most == 0 && *max_new_tokens > 0 {
+            return Err(ModelError::ContextFull {
+                prompt: longest,
+                context,
+            }
+            .into());
+        }
+
+        let mut tokens = Some(self.text.tokenizer.detokenize_stream());
+        let mut text = String::new();
+        let mut token_ids = Vec::new();
+        let mut finish_reason = FinishReason::Length;
+        let mut prefill = self.decoder.prefill(&prompts, most)?;
+        let first = loop {
+            let logits = prefill.advance()?;
+            let (done, total) = prefill.progress();
+            if on_event(Event::Prefill { done, total }).is_break() {
+                finish_reason = FinishReason::Cancelled;
+                break None;
+            }
+            if logits.is_some() {
+                break logits;
+            }
+        };
+        let mut cache = prefill.into_cache();
+        let mut next = first;
+        while let Some(Logits(logits)) = next.take()
+            && token_ids.len() < most
+        {
+            let scores = self.read(method.combine(logits)).await?;
+            let id = sampler.choose(&scores).ok_or_else(|| Error::NotANumber {
+                device: self.device.info.name.clone(),
+            })?;
+            token_ids.push(id);
+            let ended = self.text.tokenizer.is_end_of_generation(id);
+            let last = ended || token_ids.len() == most;
+            let mut piece = String::new();
+            if let (false, Some(tokens)) = (ended, &mut tokens) {
+                piece = tokens.push(id)?;
+            }
+            if let Some(tokens) = tokens.take_if(|_| last) {
+                piece.push_str(&tokens.finish());
+            }
+            text.push_str(&piece);
+            let heard = on_event(Event::Token { id, text: &piece });
+            if ended {
+                finish_reason = FinishReason::Stop;
+            } else if heard.is_break() {
+                finish_reason = FinishReason::Cancelled;
+            } else if token_ids.len() < most {
+                next = Some(self.decoder.step(&vec![id; prompts.len()], &mut cache)?);
+            }
+        }
+        let streams = method.streams().iter().copied();
+        Ok(Generation {
+            text,
+            token_ids,
+            finish_reason,
+            prompt_token_ids: streams.zip(prompts).collect(),
+        })
+    }
+
+    /// Reads a tensor back: its values in row-major order.
+    async fn read(&self, tensor: Tensor<2>) -> Result<Vec<f32>, Error> {
+        read(tensor, &self.device).await
+    }
+}
+
+/// Reads a tensor back from `device`: its values in row-major order.
+///
+/// # Errors
+///
+/// [`Error::DeviceFailed`] where the computation behind it failed.
+pub async fn read(tensor: Tensor<2>, device: &OpenDevice) -> Result<Vec<f32>, Error> {
+    let failed = |reason: String| Error::DeviceFailed {
+        device: device.info.name.clone(),
+        reason,
+    };
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    data.try_into_vec::<f32>()
+        .map_err(|error| failed(format!("{error:?}")))
+}

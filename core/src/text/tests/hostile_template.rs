@@ -1,0 +1,235 @@
+//! What templates may do, and that those which do too much are refused.
+
+use super::message;
+use crate::text::{ChatTemplate, Message, Role, TextError};
+
+fn conversation() -> Vec<Message> {
+    vec![
+        message(Role::System, " be kind "),
+        message(Role::User, "Hi & <bye>"),
+    ]
+}
+
+fn render(source: &str) -> Result<String, TextError> {
+    ChatTemplate::new(source, "<s>", "</s>")?.render(&conversation(), true)
+}
+
+#[test]
+fn what_templates_use() {
+    let cases = [
+        (
+            "{% for m in messages %}\n  {% if loop.first %}\n{{ m['content'].strip() }}\n  {% endif %}\n{% endfor %}",
+            "be kind\n",
+        ),
+        (
+            "{{ messages[0].content | trim }}{{ bos_token }}{{ eos_token }}",
+            "be kind<s></s>",
+        ),
+        (
+            "{% set ns = namespace(n=0) %}{% for m in messages[1:] %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+            "1",
+        ),
+        (
+            "{% macro f(x, y='!') %}[{{ x }}{{ y }}]{% endmacro %}{{ f('a') ~ f('b', y='?') }}",
+            "[a!][b?]",
+        ),
+        (
+            "{% set text %}a{{ 1 + 2 }}b{% endset %}{{ text + 'c' }}",
+            "a3bc",
+        ),
+        (
+            "{{ messages[1].content | tojson }} {{ {'a': [1, true, none], 'b': {}} | tojson }}",
+            "\"Hi & <bye>\" {\"a\": [1, true, null], \"b\": {}}",
+        ),
+        (
+            "{{ {'a': [1]} | tojson(indent=2) }}",
+            "{\n  \"a\": [\n    1\n  ]\n}",
+        ),
+        (
+            "{% for m in messages if m.role == 'user' %}{{ m.content.split(' ')[-1] }}{% endfor %}",
+            "<bye>",
+        ),
+        (
+            "{{ ['a', 'b'] | join(', ') }}{{ '-'.join(['c', 'd']) }}{{ 'xyx'.replace('x', 'z') }}",
+            "a, bc-dzyz",
+        ),
+        (
+            "{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+            "01",
+        ),
+        (
+            "{{ tools is none }}{{ strftime_now is defined }}{{ messages | length == 2 and 'x' or 'y' }}",
+            "truefalsex",
+        ),
+        (
+            "{% for k, v in messages[0].items() %}{{ k }}{{ loop.index }}{% endfor %}",
+            "role1content2",
+        ),
+        (
+            "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='role') | list | first }}",
+            "user",
+        ),
+        (
+            "{% if 'a' in 'cat' and not (1 > 2) %}{{ 'y' if messages else 'n' }}{% elif x %}{% else %}n{% endif %}",
+            "y",
+        ),
+    ];
+    for (source, expected) in cases {
+        let text = render(source).unwrap_or_else(|e| panic!("{source}: {e}"));
+        assert_eq!(text.to_lowercase(), expected.to_lowercase(), "{source}");
+    }
+}
+
+#[test]
+fn refusals_say_why() {
+    let cases = [
+        (
+            "{{ raise_exception('roles must alternate') }}",
+            "roles must alternate",
+        ),
+        ("{{ strftime_now('%Y') }}", "today's date"),
+        ("\n\n{% if %}", "line 3"),
+        ("{{ nosuch() }}", "nosuch"),
+        ("{{ 'a' * 3 }}", "not supported"),
+        ("{% include 'chat_template' %}", "not supported"),
+        ("{% block a %}{% endblock %}", "not supported"),
+    ];
+    for (source, expected) in cases {
+        let error = render(source).unwrap_err().to_string();
+        assert!(error.contains(expected), "{source}: {error}");
+    }
+}
+
+#[test]
+fn lazy_sequences_do_not_pile_up() {
+    let slices = "{% set x = x[::1] %}".repeat(2000);
+    assert_eq!(
+        render(&format!(
+            "{{% set x = range(5) %}}{slices}{{{{ x | length }}}}"
+        ))
+        .unwrap(),
+        "5"
+    );
+}
+
+/// Each of these would run for years, fill the memory or overflow the stack.
+#[test]
+fn bombs_are_defused() {
+    let repeat = |text: &str, times: usize| text.repeat(times);
+    let looped = |body: &str| {
+        format!(
+            "{{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}}{{% for i in range(1500) %}}{body}{{% endfor %}}"
+        )
+    };
+    let sources = [
+        "{% for a in range(1500) %}{% for b in range(1500) %}{% endfor %}{% endfor %}".to_owned(),
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".to_owned(),
+        "{% macro f(x) %}{{ f(x ~ x) }}{% endmacro %}{{ f('aaaaaaaaaaaaaaaa') }}".to_owned(),
+        "{% for x in [messages] recursive %}{{ loop([x]) }}{% endfor %}".to_owned(),
+        looped("{% set ns.x = ns.x ~ ns.x %}"),
+        looped("{% set ns.x = ns.x + ns.x %}"),
+        looped("{% set ns.x = [ns.x, ns.x] %}"),
+        looped("{% set ns.x = (ns.x, ns.x) %}"),
+        looped("{% set ns.x = {'a': ns.x, 'b': ns.x} %}"),
+        looped("{% set ns.x = [ns.x] %}"),
+        looped("{% set ns.x = namespace(x=ns.x) %}"),
+        looped("{% set ns.x = [1] + [ns.x] %}"),
+        looped("{% set ns.x = ns.x | replace('a', ns.x) %}"),
+        looped("{% set ns.x = ns.x.replace('a', ns.x) %}"),
+        looped("{% set ns.x = ns.x | list | join(ns.x) %}"),
+        looped("{% set ns.x = ns.x.join(ns.x | list) %}"),
+        looped("{% set ns.x = ns.x | tojson %}"),
+        looped("{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}"),
+        looped(&format!(
+            "{{% set ns.x %}}{}{{% endset %}}{{{{ ns.x }}}}",
+            repeat("y", 50_000)
+        )),
+        looped(&repeat("y", 50_000)),
+        looped("{{ messages }}{{ messages }}"),
+        "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}".to_owned(),
+        "{% set a = namespace() %}{% set first = a %}".to_owned()
+            + &repeat(
+                "{% set b = namespace() %}{% set a.x = b %}{% set a = b %}",
+                1500,
+            ),
+        "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns ~ '' }}".to_owned(),
+        "{% set ns = namespace() %}{% set a = namespace(x=ns) %}{{ a ~ '' }}".to_owned(),
+        format!(
+            "{{% set ns = namespace(n=namespace()) %}}{}",
+            repeat("{% set m = namespace() %}{% set ns.n.x = m %}", 9)
+        ),
+        format!("{{{{ 1{} }}}}", repeat("+1", 30_000)),
+        format!("{{{{ x{} }}}}", repeat(".y", 30_000)),
+        format!("{{{{ x{} }}}}", repeat("|trim", 10_000)),
+        format!("{{{{ x{} }}}}", repeat(" if y", 10_000)),
+        format!(
+            "{}x{}",
+            repeat("{{ (", 1) + &repeat("(", 20_000),
+            repeat(")", 20_000)
+        ),
+        format!("{{{{ {}1 }}}}", repeat("not ", 20_000)),
+        format!("{{% if a %}}{}{{% endif %}}", repeat("{% elif a %}", 8_000)),
+        format!(
+            "{{% if a %}}{}{{% endif %}}{{{{ x() }}}}",
+            repeat("{% elif a %}", 200)
+        ),
+        format!("{{{{ 1{}+x() }}}}", repeat("+1", 490)),
+        format!("{{{{ x{} }}}}", repeat(".y", 490)),
+        format!("{{{{ x(){} }}}}", repeat("|trim", 490)),
+        format!("{{{{ x(){} }}}}", repeat(" if 1", 490)),
+        format!(
+            "{}{{{{ x() }}}}{}",
+            repeat("{% if true %}", 70),
+            repeat("{% endif %}", 70)
+        ),
+        repeat("{% if a %}", 10_000),
+        repeat("{% for a in b %}", 8_000),
+        format!("{{{{ {}{} }}}}", repeat("[", 20_000), repeat("]", 20_000)),
+        "{{ 'a' * 100000000 ~ 'a' * 100000000 }}".to_owned(),
+        "{{ [[1]] * 100000000 }}".to_owned(),
+        "{{ 9 ** 99999999999 }}".to_owned(),
+        "{{ {'a': 1} | tojson(indent=1000000000) | length }}{{ 'x' | indent(1000000000) }}"
+            .to_owned(),
+        "{{ '%1000000000d' | format(1) }}".to_owned(),
+        "{{ '{:>1000000000}'.format('x') }}".to_owned(),
+        repeat("x", 1 << 18),
+    ];
+    // Without a namespace: each step doubles what the one before made, to a few megabytes.
+    let doublings = [
+        "x ~ x",
+        "x + x",
+        "[x, x]",
+        "(x, x)",
+        "{'a': x, 'b': x}",
+        "dict(a=x, b=x)",
+        "x | tojson",
+    ];
+    let doubled = doublings.map(|made| {
+        let step = format!("{{% set x = {made} %}}");
+        "{% set x = '\"\"\"\"\"\"\"\"' %}".to_owned() + &step.repeat(19)
+    });
+    for source in sources.into_iter().chain(doubled) {
+        let start: String = source.chars().take(120).collect();
+        assert!(
+            matches!(render(&source), Err(TextError::Template(_))),
+            "rendered: {start}"
+        );
+    }
+}
+
+#[test]
+fn long_conversations_have_room() {
+    let source = "{% set ns = namespace(out='') %}{% for m in messages %}\
+        {% set content = m.content | trim %}{% set ns.out = ns.out + '<|' + m.role + '|>' + content %}\
+        {% if loop.index == messages | length and messages[loop.index - 2].role == 'user' %}.{% endif %}\
+        {% endfor %}{{ ns.out }}";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let messages: Vec<_> = (0..60)
+        .map(|_| message(Role::User, &"word ".repeat(400)))
+        .collect();
+    assert!(template.render(&messages, false).unwrap().len() > 120_000);
+    let source = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    let template = ChatTemplate::new(source, "", "").unwrap();
+    let big = [message(Role::User, &"word ".repeat(1 << 18))];
+    assert_eq!(template.render(&big, false).unwrap().len(), 5 << 18);
+}

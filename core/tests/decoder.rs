@@ -1,0 +1,324 @@
+//! A tiny random model: prefill equals step by step, rows don't feel each other, both devices
+//! agree, and files that describe no decoder are refused by name.
+
+#![allow(clippy::unwrap_used)]
+
+use periapt_core::device::{self, DeviceChoice, OpenDevice};
+use periapt_core::formats::gguf::{Gguf, GgufWriter, TensorType, Value};
+use periapt_core::formats::quant::quantize;
+use periapt_core::model::{Decoder, DecoderBuilder, KvCache, Logits, ModelError};
+use periapt_core::session::read;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::io::Cursor;
+
+const VOCAB: usize = 97;
+const WIDTH: usize = 64;
+const LAYERS: usize = 2;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const HEAD_DIM: usize = WIDTH / HEADS;
+const FFN: usize = 96;
+const CONTEXT: u32 = 512;
+
+struct Tiny {
+    metadata: Vec<(String, Value)>,
+    tensors: Vec<(String, Vec<usize>)>,
+}
+
+impl Tiny {
+    fn new() -> Self {
+        let number = |key: &str, value: u32| (format!("llama.{key}"), Value::U32(value));
+        let mut tensors = vec![
+            ("token_embd.weight".to_owned(), vec![VOCAB, WIDTH]),
+            ("output_norm.weight".to_owned(), vec![WIDTH]),
+            ("output.weight".to_owned(), vec![VOCAB, WIDTH]),
+        ];
+        for layer in 0..LAYERS {
+            for (name, shape) in [
+                ("attn_norm", vec![WIDTH]),
+                ("attn_q", vec![HEADS * HEAD_DIM, WIDTH]),
+                ("attn_k", vec![KV_HEADS * HEAD_DIM, WIDTH]),
+                ("attn_v", vec![KV_HEADS * HEAD_DIM, WIDTH]),
+                ("attn_output", vec![WIDTH, HEADS * HEAD_DIM]),
+                ("ffn_norm", vec![WIDTH]),
+                ("ffn_gate", vec![FFN, WIDTH]),
+                ("ffn_up", vec![FFN, WIDTH]),
+                ("ffn_down", vec![WIDTH, FFN]),
+            ] {
+                tensors.push((format!("blk.{layer}.{name}.weight"), shape));
+            }
+        }
+        Self {
+            metadata: vec![
+                (
+                    "general.architecture".to_owned(),
+                    Value::String("llama".to_owned()),
+                ),
+                number("block_count", LAYERS as u32),
+                number("context_length", CONTEXT),
+                number("embedding_length", WIDTH as u32),
+                number("feed_forward_length", FFN as u32),
+                number("attention.head_count", HEADS as u32),
+                number("attention.head_count_kv", KV_HEADS as u32),
+                (
+                    "llama.attention.layer_norm_rms_epsilon".to_owned(),
+                    Value::F32(1e-5),
+                ),
+            ],
+            tensors,
+        }
+    }
+
+    fn file(&self) -> Vec<u8> {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let mut writer = GgufWriter::new();
+        for (key, value) in &self.metadata {
+            writer.metadata(key.as_str(), value.clone());
+        }
+        for (name, shape) in &self.tensors {
+            let scale = 2.0 / (*shape.last().unwrap() as f32).sqrt();
+            let norm = shape.len() == 1;
+            let values: Vec<f32> = (0..shape.iter().product())
+                .map(|_| {
+                    let value = rng.next_u32() as f32 / u32::MAX as f32 - 0.5;
+                    if norm {
+                        1.0 + 0.2 * value
+                    } else {
+                        2.0 * scale * value
+                    }
+                })
+                .collect();
+            let dtype = if norm {
+                TensorType::F32
+            } else {
+                TensorType::Q8_0
+            };
+            writer.tensor(
+                name.as_str(),
+                shape.clone(),
+                dtype,
+                quantize(dtype, &values).unwrap(),
+            );
+        }
+        let mut file = Vec::new();
+        writer.write(&mut file).unwrap();
+        file
+    }
+
+    fn build(&self, device: &OpenDevice) -> Result<Decoder, ModelError> {
+        let mut file = Cursor::new(self.file());
+        let gguf = Gguf::read(&mut file)?;
+        let mut builder = DecoderBuilder::new(&gguf, &device.device)?;
+        for info in &gguf.tensors {
+            let bytes = gguf.read_tensor(&mut file, info)?;
+            builder.tensor(info, &bytes)?;
+        }
+        builder.finish()
+    }
+}
+
+fn devices() -> Vec<OpenDevice> {
+    [DeviceChoice::Cpu, DeviceChoice::Gpu]
+        .into_iter()
+        .filter_map(|choice| match pollster::block_on(device::open(choice)) {
+            Ok(open) => Some(open),
+            Err(error) => {
+                assert!(std::env::var_os("PERIAPT_REQUIRE_ALL").is_none(), "{error}");
+                eprintln!("SKIPPED: {error}");
+                None
+            }
+        })
+        .collect()
+}
+
+fn prompt(seed: u64, length: usize) -> Vec<u32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..length).map(|_| rng.next_u32() % VOCAB as u32).collect()
+}
+
+fn prefill(decoder: &Decoder, prompts: &[Vec<u32>], more: usize) -> (Logits, KvCache) {
+    let mut prefill = decoder.prefill(prompts, more).unwrap();
+    loop {
+        if let Some(logits) = prefill.advance().unwrap() {
+            return (logits, prefill.into_cache());
+        }
+    }
+}
+
+fn values(Logits(logits): Logits, device: &OpenDevice) -> Vec<f32> {
+    pollster::block_on(read(logits, device)).unwrap()
+}
+
+#[track_caller]
+fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (index, (got, want)) in got.iter().zip(want).enumerate() {
+        assert!(
+            (got - want).abs() <= tolerance,
+            "{what}[{index}]: got {got}, wanted {want} within {tolerance}"
+        );
+    }
+}
+
+#[test]
+fn prefill_equals_step_by_step() {
+    for device in devices() {
+        let decoder = Tiny::new().build(&device).unwrap();
+        // Longer than one chunk, and not a whole number of anything.
+        let ids = prompt(1, 150);
+        let (at_once, _) = prefill(&decoder, &[ids.clone()], 0);
+        let (mut logits, mut cache) = prefill(&decoder, &[ids[..1].to_vec()], ids.len() - 1);
+        for id in &ids[1..] {
+            logits = decoder.step(&[*id], &mut cache).unwrap();
+        }
+        let what = format!("logits on {}", device.info.name);
+        assert_near(
+            &what,
+            &values(logits, &device),
+            &values(at_once, &device),
+            1e-4,
+        );
+    }
+}
+
+#[test]
+fn rows_of_different_lengths_do_not_feel_each_other() {
+    for device in devices() {
+        let decoder = Tiny::new().build(&device).unwrap();
+        let prompts = [prompt(2, 3), prompt(3, 140), prompt(4, 64), prompt(5, 1)];
+        let next = [5, 6, 7, 8];
+        let (first, mut cache) = prefill(&decoder, &prompts, 2);
+        let first = values(first, &device);
+        let second = values(decoder.step(&next, &mut cache).unwrap(), &device);
+        for (row, ids) in prompts.iter().enumerate() {
+            let (alone, mut cache) = prefill(&decoder, &[ids.clone()], 2);
+            let what = format!("row {row} on {}", device.info.name);
+            let of_row = |all: &[f32]| all[row * VOCAB..][..VOCAB].to_vec();
+            assert_near(&what, &of_row(&first), &values(alone, &device), 1e-4);
+            let alone = decoder.step(&next[row..=row], &mut cache).unwrap();
+            assert_near(&what, &of_row(&second), &values(alone, &device), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn both_devices_agree() {
+    let all: Vec<Vec<f32>> = devices()
+        .iter()
+        .map(|device| {
+            let decoder = Tiny::new().build(device).unwrap();
+            values(prefill(&decoder, &[prompt(6, 40)], 0).0, device)
+        })
+        .collect();
+    for other in &all[1..] {
+        assert_near("GPU against CPU", other, &all[0], 1e-3);
+    }
+    let spread = all[0].iter().fold(0f32, |most, v| most.max(v.abs()));
+    assert!(
+        spread > 0.1,
+        "logits of {spread} would agree by being nothing"
+    );
+}
+
+#[test]
+fn files_that_are_no_decoder_are_refused_by_name() {
+    let device = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap();
+    let refused = |change: &dyn Fn(&mut Tiny)| {
+        let mut tiny = Tiny::new();
+        change(&mut tiny);
+        tiny.build(&device).unwrap_err().to_string()
+    };
+    let set = |tiny: &mut Tiny, key: &str, value: Value| {
+        tiny.metadata.retain(|(k, _)| k != key);
+        tiny.metadata.push((key.to_owned(), value));
+    };
+    for (change, says) in [
+        (
+            (&|tiny: &mut Tiny| {
+                set(
+                    tiny,
+                    "general.architecture",
+                    Value::String("bert".to_owned()),
+                )
+            }) as &dyn Fn(&mut Tiny),
+            "bert",
+        ),
+        (
+            &|tiny| set(tiny, "llama.attention.head_count_kv", Value::U32(3)),
+            "head_count_kv",
+        ),
+        (
+            &|tiny| set(tiny, "llama.attention.head_count", Value::U32(0)),
+            "head_count",
+        ),
+        (
+            &|tiny| set(tiny, "llama.block_count", Value::U32(4_000_000)),
+            "block_count",
+        ),
+        (
+            &|tiny| set(tiny, "llama.block_count", Value::U32(3)),
+            "blk.2.",
+        ),
+        (
+            &|tiny| set(tiny, "llama.feed_forward_length", Value::U32(64)),
+            "ffn_",
+        ),
+        (
+            &|tiny| {
+                set(
+                    tiny,
+                    "llama.rope.scaling.type",
+                    Value::String("yarn".to_owned()),
+                )
+            },
+            "yarn",
+        ),
+        (
+            &|tiny| set(tiny, "llama.rope.freq_base", Value::F32(f32::NAN)),
+            "freq_base",
+        ),
+        (
+            &|tiny| tiny.metadata.retain(|(k, _)| !k.ends_with("epsilon")),
+            "epsilon",
+        ),
+        (
+            &|tiny| tiny.tensors.retain(|(n, _)| n != "blk.1.ffn_up.weight"),
+            "blk.1.ffn_up.weight",
+        ),
+        (
+            &|tiny| tiny.tensors.push(("rope_freqs.weight".to_owned(), vec![8])),
+            "rope_freqs",
+        ),
+    ] {
+        let error = refused(change);
+        assert!(error.contains(says), "{error:?} does not name {says:?}");
+    }
+}
+
+#[test]
+fn prompts_that_cannot_be_run_are_refused() {
+    let device = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap();
+    let decoder = Tiny::new().build(&device).unwrap();
+    let error =
+        |prompts: &[Vec<u32>], more| decoder.prefill(prompts, more).unwrap_err().to_string();
+    assert!(error(&[vec![]], 0).contains("no tokens"));
+    assert!(error(&[], 0).contains("no tokens"));
+    assert!(error(&[vec![VOCAB as u32]], 0).contains("97"));
+    assert!(error(&[vec![1; CONTEXT as usize]], 1).contains("512"));
+    let (_, mut cache) = prefill(&decoder, &[vec![1; CONTEXT as usize]], 0);
+    assert!(
+        decoder
+            .step(&[1], &mut cache)
+            .unwrap_err()
+            .to_string()
+            .contains("full")
+    );
+    assert!(
+        decoder
+            .step(&[9999], &mut cache)
+            .unwrap_err()
+            .to_string()
+            .contains("9999")
+    );
+}

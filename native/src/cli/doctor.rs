@@ -1,0 +1,129 @@
+//! `periapt doctor`: adapters, what `auto` takes, the store, and whether a generation is possible.
+
+use super::args::DoctorArgs;
+use super::print_json;
+use crate::store::{DEFAULT_MODEL, State, Store};
+use indicatif::HumanBytes;
+use periapt_core::device::{self, DeviceChoice, DeviceError, describe};
+use serde_json::{Value, json};
+use std::io::Write;
+
+pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
+    let adapters: Vec<Value> = pollster::block_on(device::adapters())
+        .iter()
+        .map(|adapter| {
+            let (limits, features) = (adapter.limits(), adapter.features());
+            json!({
+                "device": describe(&adapter.get_info()),
+                "type": format!("{:?}", adapter.get_info().device_type),
+                "limits": {
+                    "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+                    "max_buffer_size": limits.max_buffer_size,
+                    "max_storage_buffers_per_shader_stage":
+                        limits.max_storage_buffers_per_shader_stage,
+                    "max_compute_workgroup_storage_size":
+                        limits.max_compute_workgroup_storage_size,
+                    "max_compute_invocations_per_workgroup":
+                        limits.max_compute_invocations_per_workgroup,
+                    "max_compute_workgroups_per_dimension":
+                        limits.max_compute_workgroups_per_dimension,
+                },
+                "features": features
+                    .iter_names()
+                    .map(|(name, _)| name)
+                    .filter(|name| ["SHADER_F16", "SUBGROUP", "TIMESTAMP_QUERY"].contains(name))
+                    .collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let gpu = pollster::block_on(device::open(DeviceChoice::Gpu));
+    let (auto, why) = match &gpu {
+        Ok(open) if open.info.software => (
+            open.info.clone(),
+            "there is no hardware GPU, and software Vulkan runs the same code".to_owned(),
+        ),
+        Ok(open) => (open.info.clone(), "it is the best adapter".to_owned()),
+        Err(error) => (
+            pollster::block_on(device::open(DeviceChoice::Cpu))?.info,
+            error.to_string(),
+        ),
+    };
+
+    let store = Store::open()?;
+    let entries = store.list()?;
+    let model = entries
+        .iter()
+        .find(|entry| entry.name == DEFAULT_MODEL.name);
+    let model_state = match model.map(|entry| entry.state) {
+        Some(State::Complete) => "complete",
+        Some(State::Partial) => "partial: `periapt models pull` goes on",
+        Some(State::WrongSize) => "damaged: remove it with `periapt models rm`",
+        None => "not here yet: the first command that needs it pulls it",
+    };
+    let broken = model.is_some_and(|entry| entry.state == State::WrongSize);
+    let memory = available_memory();
+
+    if args.json {
+        print_json(&json!({
+            "adapters": adapters,
+            "auto": { "device": auto, "why": why },
+            "memory_available_bytes": memory,
+            "store": { "path": store.root(), "default_model": model_state },
+            "generation_possible": !broken,
+        }))?;
+    } else {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "GPU adapters: {}", adapters.len())?;
+        for adapter in &adapters {
+            let text = |pointer: &str| adapter.pointer(pointer).and_then(Value::as_str);
+            let size = |pointer: &str| {
+                let bytes = adapter.pointer(pointer).and_then(Value::as_u64);
+                HumanBytes(bytes.unwrap_or(0)).to_string()
+            };
+            writeln!(
+                out,
+                "  {} ({}, {}, {})",
+                text("/device/name").unwrap_or_default(),
+                text("/device/backend").unwrap_or_default(),
+                text("/type").unwrap_or_default(),
+                text("/device/driver").unwrap_or_default(),
+            )?;
+            writeln!(
+                out,
+                "    largest binding {}, largest buffer {}, workgroup memory {}, {} invocations",
+                size("/limits/max_storage_buffer_binding_size"),
+                size("/limits/max_buffer_size"),
+                size("/limits/max_compute_workgroup_storage_size"),
+                adapter["limits"]["max_compute_invocations_per_workgroup"],
+            )?;
+            let features: Vec<_> = adapter["features"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            writeln!(out, "    features: {}", features.join(", "))?;
+        }
+        writeln!(out, "--device auto takes: {} ({why})", auto.name)?;
+        if let Some(bytes) = memory {
+            writeln!(out, "host memory available: {}", HumanBytes(bytes))?;
+        }
+        writeln!(out, "store: {}", store.root().display())?;
+        writeln!(out, "default model: {model_state}")?;
+        let verdict = if broken { "not possible" } else { "possible" };
+        writeln!(out, "a generation is {verdict}")?;
+    }
+    // Says what is wrong with a damaged default model, and so sets the exit code.
+    store.path(DEFAULT_MODEL.name)?;
+    Ok(())
+}
+
+/// Host memory that is free to use, in bytes, where the system says so (Linux).
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}

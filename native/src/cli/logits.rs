@@ -1,0 +1,54 @@
+//! `periapt logits`.
+
+use super::args::LogitsArgs;
+use super::{load, print_json, text_or_stdin};
+use periapt_core::text::{Message, Role};
+use serde_json::json;
+use std::io::Write;
+
+pub fn run(args: &LogitsArgs) -> anyhow::Result<()> {
+    let input = &args.input;
+    let text = match (&input.prompt, &input.chat) {
+        (Some(text), _) | (_, Some(text)) => Some(text_or_stdin(text)?),
+        (None, None) => None,
+    };
+    let session = load(&args.model)?.session;
+    let ids = match (text, &input.ids) {
+        (Some(text), _) if input.chat.is_some() => {
+            let system = args.system.iter().map(|content| Message {
+                role: Role::System,
+                content: content.clone(),
+            });
+            let user = Message {
+                role: Role::User,
+                content: text,
+            };
+            session.encode_chat(&system.chain([user]).collect::<Vec<_>>())?
+        }
+        (Some(text), _) => session.encode_text(&text)?,
+        (None, ids) => ids.clone().unwrap_or_default(),
+    };
+    let logits = pollster::block_on(session.next_logits(&ids))?;
+
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+    if !args.all {
+        order.truncate(args.top);
+    }
+    let top = order.into_iter().map(|id| {
+        let piece = session.tokenizer().piece(id as u32).unwrap_or_default();
+        (id, logits[id], piece)
+    });
+    if args.json {
+        let mut object = json!({ "token_ids": ids, "top": top.collect::<Vec<_>>() });
+        if args.all {
+            object["logits"] = json!(logits);
+        }
+        return print_json(&object);
+    }
+    let mut out = std::io::stdout().lock();
+    for (id, logit, piece) in top {
+        writeln!(out, "{id:>7}  {logit:>10.4}  {piece:?}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! The commands, one file each; this one holds what they share: the exit codes, the model and
+//! device arguments, and loading with progress.
+
+mod amulet_update;
+mod args;
+mod doctor;
+mod generate;
+mod logits;
+mod models;
+mod tokenize;
+
+pub use args::Cli;
+
+use crate::store::{self, StoreError};
+use anyhow::{Context, anyhow};
+use args::{Command, ModelArgs};
+use indicatif::{ProgressBar, ProgressStyle};
+use periapt_core::decoding::DecodingError;
+use periapt_core::device::{self, DeviceError};
+use periapt_core::model::ModelError;
+use periapt_core::{Error, Session};
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Something about the call itself is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// Whatever went wrong; [`report`] says it and gives the exit code.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Generate(args) => generate::generate(&args),
+        Command::Compare(args) => generate::compare(&args),
+        Command::Logits(args) => logits::run(&args),
+        Command::Tokenize(args) => tokenize::tokenize(&args),
+        Command::Detokenize(args) => tokenize::detokenize(&args),
+        Command::AmuletUpdate(args) => amulet_update::run(&args),
+        Command::Models(args) => models::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
+/// Says what went wrong on stderr and gives the documented exit code: 2 usage, 3 model or file,
+/// 4 device, 1 anything else. A reader that hung up (`periapt ... | head`) is no failure.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if hung_up(error) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("periapt: {error:#}");
+    ExitCode::from(exit_code(error))
+}
+
+fn hung_up(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    const USAGE: u8 = 2;
+    const MODEL: u8 = 3;
+    const DEVICE: u8 = 4;
+    if error.is::<Usage>() || error.is::<DecodingError>() {
+        return USAGE;
+    }
+    if error.is::<StoreError>() {
+        return MODEL;
+    }
+    if error.is::<DeviceError>() {
+        return DEVICE;
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::Decoding(_)) => USAGE,
+        Some(Error::Model(
+            ModelError::ContextFull { .. } | ModelError::BadToken { .. } | ModelError::EmptyPrompt,
+        )) => USAGE,
+        Some(Error::Device(_) | Error::DeviceFailed { .. } | Error::NotANumber { .. }) => DEVICE,
+        Some(Error::Gguf(_) | Error::Text(_) | Error::Model(_) | Error::NoChatTemplate) => MODEL,
+        None => 1,
+    }
+}
+
+/// A session, with what loading it took.
+struct Loaded {
+    session: Session,
+    path: PathBuf,
+    load_ms: f64,
+}
+
+/// Opens the device, finds the model (pulling the default one where it is missing) and loads it.
+fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
+    let path = model_path(args.model.as_deref())?;
+    let device = pollster::block_on(device::open(args.device.into()))?;
+    let started = Instant::now();
+    let file = File::open(&path).map_err(|source| StoreError::Io {
+        action: "open",
+        path: path.clone(),
+        source,
+    })?;
+    let bar = ProgressBar::new(0).with_style(bar_style("loading"));
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let session = Session::load(&mut reader, &device, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let session = session.with_context(|| format!("cannot load {}", path.display()))?;
+    Ok(Loaded {
+        session,
+        path,
+        load_ms: millis(started),
+    })
+}
+
+/// Where the model lies, pulling the default one (or a known one) where it isn't there yet.
+fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
+    match store::resolve(model)? {
+        store::Resolved::File(path) => Ok(path),
+        store::Resolved::Known(spec) => {
+            let store = store::Store::open()?;
+            match store.path(spec.name)? {
+                Some(path) => Ok(path),
+                None => Ok(models::pull(&store, spec)?),
+            }
+        }
+    }
+}
+
+fn bar_style(what: &str) -> ProgressStyle {
+    ProgressStyle::with_template(&format!(
+        "{what} {{bar:32}} {{bytes}} of {{total_bytes}} ({{eta}})"
+    ))
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// `argument` itself, or all of stdin where it is `-`.
+fn text_or_stdin(argument: &str) -> anyhow::Result<String> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .context("cannot read standard input")?;
+    String::from_utf8(bytes)
+        .map_err(|_| anyhow!(Usage("standard input is not valid UTF-8 text".to_owned())))
+}
+
+/// Prints a line of JSON.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, value).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
+}

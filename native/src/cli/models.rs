@@ -1,0 +1,126 @@
+//! `periapt models`, and pulling with a progress bar.
+
+use super::args::{ModelsArgs, ModelsCommand};
+use super::{bar_style, print_json};
+use crate::store::{DEFAULT_MODEL, ModelSpec, Progress, Resolved, State, Store, StoreError};
+use indicatif::{HumanBytes, ProgressBar};
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+
+pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
+    let store = Store::open()?;
+    let mut out = std::io::stdout().lock();
+    match &args.command {
+        ModelsCommand::List { json } => list(&store, *json)?,
+        ModelsCommand::Pull { name } => {
+            let path = match store.resolve(or_default(name.as_deref()))? {
+                Resolved::Known(spec) => pull(&store, spec)?,
+                Resolved::File(path) => path,
+            };
+            writeln!(out, "{}", path.display())?;
+        }
+        ModelsCommand::Path { name } => {
+            let name = or_default(name.as_deref());
+            let path = store.path(name)?.ok_or_else(|| StoreError::NotInStore {
+                name: name.to_owned(),
+                root: store.root().to_owned(),
+            })?;
+            writeln!(out, "{}", path.display())?;
+        }
+        ModelsCommand::Verify { name } => {
+            let verified =
+                with_bar(|callback| store.verify(or_default(name.as_deref()), callback))?;
+            let verdict = match verified.known {
+                true => "is right",
+                false => "is not known, so there is nothing to compare it with",
+            };
+            writeln!(out, "{}", verified.path.display())?;
+            writeln!(out, "sha256 {} {verdict}", verified.sha256)?;
+        }
+        ModelsCommand::Rm { name } => {
+            let bytes = store.remove(name)?;
+            writeln!(out, "removed {name}, {} freed", HumanBytes(bytes))?;
+        }
+    }
+    Ok(())
+}
+
+/// Pulls a model, saying on stderr what and how large.
+pub fn pull(store: &Store, spec: &ModelSpec) -> Result<PathBuf, StoreError> {
+    with_bar(|callback| store.pull(spec, callback))
+}
+
+fn or_default(name: Option<&str>) -> &str {
+    name.unwrap_or(DEFAULT_MODEL.name)
+}
+
+/// Runs `work` with a progress bar on stderr; its notices are printed above the bar, and also
+/// where stderr is no terminal.
+fn with_bar<T>(work: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> T) -> T {
+    let bar = ProgressBar::new(0);
+    let result = work(&mut |progress| match progress {
+        Progress::Notice(line) => bar.suspend(|| eprintln!("{line}")),
+        Progress::Step {
+            phase,
+            bytes,
+            total,
+            ..
+        } => {
+            bar.set_style(bar_style(&phase.to_string()));
+            bar.set_length(total);
+            bar.set_position(bytes);
+        }
+    });
+    bar.finish_and_clear();
+    result
+}
+
+fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
+    let entries = store.list()?;
+    let state = |state| match state {
+        State::Complete => "complete",
+        State::Partial => "partial",
+        State::WrongSize => "wrong size",
+    };
+    let missing: Vec<_> = store
+        .known()
+        .iter()
+        .filter(|spec| entries.iter().all(|entry| entry.name != spec.name))
+        .collect();
+    if as_json {
+        let models: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                json!({
+                    "name": entry.name,
+                    "path": entry.path,
+                    "bytes": entry.bytes,
+                    "state": state(entry.state),
+                    "sha256": entry.spec.map(|spec| spec.sha256),
+                    "license": entry.spec.map(|spec| spec.license),
+                })
+            })
+            .collect();
+        let available: Vec<_> = missing
+            .iter()
+            .map(|spec| json!({ "name": spec.name, "bytes": spec.bytes, "license": spec.license }))
+            .collect();
+        return print_json(&json!({
+            "store": store.root(),
+            "models": models,
+            "available": available,
+        }));
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "store: {}", store.root().display())?;
+    for entry in &entries {
+        let size = HumanBytes(entry.bytes).to_string();
+        writeln!(out, "{:<32} {size:>12}  {}", entry.name, state(entry.state))?;
+    }
+    for spec in missing {
+        let size = HumanBytes(spec.bytes).to_string();
+        writeln!(out, "{:<32} {size:>12}  not pulled yet", spec.name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `periapt tokenize` and `periapt detokenize`: no model is loaded, only the file's header read.
+
+use super::args::{DetokenizeArgs, TokenizeArgs};
+use super::{model_path, print_json, text_or_stdin};
+use crate::store::StoreError;
+use anyhow::Context;
+use periapt_core::formats::gguf::Gguf;
+use periapt_core::session::tokenizer_spec;
+use periapt_core::text::Tokenizer;
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufReader, Write};
+
+pub fn tokenize(args: &TokenizeArgs) -> anyhow::Result<()> {
+    let text = text_or_stdin(&args.text)?;
+    let tokenizer = tokenizer(args.model.as_deref())?;
+    let ids = match args.parse_special {
+        true => tokenizer.encode_with_special(&text),
+        false => tokenizer.encode(&text),
+    }
+    .map_err(periapt_core::Error::from)?;
+    let pieces = || {
+        ids.iter()
+            .map(|id| tokenizer.piece(*id).unwrap_or_default())
+    };
+    if args.json {
+        let pieces: Vec<_> = pieces().collect();
+        return print_json(&json!({ "token_ids": ids, "pieces": pieces }));
+    }
+    let mut out = std::io::stdout().lock();
+    for (id, piece) in ids.iter().zip(pieces()) {
+        writeln!(out, "{id:>7}  {piece:?}")?;
+    }
+    Ok(())
+}
+
+pub fn detokenize(args: &DetokenizeArgs) -> anyhow::Result<()> {
+    let text = tokenizer(args.model.as_deref())?
+        .decode(&args.ids)
+        .map_err(|error| super::Usage(error.to_string()))?;
+    if args.json {
+        return print_json(&json!({ "text": text }));
+    }
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+fn tokenizer(model: Option<&str>) -> anyhow::Result<Tokenizer> {
+    let path = model_path(model)?;
+    let file = File::open(&path).map_err(|source| StoreError::Io {
+        action: "open",
+        path: path.clone(),
+        source,
+    })?;
+    let read = || -> Result<Tokenizer, periapt_core::Error> {
+        let gguf = Gguf::read(&mut BufReader::with_capacity(1 << 20, file))?;
+        Ok(Tokenizer::new(tokenizer_spec(&gguf.metadata)?)?)
+    };
+    read().with_context(|| format!("cannot load {}", path.display()))
+}

@@ -1,0 +1,182 @@
+//! What can go wrong in the store, in words that say what to do.
+
+use std::{io, path::PathBuf};
+
+/// An error of the model store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No folder for the store can be found.
+    #[error(
+        "no home folder is known, so there is no place for models: set PERIAPT_MODELS to a folder"
+    )]
+    NoCacheDir,
+    /// A name that could mean something outside the store, or one of the store's own helper files.
+    #[error(
+        "`{0}` is not a model name: a name is one of the known models, or a file name in the store that ends in .gguf (no path, no leading dot)"
+    )]
+    BadName(String),
+    /// The text after `--model` names no known model.
+    #[error(
+        "unknown model `{name}`: it may be the path of a GGUF file, or one of: {}",
+        known.join(", ")
+    )]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// The names that would have worked.
+        known: Vec<String>,
+    },
+    /// The text after `--model` looks like a path, and nothing is there.
+    #[error("no such file: {}", .0.display())]
+    NoSuchFile(PathBuf),
+    /// The path names something that is not a plain file.
+    #[error("not a file: {}", .0.display())]
+    NotAFile(PathBuf),
+    /// The model is not in the store.
+    #[error("`{name}` is not in the store {}: `periapt models list` shows what is", root.display())]
+    NotInStore {
+        /// The model's name.
+        name: String,
+        /// The store's folder.
+        root: PathBuf,
+    },
+    /// Only a part of the model is in the store.
+    #[error(
+        "`{name}` is only partly in the store ({have} of {want} bytes): `periapt models pull {name}` goes on from there"
+    )]
+    Partial {
+        /// The model's name.
+        name: String,
+        /// Bytes already there.
+        have: u64,
+        /// Bytes of the whole file.
+        want: u64,
+    },
+    /// A known model's file has another size than the model.
+    #[error(
+        "{} has {have} bytes, but `{name}` has {want}: remove it (`periapt models rm {name}`) and pull it again (`periapt models pull {name}`)",
+        path.display()
+    )]
+    WrongSize {
+        /// The model's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        have: u64,
+        /// The size it should have.
+        want: u64,
+    },
+    /// A known model's file holds other bytes than the model.
+    #[error(
+        "{} is damaged: its sha256 is {have}, but `{name}` has {want}: remove it (`periapt models rm {name}`) and pull it again (`periapt models pull {name}`)",
+        path.display()
+    )]
+    HashMismatch {
+        /// The model's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// The file's hash.
+        have: String,
+        /// The hash it should have.
+        want: &'static str,
+    },
+    /// Another process is pulling this model.
+    #[error("`{0}` is being pulled by another periapt process: wait for it or stop it first")]
+    Busy(String),
+    /// The disk (or the quota) is full.
+    #[error(
+        "the disk is full: {} could not grow past {kept} bytes. What is there is kept: make room (or set PERIAPT_MODELS to a folder on another disk) and pull again",
+        path.display()
+    )]
+    DiskFull {
+        /// The file being written.
+        path: PathBuf,
+        /// Its size in bytes.
+        kept: u64,
+    },
+    /// The store's folder cannot be made or written.
+    #[error(
+        "cannot write in the model store {}: {source}. Set PERIAPT_MODELS to a folder that you can write",
+        root.display()
+    )]
+    Unwritable {
+        /// The store's folder.
+        root: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Reading or writing a file failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No source gave the model.
+    #[error(
+        "`{name}` could not be pulled from any source:\n{}\nTry again later, or get the file {file} ({bytes} bytes, sha256 {sha256}) by hand and give it with `--model PATH`, or put it at {}",
+        reasons.iter().map(|(source, why)| format!("  - {source}: {why}")).collect::<Vec<_>>().join("\n"),
+        place.display()
+    )]
+    AllSourcesFailed {
+        /// The model's name.
+        name: &'static str,
+        /// The file to look for by hand.
+        file: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// Its hash.
+        sha256: &'static str,
+        /// For each source, why it failed.
+        reasons: Vec<(String, String)>,
+        /// Where the store looks for the file.
+        place: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// Wraps an I/O error of `action` on `path`; for use with `map_err`.
+    pub(super) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// A failed write to `path`, which holds `kept` bytes by now.
+    pub(super) fn write(path: impl Into<PathBuf>, kept: u64, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                path: path.into(),
+                kept,
+            },
+            _ => Self::io("write", path)(source),
+        }
+    }
+}
+
+/// Why one source did not give the file.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// This source's own fault: the next one is tried.
+    Source(String),
+    /// The machine's: no other source would do better.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}

@@ -1,0 +1,84 @@
+//! Names and files: what the rest of the store is built from.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{Callback, Phase, Progress, StoreError};
+
+/// Refuses what is not the plain name of a GGUF file: nothing else in the store may be reached by name, and
+/// nothing outside it.
+pub(super) fn check_name(name: &str) -> Result<(), StoreError> {
+    let plain = name.ends_with(".gguf")
+        && !name.starts_with('.')
+        && !name.contains(|c: char| matches!(c, '/' | '\\' | ':') || c.is_control());
+    if plain {
+        Ok(())
+    } else {
+        Err(StoreError::BadName(name.to_owned()))
+    }
+}
+
+pub(super) fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Size of a plain file (through links); `None` where there is none.
+pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>, StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_file().then_some(meta.len())),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(e) => Err(StoreError::io("read", path)(e)),
+    }
+}
+
+pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Size and SHA-256 of a file.
+pub(super) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String), StoreError> {
+    let mut file = File::open(path).map_err(StoreError::io("open", path))?;
+    let total = file.metadata().map_err(StoreError::io("read", path))?.len();
+    let label = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 1024 * 1024];
+    let mut bytes = 0;
+    loop {
+        progress(Progress::Step {
+            phase: Phase::Verifying,
+            source: &label,
+            bytes,
+            total,
+        });
+        match file
+            .read(&mut chunk)
+            .map_err(StoreError::io("read", path))?
+        {
+            0 => break,
+            n => {
+                hasher.update(&chunk[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+    let sha256 = hasher.finalize();
+    Ok((
+        bytes,
+        sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+    ))
+}

@@ -1,0 +1,345 @@
+//! The model store: the folder where pulled model files lie, under names. It lists, pulls, verifies and removes them,
+//! and says what `--model` means. It may touch files below its own root and nothing else (a path given to
+//! `--model` is only looked at), may reach the network and start pip only inside [`Store::pull`], prints nothing
+//! (progress goes to a callback), and knows nothing of what is inside a model file.
+//!
+//! The folder is flat: `FILE` is a whole model, `FILE.part` the beginning of one, `.FILE.lock` what makes two pulls
+//! at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
+//! whole content was hashed and written to disk.
+//!
+//! Reading order: [`ModelSpec`] (what is known), [`Store`] (what can be done), `hub` and `pip` (the two kinds of source).
+
+mod error;
+mod files;
+mod hub;
+mod pip;
+mod progress;
+mod pull;
+mod remote;
+mod spec;
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use etcetera::BaseStrategy;
+use files::{check_name, file_bytes, hash, is_there, remove_folder};
+
+pub use error::StoreError;
+pub use progress::{Callback, Phase, Progress};
+pub use remote::Remote;
+pub use spec::{DEFAULT_MODEL, KNOWN_MODELS, ModelSpec, Source};
+
+/// A folder of model files.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    remote: Remote,
+    known: &'static [ModelSpec],
+}
+
+/// One file of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The known model's name, or the file's name for a file that somebody put there.
+    pub name: String,
+    /// The file; for [`State::Partial`] the part.
+    pub path: PathBuf,
+    /// Its size in bytes: for [`State::Partial`] what has come so far.
+    pub bytes: u64,
+    /// Whether it is whole.
+    pub state: State,
+    /// The known model that it is (its size, hash and licence), if it is one.
+    pub spec: Option<&'static ModelSpec>,
+}
+
+/// Whether a file of the store is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// All there; of a known model the size is right.
+    Complete,
+    /// The beginning of a file: the next pull goes on from there.
+    Partial,
+    /// A known model's file that has another size than the model.
+    WrongSize,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Whether the hash was compared: false for a file whose right hash nobody knows.
+    pub known: bool,
+}
+
+/// What the text after `--model` means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// This file, which exists.
+    File(PathBuf),
+    /// This known model: [`Store::pull`] gives its path, at once where it is there already.
+    Known(&'static ModelSpec),
+}
+
+/// What the text after `--model` means in the user's store; nothing means [`DEFAULT_MODEL`].
+///
+/// # Errors
+/// As [`Store::open`] and [`Store::resolve`].
+pub fn resolve(model: Option<&str>) -> Result<Resolved, StoreError> {
+    match model {
+        Some(model) => Store::open()?.resolve(model),
+        None => Ok(Resolved::Known(&DEFAULT_MODEL)),
+    }
+}
+
+impl Store {
+    /// The user's store: `PERIAPT_MODELS` where set, else `periapt/models` in the user's cache folder
+    /// (`XDG_CACHE_HOME` where set, `~/.cache` on Unix). Nothing is created yet.
+    ///
+    /// # Errors
+    /// [`StoreError::NoCacheDir`] where no home folder is known.
+    pub fn open() -> Result<Self, StoreError> {
+        let root = match std::env::var_os("PERIAPT_MODELS").filter(|dir| !dir.is_empty()) {
+            Some(dir) => PathBuf::from(dir),
+            None => etcetera::choose_base_strategy()
+                .map_err(|_| StoreError::NoCacheDir)?
+                .cache_dir()
+                .join("periapt")
+                .join("models"),
+        };
+        Self::at(root, Remote::from_env(), KNOWN_MODELS)
+    }
+
+    /// A store in the folder `root` that reaches its sources through `remote` and knows the models `known`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the present folder, to which a relative `root` is taken, is unknown.
+    pub fn at(
+        root: impl Into<PathBuf>,
+        remote: Remote,
+        known: &'static [ModelSpec],
+    ) -> Result<Self, StoreError> {
+        let root = root.into();
+        let root = std::path::absolute(&root).map_err(StoreError::io("find", root))?;
+        Ok(Self {
+            root,
+            remote,
+            known,
+        })
+    }
+
+    /// The store's folder, absolute; it may not exist yet.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The models that can be pulled by name.
+    #[must_use]
+    pub fn known(&self) -> &'static [ModelSpec] {
+        self.known
+    }
+
+    /// The known model of that name.
+    #[must_use]
+    pub fn spec(&self, name: &str) -> Option<&'static ModelSpec> {
+        self.known.iter().find(|spec| spec.name == name)
+    }
+
+    /// What lies in the store, sorted by name; empty where the folder does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the folder cannot be read.
+    pub fn list(&self) -> Result<Vec<Entry>, StoreError> {
+        let dir = match fs::read_dir(&self.root) {
+            Ok(dir) => dir,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(StoreError::io("read", &self.root)(e)),
+        };
+        let mut entries = Vec::new();
+        for item in dir {
+            let path = item.map_err(StoreError::io("read", &self.root))?.path();
+            let Some(file_name) = path.file_name().and_then(OsStr::to_str) else {
+                continue;
+            };
+            let (file, partial) = match file_name.strip_suffix(".part") {
+                Some(file) => (file, true),
+                None => (file_name, false),
+            };
+            let spec = self.known.iter().find(|spec| spec.file == file);
+            if spec.is_none() && check_name(file).is_err() {
+                continue;
+            }
+            let Some(bytes) = file_bytes(&path)? else {
+                continue;
+            };
+            entries.push(Entry {
+                name: spec.map_or(file, |spec| spec.name).to_owned(),
+                bytes,
+                state: match spec {
+                    _ if partial => State::Partial,
+                    Some(spec) if spec.bytes != bytes => State::WrongSize,
+                    _ => State::Complete,
+                },
+                spec,
+                path,
+            });
+        }
+        entries.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+        Ok(entries)
+    }
+
+    /// The file of the model `name` (a known model's name, or a file name in the store), if the whole of it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`]; [`StoreError::WrongSize`] where a known model's file has not the model's size.
+    pub fn path(&self, name: &str) -> Result<Option<PathBuf>, StoreError> {
+        if let Some(spec) = self.spec(name) {
+            return self.whole(spec);
+        }
+        let path = self.root.join(self.file(name)?);
+        Ok(file_bytes(&path)?.map(|_| path))
+    }
+
+    /// Hashes the whole file of the model `name` and compares where the right hash is known.
+    ///
+    /// # Errors
+    /// [`StoreError::HashMismatch`], [`StoreError::WrongSize`], [`StoreError::Partial`],
+    /// [`StoreError::NotInStore`], [`StoreError::BadName`], [`StoreError::Io`].
+    pub fn verify(&self, name: &str, progress: Callback<'_>) -> Result<Verified, StoreError> {
+        let spec = self.spec(name);
+        let Some(path) = self.path(name)? else {
+            let part = self.root.join(format!("{}.part", self.file(name)?));
+            return Err(match (file_bytes(&part)?, spec) {
+                (Some(have), Some(spec)) => StoreError::Partial {
+                    name: name.to_owned(),
+                    have,
+                    want: spec.bytes,
+                },
+                _ => self.not_in_store(name),
+            });
+        };
+        let (bytes, sha256) = hash(&path, progress)?;
+        match spec {
+            Some(spec) if spec.sha256 != sha256 => Err(StoreError::HashMismatch {
+                name: name.to_owned(),
+                path,
+                have: sha256,
+                want: spec.sha256,
+            }),
+            _ => Ok(Verified {
+                path,
+                bytes,
+                sha256,
+                known: spec.is_some(),
+            }),
+        }
+    }
+
+    /// Removes the model `name`, whole or in part; returns the bytes freed.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while another process pulls it, [`StoreError::NotInStore`], [`StoreError::BadName`],
+    /// [`StoreError::Io`].
+    pub fn remove(&self, name: &str) -> Result<u64, StoreError> {
+        let file = self.file(name)?;
+        let (scratch, part) = (self.scratch(file), self.part(file));
+        let whole = self.root.join(file);
+        if ![&scratch, &part, &whole].iter().any(|path| is_there(path)) {
+            return Err(self.not_in_store(name));
+        }
+        let _lock = self
+            .lock(file, &mut |_| false)?
+            .ok_or_else(|| StoreError::Busy(name.to_owned()))?;
+        let mut freed = pip::folder_bytes(&scratch);
+        remove_folder(&scratch)?;
+        for path in [part, whole] {
+            // A link counts and goes as the link it is; what it points to is not the store's.
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if !meta.is_dir() => {
+                    fs::remove_file(&path).map_err(StoreError::io("remove", path))?;
+                    freed += meta.len();
+                }
+                _ => {}
+            }
+        }
+        Ok(freed)
+    }
+
+    /// What the text after `--model` means: a known model's name, the path of a file, or the name of a file in the
+    /// store. A known name goes before a file of that name in the present folder (write `./NAME` for the file).
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchFile`] where it looks like a path and nothing is there, [`StoreError::NotAFile`],
+    /// [`StoreError::UnknownModel`] with the known names.
+    pub fn resolve(&self, model: impl AsRef<Path>) -> Result<Resolved, StoreError> {
+        let path = model.as_ref();
+        let name = path.to_string_lossy();
+        if let Some(spec) = self.spec(&name) {
+            return Ok(Resolved::Known(spec));
+        }
+        if path.is_file() {
+            return Ok(Resolved::File(path.to_owned()));
+        }
+        if check_name(&name).is_ok()
+            && let Some(path) = self.path(&name)?
+        {
+            return Ok(Resolved::File(path));
+        }
+        if path.exists() {
+            return Err(StoreError::NotAFile(path.to_owned()));
+        }
+        if name.contains(['/', '\\']) || name.ends_with(".gguf") {
+            return Err(StoreError::NoSuchFile(path.to_owned()));
+        }
+        Err(StoreError::UnknownModel {
+            name: name.into_owned(),
+            known: self.known.iter().map(|s| s.name.to_owned()).collect(),
+        })
+    }
+
+    /// The model's file, if it is there with the right size.
+    fn whole(&self, spec: &ModelSpec) -> Result<Option<PathBuf>, StoreError> {
+        let path = self.root.join(spec.file);
+        match file_bytes(&path)? {
+            None => Ok(None),
+            Some(have) if have == spec.bytes => Ok(Some(path)),
+            Some(have) => Err(StoreError::WrongSize {
+                name: spec.name.to_owned(),
+                path,
+                have,
+                want: spec.bytes,
+            }),
+        }
+    }
+
+    /// The file name that a model's name stands for.
+    fn file<'a>(&self, name: &'a str) -> Result<&'a str, StoreError> {
+        match self.spec(name) {
+            Some(spec) => Ok(spec.file),
+            None => check_name(name).map(|()| name),
+        }
+    }
+
+    fn part(&self, file: &str) -> PathBuf {
+        self.root.join(format!("{file}.part"))
+    }
+
+    fn scratch(&self, file: &str) -> PathBuf {
+        self.root.join(format!(".{file}.tmp"))
+    }
+
+    fn not_in_store(&self, name: &str) -> StoreError {
+        StoreError::NotInStore {
+            name: name.to_owned(),
+            root: self.root.clone(),
+        }
+    }
+}

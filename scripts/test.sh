@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# All tests: the Rust ones, then the page in a real Chromium. The last line counts both. `make test`
+# builds everything first.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+. scripts/lib.sh
+
+PERIAPT_TEST_MODEL=${PERIAPT_TEST_MODEL:-$(target/release/periapt models path)} ||
+    fail "the default model isn't here; 'make model' pulls it"
+export PERIAPT_TEST_MODEL
+mkdir -p target/logs
+passed=0 failed=0 skipped=0 broken=0
+
+# count LOG PATTERN: the sum of the numbers that PATTERN's group finds in LOG.
+count() {
+    sed -nE "s/$2/\1/p" "$1" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# record NAME STATUS FAILED: a runner that ends badly without a failed test failed all the same.
+record() {
+    failed=$((failed + $3))
+    if [ "$2" -ne 0 ] && [ "$3" -eq 0 ]; then
+        echo "$1 ended with status $2, though no test of its own failed" >&2
+        broken=$((broken + 1))
+    fi
+}
+
+say "the Rust tests"
+cargo test --release --locked --no-fail-fast --workspace --exclude periapt-web 2>&1 |
+    tee target/logs/cargo-test.log
+status=${PIPESTATUS[0]}
+log=target/logs/cargo-test.log
+passed=$((passed + $(count $log '^test result: .* ([0-9]+) passed;.*')))
+skipped=$((skipped + $(count $log '^test result: .* ([0-9]+) ignored;.*')))
+record "cargo test" "$status" "$(count $log '^test result: .* ([0-9]+) failed;.*')"
+
+say "the page in Chromium (WebGPU on a software renderer is slow: this takes minutes)"
+node --test --test-reporter=spec tests/browser/ 2>&1 | tee target/logs/browser-test.log
+status=${PIPESTATUS[0]}
+log=target/logs/browser-test.log
+passed=$((passed + $(count $log '^[^ ]+ pass ([0-9]+)$')))
+skipped=$((skipped + $(count $log '^[^ ]+ skipped ([0-9]+)$')))
+record "node --test" "$status" "$(count $log '^[^ ]+ fail ([0-9]+)$')"
+
+failed=$((failed + broken))
+say "all tests"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

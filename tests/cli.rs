@@ -1,0 +1,418 @@
+//! The command line as a user meets it: the real binary, real files, exit codes.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn periapt(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_periapt"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn json(args: &[&str]) -> Value {
+    let output = periapt(args);
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+        panic!(
+            "{args:?}: {e} in {}",
+            String::from_utf8_lossy(&output.stdout)
+        )
+    })
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails with that exit code, says every word of `says`, and does not panic.
+fn fails(args: &[&str], code: i32, says: &[&str]) {
+    let output = periapt(args);
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(!error.contains("panicked"), "{args:?}: {error}");
+    for word in says {
+        assert!(
+            error.contains(word),
+            "{args:?} does not say {word:?}: {error}"
+        );
+    }
+}
+
+fn model() -> Option<String> {
+    Some(common::model()?.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn generate_prints_the_documented_object() {
+    let Some(model) = model() else { return };
+    let answer = json(&[
+        "generate",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "-n",
+        "8",
+        "--json",
+        "What is the capital of France?",
+    ]);
+    let golden = &common::golden("smollm2_135m_q4_1.json")["cases"][0];
+    assert_eq!(answer["token_ids"], golden["greedy"]);
+    assert_eq!(answer["text"], golden["greedy_text"]);
+    assert_eq!(answer["finish_reason"], "stop");
+    assert_eq!(answer["prompt_token_ids"]["base"], golden["token_ids"]);
+    assert_eq!(answer["strength"], 0.0);
+    assert_eq!(answer["device"]["kind"], "cpu");
+    assert!(answer["model"]["path"].is_string());
+    for timing in ["load_ms", "prefill_ms", "decode_ms", "tokens_per_second"] {
+        assert!(
+            answer["timings"][timing].as_f64().unwrap() > 0.0,
+            "{timing}"
+        );
+    }
+}
+
+#[test]
+fn a_preference_means_amulet_and_two_prompts() {
+    let Some(model) = model() else { return };
+    let answer = json(&[
+        "generate",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "-n",
+        "4",
+        "--json",
+        "--prefer",
+        "uplifting",
+        "How do I take care of a wooden table?",
+    ]);
+    let golden = &common::golden("smollm2_135m_q4_1.json")["cases"][4]["amulet"];
+    assert_eq!(answer["prompt_token_ids"]["base"], golden["base_ids"]);
+    assert_eq!(answer["prompt_token_ids"]["pref"], golden["pref_ids"]);
+    assert_eq!(
+        common::ids(&answer["token_ids"]),
+        common::ids(&golden["greedy"])[..4]
+    );
+    assert_eq!(answer["finish_reason"], "length");
+    let strength = answer["strength"].as_f64().unwrap();
+    assert!((strength - 4.648_699).abs() < 1e-5, "{strength}");
+}
+
+#[test]
+fn a_seed_gives_the_same_text_again() {
+    let Some(model) = model() else { return };
+    let run = |seed: &str| {
+        json(&[
+            "generate",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "-n",
+            "12",
+            "--json",
+            "--temperature",
+            "1.2",
+            "--top-p",
+            "0.95",
+            "--seed",
+            seed,
+            "Tell me a story.",
+        ])["token_ids"]
+            .clone()
+    };
+    assert_eq!(run("7"), run("7"));
+    assert_ne!(run("7"), run("8"));
+}
+
+#[test]
+fn the_question_may_come_from_standard_input() {
+    let Some(model) = model() else { return };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_periapt"))
+        .args([
+            "generate", "--model", &model, "--device", "cpu", "-n", "8", "-",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"What is the capital of France?").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "The capital of France is Paris.\n"
+    );
+}
+
+#[test]
+fn compare_labels_all_four_methods() {
+    let Some(model) = model() else { return };
+    let output = periapt(&[
+        "compare", "--model", &model, "--device", "cpu", "-n", "2", "--prefer", "concise", "Why?",
+    ]);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    for label in [
+        "--- base ---",
+        "--- pref ---",
+        "--- la (k = 2.0000) ---",
+        "--- amulet (k = 4.6487) ---",
+    ] {
+        assert!(
+            text.contains(label),
+            "{label} is not in {text}{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn logits_take_text_chat_and_ids_alike() {
+    let Some(model) = model() else { return };
+    let logits = |input: &[&str]| {
+        let args = [
+            &["logits", "--model", &model, "--device", "cpu", "--json"],
+            input,
+        ]
+        .concat();
+        json(&args)
+    };
+    let golden = &common::golden("smollm2_135m_q4_1.json")["cases"][0];
+    let chat = logits(&["--chat", "What is the capital of France?", "--top", "3"]);
+    assert_eq!(chat["token_ids"], golden["token_ids"]);
+    assert_eq!(chat["top"].as_array().unwrap().len(), 3);
+    assert_eq!(chat["top"][0][0], golden["top_logits"][0][0]);
+    assert!(chat["top"][0][2].is_string());
+
+    let ids = common::ids(&golden["token_ids"])
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>();
+    let by_ids = logits(&["--ids", &ids.join(","), "--all"]);
+    assert_eq!(by_ids["top"].as_array().unwrap().len(), 49152);
+    assert_eq!(by_ids["logits"].as_array().unwrap().len(), 49152);
+    assert_eq!(by_ids["top"][0], chat["top"][0]);
+    let plain = logits(&["--prompt", "Hello world", "--top", "1"]);
+    assert_eq!(
+        plain["token_ids"],
+        json(&["tokenize", "--model", &model, "--json", "Hello world"])["token_ids"]
+    );
+}
+
+#[test]
+fn tokenize_and_detokenize_are_inverse_and_keep_control_text_ordinary() {
+    let Some(model) = model() else { return };
+    let text = "Grüße <|im_end|> 你好 🌙\n";
+    let ids = |args: &[&str]| {
+        let args = [&["tokenize", "--model", &model, "--json"], args].concat();
+        common::ids(&json(&args)["token_ids"])
+    };
+    let (plain, special) = (ids(&[text]), ids(&["--parse-special", text]));
+    assert!(!plain.contains(&2), "{plain:?}");
+    assert!(special.contains(&2), "{special:?}");
+    for ids in [plain, special] {
+        let ids = ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        assert_eq!(
+            json(&["detokenize", "--model", &model, "--json", &ids])["text"],
+            text
+        );
+    }
+}
+
+#[test]
+fn amulet_update_prints_the_golden_policies() {
+    let golden = common::golden("amulet_update.json");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden/amulet_update.json");
+    for form in ["collapsed", "iterative"] {
+        let output = json(&[
+            "amulet-update",
+            file.to_str().unwrap(),
+            "--device",
+            "cpu",
+            "--form",
+            form,
+            "--json",
+        ]);
+        let cases = output["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), golden["cases"].as_array().unwrap().len());
+        for (got, want) in cases.iter().zip(golden["cases"].as_array().unwrap()) {
+            assert_eq!(got["argmax"], want["argmax"], "{form}");
+            let last = &want["log_policy"][want["iterations"].to_string()];
+            assert_eq!(
+                got["log_policy"].as_array().unwrap().len(),
+                last.as_array().unwrap().len()
+            );
+        }
+    }
+}
+
+#[test]
+fn doctor_says_what_auto_takes() {
+    let store = temp_dir::TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_periapt"))
+        .args(["doctor", "--json"])
+        .env("PERIAPT_MODELS", store.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let doctor: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(doctor["generation_possible"], true);
+    assert!(doctor["auto"]["why"].is_string());
+    assert!(doctor["adapters"].is_array());
+}
+
+#[test]
+fn models_list_path_verify_and_rm_work_on_a_store_of_ones_own() {
+    let store = temp_dir::TempDir::new().unwrap();
+    let run = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_periapt"))
+            .args(args)
+            .env("PERIAPT_MODELS", store.path())
+            .output()
+            .unwrap()
+    };
+    let path = run(&["models", "path"]);
+    assert_eq!(path.status.code(), Some(3), "{}", stderr(&path));
+    let list: Value = serde_json::from_slice(&run(&["models", "list", "--json"]).stdout).unwrap();
+    assert_eq!(list["available"][0]["bytes"], 98_362_432);
+
+    // A damaged file in the default model's place: refused by every command, and by doctor.
+    let file = store.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    std::fs::write(&file, b"GGUF").unwrap();
+    for args in [
+        &["models", "path"] as &[&str],
+        &["models", "verify"],
+        &["doctor"],
+        &["tokenize", "x"],
+    ] {
+        let output = run(args);
+        assert_eq!(
+            output.status.code(),
+            Some(3),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+    let name = "smollm2-135m-instruct-q4_1";
+    assert!(run(&["models", "rm", name]).status.success());
+    assert!(!file.exists());
+    assert_eq!(run(&["models", "rm", name]).status.code(), Some(3));
+}
+
+#[test]
+fn wrong_calls_exit_with_2_and_say_why() {
+    fails(&["generate"], 2, &["PROMPT"]);
+    fails(&["generate", "--method", "magic", "x"], 2, &["magic"]);
+    fails(&["generate", "--method", "amulet", "x"], 2, &["--prefer"]);
+    fails(&["generate", "--method", "la", "x"], 2, &["--prefer"]);
+    fails(
+        &["generate", "--temperature", "nan", "x"],
+        2,
+        &["temperature"],
+    );
+    fails(&["generate", "--top-p", "0", "x"], 2, &["top-p"]);
+    fails(
+        &["generate", "--prefer", "concise", "--lambda", "0", "x"],
+        2,
+        &["lambda"],
+    );
+    fails(
+        &["generate", "--prefer", "concise", "--alpha=-1", "x"],
+        2,
+        &["alpha"],
+    );
+    fails(&["logits"], 2, &["--prompt"]);
+    fails(&["logits", "--ids", "1,x"], 2, &["x"]);
+    fails(
+        &["logits", "--prompt", "a", "--ids", "1"],
+        2,
+        &["cannot be used"],
+    );
+    let Some(model) = model() else { return };
+    let cpu = ["--model", &model, "--device", "cpu"];
+    fails(
+        &[&["logits", "--ids", "49152"], &cpu[..]].concat(),
+        2,
+        &["49152"],
+    );
+    fails(
+        &[&["logits", "--prompt", ""], &cpu[..]].concat(),
+        2,
+        &["no tokens"],
+    );
+    fails(&["detokenize", "--model", &model, "99999"], 2, &["99999"]);
+    let long = "word ".repeat(9000);
+    fails(&[&["generate", &long], &cpu[..]].concat(), 2, &["8192"]);
+}
+
+#[test]
+fn wrong_files_exit_with_3_and_say_why() {
+    fails(
+        &["generate", "--model", "/no/such/file.gguf", "x"],
+        3,
+        &["no such file"],
+    );
+    fails(
+        &["generate", "--model", "no-such-model", "x"],
+        3,
+        &["smollm2-135m-instruct-q4_1"],
+    );
+    fails(
+        &["amulet-update", "/no/such/file.json"],
+        3,
+        &["/no/such/file.json"],
+    );
+
+    let folder = temp_dir::TempDir::new().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let html = write("page.gguf", b"<!doctype html><title>404</title>");
+    fails(&["generate", "--model", &html, "x"], 3, &["GGUF"]);
+    fails(&["tokenize", "--model", &html, "x"], 3, &["GGUF"]);
+    let empty = write("empty.gguf", b"");
+    fails(&["generate", "--model", &empty, "x"], 3, &["empty.gguf"]);
+    let text = write("cases.json", b"{\"cases\": [{\"alpha\": \"two\"}]}");
+    fails(&["amulet-update", &text], 2, &["cases.json", "alpha"]);
+    let uneven = write(
+        "uneven.json",
+        br#"{"cases":[{"alpha":2,"lam":2,"eta":10,"iterations":60,"base_logits":[1],"pref_logits":[1,2]}]}"#,
+    );
+    fails(
+        &["amulet-update", "--device", "cpu", &uneven],
+        2,
+        &["case 0", "same vocabulary"],
+    );
+
+    let Some(model) = model() else { return };
+    let whole = std::fs::read(model).unwrap();
+    for cut in [1000, whole.len() / 2, whole.len() - 1] {
+        let path = write("cut.gguf", &whole[..cut]);
+        fails(
+            &["generate", "--model", &path, "--device", "cpu", "x"],
+            3,
+            &["cut.gguf"],
+        );
+    }
+}
+
+#[test]
+fn help_names_the_exit_codes() {
+    let output = periapt(&["--help"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Exit codes"), "{text}");
+}

@@ -1,0 +1,229 @@
+//! The wasm-bindgen face of periapt-core, made for a dedicated Web Worker: [`Engine`] opens the
+//! device, [`ModelLoader`] takes a model file in chunks, and [`Model`] answers. Values cross as
+//! plain objects, with the names that the command line's `--json` uses; an error crosses as a
+//! JavaScript `Error` with a stable `code` ([`error`]).
+//!
+//! One call at a time: a call that waits holds its object, and a second one on it fails.
+
+mod error;
+mod request;
+
+use error::{JsResult, bad_request};
+use js_sys::Function;
+use periapt_core::decoding::Conversation;
+use periapt_core::decoding::streams::StreamKind;
+use periapt_core::session::{Event, Generation, Loader};
+use periapt_core::{DeviceChoice, OpenDevice, Session};
+use request::{ChatPrompt, GenerateParams};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::ops::ControlFlow;
+use wasm_bindgen::prelude::*;
+
+/// Sends a panic's message to the console before the instance is lost.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// The device that computes.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Engine {
+    device: OpenDevice,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens `"gpu"`, `"cpu"`, or the better of both that there is (`"auto"`).
+    ///
+    /// # Errors
+    ///
+    /// `device` where it can't be opened, `bad_request` for another name.
+    pub async fn open(device: String) -> JsResult<Engine> {
+        let choice = match device.as_str() {
+            "auto" => DeviceChoice::Auto,
+            "gpu" => DeviceChoice::Gpu,
+            "cpu" => DeviceChoice::Cpu,
+            other => return Err(bad_request(&format!("no device is called {other:?}"))),
+        };
+        let device = periapt_core::device::open(choice)
+            .await
+            .map_err(|error| error::to_js(&error.into()))?;
+        Ok(Self { device })
+    }
+
+    /// What computes: `{kind, name, backend, software, driver}`.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the object always converts.
+    #[wasm_bindgen(getter)]
+    pub fn adapter(&self) -> JsResult<JsValue> {
+        to_object(&self.device.info)
+    }
+
+    /// A loader onto this device. `total` is the file's length in bytes where it is known.
+    pub fn loader(&self, total: Option<f64>) -> ModelLoader {
+        let total = total.filter(|total| *total >= 0.0).map(|total| total as u64);
+        ModelLoader {
+            loader: Loader::new(&self.device, total),
+        }
+    }
+}
+
+/// Takes a model file in chunks of any size, in order.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct ModelLoader {
+    loader: Loader,
+}
+
+#[wasm_bindgen]
+impl ModelLoader {
+    /// Takes the file's next bytes. After an error the loader is of no more use.
+    ///
+    /// # Errors
+    ///
+    /// As soon as the bytes show that the file can't be loaded.
+    pub fn push(&mut self, chunk: &[u8]) -> JsResult<()> {
+        self.loader.push(chunk).map_err(|error| error::to_js(&error))
+    }
+
+    /// The model, once the whole file has been pushed.
+    ///
+    /// # Errors
+    ///
+    /// `model_file` where the file ended early.
+    pub fn finish(self) -> JsResult<Model> {
+        match self.loader.finish() {
+            Ok(session) => Ok(Model { session }),
+            Err(error) => Err(error::to_js(&error)),
+        }
+    }
+}
+
+/// A model on the device.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Model {
+    session: Session,
+}
+
+#[wasm_bindgen]
+impl Model {
+    /// What the file says of itself: `{name, parameters, layers, vocab, context}`.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: the object always converts.
+    #[wasm_bindgen(getter)]
+    pub fn info(&self) -> JsResult<JsValue> {
+        let decoder = self.session.decoder();
+        let config = decoder.config();
+        to_object(&json!({
+            "name": self.session.model_name(),
+            "parameters": decoder.parameters(),
+            "layers": config.layers,
+            "vocab": config.vocab,
+            "context": config.context,
+        }))
+    }
+
+    /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with
+    /// `{kind: "prefill", done, total}` and `{kind: "token", id, text}` as they happen, and breaks
+    /// off by returning `false`. Gives `{text, token_ids, finish_reason, prompt_token_ids, method,
+    /// strength, device}`.
+    ///
+    /// # Errors
+    ///
+    /// `bad_request`, one of the engine's own codes, or whatever `on_event` throws.
+    pub async fn generate(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
+        let params: GenerateParams =
+            serde_wasm_bindgen::from_value(params).map_err(|error| bad_request(&error.to_string()))?;
+        let request = params.into_request();
+        let mut thrown = None;
+        let mut listen = |event: Event<'_>| match tell(&on_event, event) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(()),
+            Err(error) => {
+                thrown = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        let generation = self.session.generate(&request, &mut listen).await;
+        if let Some(error) = thrown {
+            return Err(error);
+        }
+        let generation = generation.map_err(|error| error::to_js(&error))?;
+        let Generation {
+            text,
+            token_ids,
+            finish_reason,
+            prompt_token_ids,
+        } = generation;
+        let prompts: Map<String, Value> = prompt_token_ids
+            .iter()
+            .map(|(stream, ids)| (stream.name().to_owned(), json!(ids)))
+            .collect();
+        to_object(&json!({
+            "text": text,
+            "token_ids": token_ids,
+            "finish_reason": finish_reason,
+            "prompt_token_ids": prompts,
+            "method": request.method.name(),
+            "strength": request.method.strength(),
+            "device": self.session.device().info,
+        }))
+    }
+
+    /// The `count` best next tokens after a chat prompt (`{question, system?}`), best first:
+    /// `{token_ids, top: [[id, logit, piece], ...]}`.
+    ///
+    /// # Errors
+    ///
+    /// `bad_request`, or one of the engine's own codes.
+    pub async fn top_logits(&self, prompt: JsValue, count: usize) -> JsResult<JsValue> {
+        let prompt: ChatPrompt =
+            serde_wasm_bindgen::from_value(prompt).map_err(|error| bad_request(&error.to_string()))?;
+        let conversation = Conversation {
+            system: prompt.system,
+            preference: None,
+            question: prompt.question,
+        };
+        let messages = conversation.messages(StreamKind::Base);
+        let top = async {
+            let ids = self.session.encode_chat(&messages)?;
+            let logits = self.session.next_logits(&ids).await?;
+            Ok((ids, logits))
+        };
+        let (ids, logits) = top.await.map_err(|error| error::to_js(&error))?;
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+        order.truncate(count);
+        let tokenizer = self.session.tokenizer();
+        let top: Vec<_> = order
+            .into_iter()
+            .map(|id| (id, logits[id], tokenizer.piece(id as u32).unwrap_or_default()))
+            .collect();
+        to_object(&json!({ "token_ids": ids, "top": top }))
+    }
+}
+
+/// Calls `on_event`; `false` where it returned `false`.
+fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
+    let event = match event {
+        Event::Prefill { done, total } => {
+            json!({ "kind": "prefill", "done": done, "total": total })
+        }
+        Event::Token { id, text } => json!({ "kind": "token", "id": id, "text": text }),
+    };
+    let answer = on_event.call1(&JsValue::NULL, &to_object(&event)?)?;
+    Ok(answer != JsValue::FALSE)
+}
+
+/// A value as a plain JavaScript object.
+fn to_object<T: Serialize>(value: &T) -> JsResult<JsValue> {
+    let serializer = serde_wasm_bindgen::Serializer::json_compatible();
+    value.serialize(&serializer).map_err(|error| error::new("internal", &error.to_string()))
+}
