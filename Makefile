@@ -5,6 +5,8 @@ SHELL := /bin/bash
 # Always the same crates, so that all builds agree on their dependencies' features and share them.
 RELEASE := cargo build --release --locked --workspace --exclude periapt-web
 
+# The targets share one target directory, and so its lock.
+.NOTPARALLEL:
 .PHONY: help demo test build model web fmt lint setup
 
 help:

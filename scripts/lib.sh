@@ -5,6 +5,9 @@
 WASM_TARGET_DIR=target/wasm
 WASM_TRIPLE=wasm32-unknown-unknown
 
+# Without a desktop, Mesa's device chooser complains on stderr once for every look at the adapters.
+export NODEVICE_SELECT=1
+
 say() { printf '\n==> %s\n' "$*"; }
 
 fail() {

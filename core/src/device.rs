@@ -105,21 +105,33 @@ async fn open_gpu() -> Result<OpenDevice, DeviceError> {
         return Ok(open);
     }
     let (kind, api) = preferred_adapter().await?;
-    let adapter = format!("{kind:?}");
-    let (device, setup) = Device::wgpu_options()
-        .device_kind(kind)
-        .graphics_api(api)
-        .init_with_setup_async()
-        .await
-        .map_err(|error| DeviceError::Refused {
-            adapter,
-            reason: error.to_string(),
-        })?;
+    let options = Device::wgpu_options()
+        .device_kind(kind.clone())
+        .graphics_api(api);
+    // The slot stays locked while the device opens, so that two threads can't both open it; in a
+    // browser there is one thread, and only the asynchronous call.
+    #[cfg(not(target_arch = "wasm32"))]
+    let mut slot = gpu_slot();
+    #[cfg(not(target_arch = "wasm32"))]
+    if let Some(open) = slot.clone() {
+        return Ok(open);
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    let opened = options.init_with_setup();
+    #[cfg(target_arch = "wasm32")]
+    let opened = options.init_with_setup_async().await;
+    #[cfg(target_arch = "wasm32")]
+    let mut slot = gpu_slot();
+
+    let (device, setup) = opened.map_err(|error| DeviceError::Refused {
+        adapter: format!("{kind:?}"),
+        reason: error.to_string(),
+    })?;
     let open = OpenDevice {
         device,
         info: describe(&setup.adapter.get_info()),
     };
-    *gpu_slot() = Some(open.clone());
+    *slot = Some(open.clone());
     Ok(open)
 }
 

@@ -52,7 +52,7 @@ fn poison(device: &Device) {
 }
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().into_vec().unwrap()
+    tensor.into_data().try_into_vec().unwrap()
 }
 
 /// Compares, and says where and by how much.
@@ -80,6 +80,46 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// `linear` against a sum in f64, on both devices: the twin here is burn's own product.
+#[test]
+fn matvec() {
+    let Some(devices) = devices() else { return };
+    for rows in [1, 2, 3, 8, 9] {
+        for (inputs, outputs) in [(1, 1), (3, 63), (64, 64), (65, 65), (576, 960), (1536, 576)] {
+            let (x, weight) = (random(8, rows * inputs), random(9, inputs * outputs));
+            let run = |device: &Device| {
+                let x = TensorData::new(x.clone(), [rows, inputs]);
+                let weight = TensorData::new(weight.clone(), [inputs, outputs]);
+                floats(kernels::linear(
+                    Tensor::from_data(x, device),
+                    Tensor::from_data(weight, device),
+                ))
+            };
+            let want: Vec<f32> = (0..rows * outputs)
+                .map(|at| {
+                    let (row, output) = (at / outputs, at % outputs);
+                    let terms = (0..inputs).map(|i| {
+                        f64::from(x[row * inputs + i]) * f64::from(weight[i * outputs + output])
+                    });
+                    terms.sum::<f64>() as f32
+                })
+                .collect();
+            poison(&devices.gpu);
+            // Sums of so many terms of magnitude 4 keep about this much.
+            let tolerance = 1e-5 * (inputs as f32).sqrt() * 4.0;
+            compare(
+                "matvec",
+                &devices.adapter,
+                &run(&devices.gpu),
+                &want,
+                tolerance,
+            )
+            .unwrap();
+            compare("matvec", "CPU", &run(&devices.cpu), &want, tolerance).unwrap();
+        }
+    }
 }
 
 #[test]

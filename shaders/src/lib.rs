@@ -28,6 +28,14 @@ pub struct Shader {
     common: &'static str,
 }
 
+/// `matvec.wgsl`
+pub const MATVEC: Shader = Shader {
+    name: "matvec",
+    values: &["workgroup_size", "rows", "inputs", "outputs"],
+    text: include_str!("../matvec.wgsl"),
+    common: "",
+};
+
 /// `rms_norm.wgsl`
 pub const RMS_NORM: Shader = Shader {
     name: "rms_norm",
@@ -53,7 +61,7 @@ pub const SILU_MUL: Shader = Shader {
 };
 
 /// Every kernel there is.
-pub const ALL: &[Shader] = &[RMS_NORM, ROPE, SILU_MUL];
+pub const ALL: &[Shader] = &[MATVEC, RMS_NORM, ROPE, SILU_MUL];
 
 impl Shader {
     /// The complete WGSL with `values` in the order of [`Shader::values`].

@@ -65,7 +65,9 @@ impl Engine {
 
     /// A loader onto this device. `total` is the file's length in bytes where it is known.
     pub fn loader(&self, total: Option<f64>) -> ModelLoader {
-        let total = total.filter(|total| *total >= 0.0).map(|total| total as u64);
+        let total = total
+            .filter(|total| *total >= 0.0)
+            .map(|total| total as u64);
         ModelLoader {
             loader: Loader::new(&self.device, total),
         }
@@ -87,7 +89,9 @@ impl ModelLoader {
     ///
     /// As soon as the bytes show that the file can't be loaded.
     pub fn push(&mut self, chunk: &[u8]) -> JsResult<()> {
-        self.loader.push(chunk).map_err(|error| error::to_js(&error))
+        self.loader
+            .push(chunk)
+            .map_err(|error| error::to_js(&error))
     }
 
     /// The model, once the whole file has been pushed.
@@ -139,8 +143,8 @@ impl Model {
     ///
     /// `bad_request`, one of the engine's own codes, or whatever `on_event` throws.
     pub async fn generate(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
-        let params: GenerateParams =
-            serde_wasm_bindgen::from_value(params).map_err(|error| bad_request(&error.to_string()))?;
+        let params: GenerateParams = serde_wasm_bindgen::from_value(params)
+            .map_err(|error| bad_request(&error.to_string()))?;
         let request = params.into_request();
         let mut thrown = None;
         let mut listen = |event: Event<'_>| match tell(&on_event, event) {
@@ -184,8 +188,8 @@ impl Model {
     ///
     /// `bad_request`, or one of the engine's own codes.
     pub async fn top_logits(&self, prompt: JsValue, count: usize) -> JsResult<JsValue> {
-        let prompt: ChatPrompt =
-            serde_wasm_bindgen::from_value(prompt).map_err(|error| bad_request(&error.to_string()))?;
+        let prompt: ChatPrompt = serde_wasm_bindgen::from_value(prompt)
+            .map_err(|error| bad_request(&error.to_string()))?;
         let conversation = Conversation {
             system: prompt.system,
             preference: None,
@@ -204,7 +208,13 @@ impl Model {
         let tokenizer = self.session.tokenizer();
         let top: Vec<_> = order
             .into_iter()
-            .map(|id| (id, logits[id], tokenizer.piece(id as u32).unwrap_or_default()))
+            .map(|id| {
+                (
+                    id,
+                    logits[id],
+                    tokenizer.piece(id as u32).unwrap_or_default(),
+                )
+            })
             .collect();
         to_object(&json!({ "token_ids": ids, "top": top }))
     }
@@ -225,5 +235,7 @@ fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
 /// A value as a plain JavaScript object.
 fn to_object<T: Serialize>(value: &T) -> JsResult<JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::json_compatible();
-    value.serialize(&serializer).map_err(|error| error::new("internal", &error.to_string()))
+    value
+        .serialize(&serializer)
+        .map_err(|error| error::new("internal", &error.to_string()))
 }

@@ -106,7 +106,9 @@ function showError(line: HTMLElement, error: unknown): void {
   const code = error instanceof EngineError ? error.code : "internal";
   const message = error instanceof Error ? error.message : String(error);
   line.textContent =
-    code === "crashed" ? `The engine stopped (${message}). Load the model again to go on.` : message;
+    code === "crashed"
+      ? `The engine stopped (${message}). Load the model again to go on.`
+      : message.charAt(0).toUpperCase() + message.slice(1);
   line.dataset.code = code;
   line.hidden = false;
 }
@@ -136,7 +138,7 @@ function wantedDevice(): "auto" | "gpu" | "cpu" {
 
 function describeAdapter(adapter: Adapter): string {
   if (adapter.kind === "cpu") {
-    const why = wantedDevice() === "cpu" ? "" : "This browser offers no GPU through WebGPU. ";
+    const why = wantedDevice() === "cpu" ? "" : "This browser offers no hardware GPU through WebGPU. ";
     return `${why}Computing on the CPU, in WebAssembly: it works, but slowly.`;
   }
   const software = adapter.software ? ", which is software: it works, but slowly" : "";

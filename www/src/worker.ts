@@ -26,9 +26,12 @@ let model: Model | undefined;
 const handlers: Handlers = {
   async open({ device }) {
     await init();
-    engine ??= await Engine.open(device);
+    const gpu = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+    // A GPU in software is much slower than the engine's own CPU backend.
+    const best = gpu && !gpu.info.isFallbackAdapter ? "auto" : "cpu";
+    engine ??= await Engine.open(device === "auto" ? best : device);
     const adapter: Adapter = engine.adapter;
-    return adapter.kind === "gpu" && !adapter.name ? { ...adapter, name: await gpuName() } : adapter;
+    return adapter.kind === "gpu" ? { ...adapter, name: nameOf(gpu?.info) || adapter.name } : adapter;
   },
 
   async load(source, tell, signal) {
@@ -70,10 +73,9 @@ const handlers: Handlers = {
   },
 };
 
-/** What the browser says of the GPU: wgpu leaves the name empty where that is no `description`. */
-async function gpuName(): Promise<string> {
-  const gpu = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
-  const { vendor = "", architecture = "", description = "" } = gpu?.info ?? {};
+/** What the browser tells of the GPU; more than wgpu passes on. */
+function nameOf(info: GPUAdapterInfo | undefined): string {
+  const { vendor = "", architecture = "", description = "" } = info ?? {};
   return description || [vendor, architecture].filter(Boolean).join(" ");
 }
 

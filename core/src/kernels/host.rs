@@ -1,7 +1,7 @@
 //! The plain Rust twins, on burn's CPU backend.
 
 use super::Ops;
-use burn::backend::{Flex, flex::FlexTensor};
+use burn::backend::{Flex, flex::FlexTensor, ops::FloatTensorOps};
 use burn::tensor::TensorData;
 
 /// The values of a tensor in row-major order. The callers pass f32 and i32 tensors alone, as
@@ -16,6 +16,10 @@ fn tensor(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
 }
 
 impl Ops for Flex {
+    fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        Self::float_matmul(x, weight)
+    }
+
     fn rms_norm(x: FlexTensor, gain: FlexTensor, epsilon: f32) -> FlexTensor {
         let shape = x.layout().shape().to_vec();
         let (mut x, gain) = (values::<f32>(&x), values::<f32>(&gain));

@@ -14,6 +14,8 @@ use burn::tensor::{Int, Tensor};
 /// input may be strided. See the functions of the same names for shapes and equations.
 #[backend_extension(Cube, Flex)]
 pub trait Ops: Backend {
+    /// See [`linear`].
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
     /// See [`rms_norm`].
     fn rms_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self>;
     /// See [`rope`].
@@ -25,6 +27,16 @@ pub trait Ops: Backend {
     ) -> FloatTensor<Self>;
     /// See [`silu_mul`].
     fn silu_mul(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// The product of `x [rows, inputs]` and `weight [inputs, outputs]`, to `[rows, outputs]`. A few
+/// rows go through a kernel of ours that reads each weight once; more through burn's own product.
+#[must_use]
+pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Ops>::linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+    ))
 }
 
 /// Root mean square normalization of `x [rows, width]` times `gain [width]`, to `[rows, width]`:

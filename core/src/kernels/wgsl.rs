@@ -4,14 +4,14 @@
 //! buffer may not be bound both for reading and for writing in a dispatch.
 
 use super::Ops;
-use burn::backend::Shape;
+use burn::backend::{Shape, ops::FloatTensorOps};
 use burn::cubecl::prelude::{CubeCount, KernelId};
 use burn::cubecl::server::KernelArguments;
 use burn::tensor::DType;
 use burn_wgpu::{
     CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
 };
-use periapt_shaders::{RMS_NORM, ROPE, SILU_MUL, Shader};
+use periapt_shaders::{MATVEC, RMS_NORM, ROPE, SILU_MUL, Shader};
 
 /// Invocations in a workgroup, for every kernel here.
 const WORKGROUP_SIZE: u32 = 64;
@@ -71,7 +71,27 @@ fn launch(
     output
 }
 
+/// Up to so many rows, [`MATVEC`] beats a tiled product: a decode step, not a prefill.
+const MATVEC_ROWS: usize = 8;
+
 impl Ops for CubeBackend {
+    fn linear(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
+        let [rows, inputs] = [x.meta.shape()[0], x.meta.shape()[1]];
+        let outputs = weight.meta.shape()[1];
+        if rows > MATVEC_ROWS {
+            return Self::float_matmul(x, weight);
+        }
+        let values = [rows, inputs, outputs].map(|n| n.to_string());
+        let workgroups = [(outputs as u32).div_ceil(WORKGROUP_SIZE), 1];
+        launch(
+            MATVEC,
+            &values,
+            vec![x, weight],
+            &[rows, outputs],
+            workgroups,
+        )
+    }
+
     fn rms_norm(x: CubeTensor, gain: CubeTensor, epsilon: f32) -> CubeTensor {
         let shape = [x.meta.shape()[0], x.meta.shape()[1]];
         let values = [shape[1].to_string(), format!("{epsilon:e}")];

@@ -3,11 +3,16 @@
 use super::kv_cache::KvCache;
 use super::layers::{Layer, Projection, RmsNorm};
 use super::{DecoderConfig, ModelError};
+use crate::kernels;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// Tokens of one row that go through the decoder at once during prefill.
 const CHUNK: usize = 128;
+
+/// Tokens of all rows that go through at once: the kernels take a workgroup row for each, and a
+/// dispatch holds 65535.
+const MAX_TOKENS: usize = 32_768;
 
 /// Unnormalized next-token scores, `[rows, vocab]`.
 #[derive(Debug, Clone)]
@@ -24,11 +29,11 @@ pub struct Decoder {
 /// The parameters.
 #[derive(Module, Debug)]
 pub(super) struct Weights {
-    /// `[vocab, width]`
+    /// `[width, vocab]`, as the head's product wants it
     pub embedding: Param<Tensor<2>>,
     pub layers: Vec<Layer>,
     pub norm: RmsNorm,
-    /// `[vocab, width]`; the embedding itself where the model ties them.
+    /// `[width, vocab]`; the embedding itself where the model ties them.
     pub head: Option<Projection>,
 }
 
@@ -119,7 +124,7 @@ impl Decoder {
         let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
         let ids = TensorData::new(ids, [tokens.len()]);
         let ids = Tensor::<1, Int>::from_data(ids, (&self.device, DType::I32));
-        let mut x = self.weights.embedding.val().select(0, ids);
+        let mut x = self.weights.embedding.val().select(1, ids).transpose();
         for (index, layer) in self.weights.layers.iter().enumerate() {
             x = layer.forward(x, &self.config, cache, &span, index);
         }
@@ -131,7 +136,7 @@ impl Decoder {
         let normed = self.weights.norm.forward(hidden);
         Logits(match &self.weights.head {
             Some(head) => head.forward(normed),
-            None => normed.matmul(self.weights.embedding.val().transpose()),
+            None => kernels::linear(normed, self.weights.embedding.val()),
         })
     }
 }
@@ -150,7 +155,11 @@ impl Prefill<'_> {
     ///
     /// [`ModelError::CacheFull`] when called again after the last chunk.
     pub fn advance(&mut self) -> Result<Option<Logits>, ModelError> {
-        let columns = CHUNK.min(self.total - self.done);
+        let most = (MAX_TOKENS / self.prompts.len()).clamp(1, CHUNK);
+        let columns = most.min(self.total - self.done);
+        if columns == 0 {
+            return Err(ModelError::CacheFull(self.total));
+        }
         let mut tokens = Vec::with_capacity(self.prompts.len() * columns);
         for (prompt, &padding) in self.prompts.iter().zip(self.cache.padding()) {
             tokens.extend((self.done..self.done + columns).map(|column| {

@@ -72,15 +72,6 @@ impl KvCache {
         self.padding.len()
     }
 
-    /// Bytes of keys and values, `f32`.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.layers
-            .iter()
-            .map(|(k, v)| (k.shape().num_elements() + v.shape().num_elements()) * size_of::<f32>())
-            .sum()
-    }
-
     /// The padding at the left of each row, in columns.
     pub(super) fn padding(&self) -> &[usize] {
         &self.padding

@@ -7,17 +7,17 @@ use crate::kernels;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-/// A matrix product without bias: `y = x W^T`.
+/// A matrix product without bias.
 #[derive(Module, Debug)]
 pub(super) struct Projection {
-    /// `[outputs, inputs]`, as the file has it.
+    /// `[inputs, outputs]`
     pub weight: Param<Tensor<2>>,
 }
 
 impl Projection {
     /// `x [tokens, inputs]` to `[tokens, outputs]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.val().transpose())
+        kernels::linear(x, self.weight.val())
     }
 }
 

@@ -72,6 +72,9 @@ impl DecoderBuilder {
             tensor: info.name.clone(),
             source,
         })?;
+        if let [outputs, inputs] = *info.shape {
+            values = transposed(&values, outputs, inputs);
+        }
         let length = values.len();
         let data = TensorData::new(values, [length]);
         let tensor = Tensor::from_data(data, &self.device);
@@ -126,10 +129,11 @@ impl DecoderBuilder {
             .ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
     }
 
+    /// `[inputs, outputs]`: the other way round than in the file.
     fn matrix(&mut self, name: &str) -> Result<Tensor<2>, ModelError> {
         let tensor = self.take(name)?;
         let shape = &self.shapes[name];
-        Ok(tensor.reshape([shape[0], shape[1]]))
+        Ok(tensor.reshape([shape[1], shape[0]]))
     }
 
     /// Several matrices with the same input, stacked into one product.
@@ -140,7 +144,7 @@ impl DecoderBuilder {
             .collect::<Result<Vec<_>, _>>()?;
         let weight = match parts.len() {
             1 => parts.remove(0),
-            _ => Tensor::cat(parts, 0),
+            _ => Tensor::cat(parts, 1),
         };
         Ok(Projection {
             weight: Param::from_tensor(weight),
@@ -153,6 +157,15 @@ impl DecoderBuilder {
             epsilon: self.config.rms_epsilon,
         })
     }
+}
+
+/// `[outputs, inputs]` to `[inputs, outputs]`, so that neighbouring outputs are neighbours in memory.
+fn transposed(values: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
+    let mut result = Vec::with_capacity(values.len());
+    for input in 0..inputs {
+        result.extend((0..outputs).map(|output| values[output * inputs + input]));
+    }
+    result
 }
 
 const EMBEDDING: &str = "token_embd.weight";

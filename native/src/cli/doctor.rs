@@ -4,7 +4,7 @@ use super::args::DoctorArgs;
 use super::print_json;
 use crate::store::{DEFAULT_MODEL, State, Store};
 use indicatif::HumanBytes;
-use periapt_core::device::{self, DeviceChoice, DeviceError, describe};
+use periapt_core::device::{self, DeviceChoice, describe};
 use serde_json::{Value, json};
 use std::io::Write;
 
