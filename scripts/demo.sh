@@ -7,12 +7,22 @@ cd "$(dirname "$0")/.."
 question="What is a good way to start the day?"
 periapt=target/release/periapt
 
+say "what this machine computes on"
+"$periapt" doctor
+
+device=auto
+if "$periapt" doctor --json | grep -q '"auto":{"device":{[^}]*"kind":"gpu"[^}]*"software":true'; then
+    say "this GPU is a software one and slow today: one short answer on it, then the CPU backend"
+    "$periapt" generate "What is the capital of France?" --device gpu --max-new-tokens 8
+    device=cpu
+fi
+
 for preference in concise uplifting; do
-    say "\"$question\", with the preference \"$preference\" (about 20 seconds without a GPU)"
-    "$periapt" compare "$question" --prefer "$preference" --max-new-tokens 48
+    say "\"$question\", with the preference \"$preference\" (seconds, on --device $device)"
+    "$periapt" compare "$question" --prefer "$preference" --device "$device" --max-new-tokens 48
 done
 
 say "that was the demo"
-echo "The streams 'base' (without the preference) and 'pref' (with it) are the model's own answers;"
-echo "'la' and 'amulet' lean every word from the first towards the second."
+echo "'base' is the prompt without the preference, 'pref' the one with it; 'la' and 'amulet' lean every"
+echo "token from the first towards the second."
 echo "Your own question: $periapt generate --prefer 'in plain words' 'Why is the sky blue?'"

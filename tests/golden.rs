@@ -44,7 +44,7 @@ fn generate(
         sampling: Sampling::default(),
         max_new_tokens: tokens,
     };
-    let on_event = &mut |_: periapt_core::session::Event<'_>| ControlFlow::Continue(());
+    let on_event = &mut async |_: periapt_core::session::Event<'_>| ControlFlow::Continue(());
     let done = pollster::block_on(session.generate(&request, on_event)).unwrap();
     Output {
         ids: done.token_ids,
@@ -133,7 +133,14 @@ fn the_model_equals_the_reference_on(choice: DeviceChoice) {
             &got.ids,
             &want,
             case["min_gap"].as_f64().unwrap(),
-            |at| is_close(&session, Method::Base, &[prompt.clone()], &want[..at]),
+            |at| {
+                is_close(
+                    &session,
+                    Method::Base,
+                    std::slice::from_ref(&prompt),
+                    &want[..at],
+                )
+            },
         );
         checked += 1;
 
@@ -256,7 +263,7 @@ fn amulets_update_equals_the_reference_on(choice: DeviceChoice) {
                         device.info
                     );
                 }
-                if case["iterations"].to_string() == *iterations {
+                if case["iterations"] == params.iterations {
                     let best = (0..got.len())
                         .max_by(|a, b| got[*a].total_cmp(&got[*b]))
                         .unwrap();

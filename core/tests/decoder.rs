@@ -167,7 +167,7 @@ fn prefill_equals_step_by_step() {
         let decoder = Tiny::new().build(&device).unwrap();
         // Longer than one chunk, and not a whole number of anything.
         let ids = prompt(1, 150);
-        let (at_once, _) = prefill(&decoder, &[ids.clone()], 0);
+        let (at_once, _) = prefill(&decoder, std::slice::from_ref(&ids), 0);
         let (mut logits, mut cache) = prefill(&decoder, &[ids[..1].to_vec()], ids.len() - 1);
         for id in &ids[1..] {
             logits = decoder.step(&[*id], &mut cache).unwrap();
@@ -192,7 +192,7 @@ fn rows_of_different_lengths_do_not_feel_each_other() {
         let first = values(first, &device);
         let second = values(decoder.step(&next, &mut cache).unwrap(), &device);
         for (row, ids) in prompts.iter().enumerate() {
-            let (alone, mut cache) = prefill(&decoder, &[ids.clone()], 2);
+            let (alone, mut cache) = prefill(&decoder, std::slice::from_ref(ids), 2);
             let what = format!("row {row} on {}", device.info.name);
             let of_row = |all: &[f32]| all[row * VOCAB..][..VOCAB].to_vec();
             assert_near(&what, &of_row(&first), &values(alone, &device), 1e-4);

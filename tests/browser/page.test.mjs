@@ -214,11 +214,20 @@ describe("the page", { timeout: HOUR }, () => {
     assert.deepEqual(page.problems, []);
   });
 
-  test("a link may name a model of this site, and the CPU answers alike", async (t) => {
+  test("a link may name a model of this site, the CPU answers alike, and an answer can be stopped", async (t) => {
     if (!needsModel(t)) return;
     const linked = await open(browser, `${server.origin}/?device=cpu&model=/model.gguf`);
     await linked.locator("#model-status", { hasText: "135 million parameters" }).waitFor();
     await amulet(linked, 12);
+
+    await fill(linked, "Write a long story about a dragon.", "as it comes", 2000);
+    await linked.getByLabel("Your question").press("Control+Enter");
+    await linked.locator("#answer:not(:empty)").waitFor();
+    await linked.getByRole("button", { name: "Stop" }).click();
+    assert.match(await ended(linked), /^Stopped: \d+ tokens?/);
+    await fill(linked, "Hi.", "as it comes", 1);
+    await linked.getByRole("button", { name: "Answer", exact: true }).click();
+    assert.match(await ended(linked), /: 1 token$/);
     await linked.context().close();
   });
 

@@ -9,7 +9,7 @@ mod error;
 mod request;
 
 use error::{JsResult, bad_request};
-use js_sys::Function;
+use js_sys::{Function, Promise};
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::streams::StreamKind;
 use periapt_core::session::{Event, Generation, Loader};
@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 /// Sends a panic's message to the console before the instance is lost.
 #[wasm_bindgen(start)]
@@ -136,8 +137,9 @@ impl Model {
 
     /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with
     /// `{kind: "prefill", done, total}` and `{kind: "token", id, text}` as they happen, and breaks
-    /// off by returning `false`. Gives `{text, token_ids, finish_reason, prompt_token_ids, method,
-    /// strength, device}`.
+    /// off by returning `false`, or a promise of it: the engine waits for a promise, which gives
+    /// the worker a turn to hear of a cancellation on the CPU backend, too. Gives `{text,
+    /// token_ids, finish_reason, prompt_token_ids, method, strength, device}`.
     ///
     /// # Errors
     ///
@@ -147,7 +149,7 @@ impl Model {
             .map_err(|error| bad_request(&error.to_string()))?;
         let request = params.into_request();
         let mut thrown = None;
-        let mut listen = |event: Event<'_>| match tell(&on_event, event) {
+        let mut listen = async |event: Event<'_>| match tell(&on_event, event).await {
             Ok(true) => ControlFlow::Continue(()),
             Ok(false) => ControlFlow::Break(()),
             Err(error) => {
@@ -220,8 +222,8 @@ impl Model {
     }
 }
 
-/// Calls `on_event`; `false` where it returned `false`.
-fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
+/// Calls `on_event` and waits for its promise; `false` where that gave `false`.
+async fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
     let event = match event {
         Event::Prefill { done, total } => {
             json!({ "kind": "prefill", "done": done, "total": total })
@@ -229,6 +231,7 @@ fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
         Event::Token { id, text } => json!({ "kind": "token", "id": id, "text": text }),
     };
     let answer = on_event.call1(&JsValue::NULL, &to_object(&event)?)?;
+    let answer = JsFuture::from(Promise::resolve(&answer)).await?;
     Ok(answer != JsValue::FALSE)
 }
 

@@ -62,8 +62,10 @@ const handlers: Handlers = {
   },
 
   async generate(params, tell, signal) {
-    return await ready().generate(params, (event: Calls["generate"]["event"]) => {
+    return await ready().generate(params, async (event: Calls["generate"]["event"]) => {
       tell(event);
+      // On the CPU backend nothing else gives this worker a turn to receive a `cancel`.
+      await new Promise((turn) => setTimeout(turn));
       return !signal.aborted;
     });
   },

@@ -212,7 +212,7 @@ impl Session {
     pub async fn generate(
         &self,
         request: &GenerateRequest,
-        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+        on_event: &mut impl AsyncFnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Generation, Error> {
         let GenerateRequest {
             conversation,
@@ -246,7 +246,7 @@ impl Session {
         let first = loop {
             let logits = prefill.advance()?;
             let (done, total) = prefill.progress();
-            if on_event(Event::Prefill { done, total }).is_break() {
+            if on_event(Event::Prefill { done, total }).await.is_break() {
                 finish_reason = FinishReason::Cancelled;
                 break None;
             }
@@ -274,7 +274,7 @@ impl Session {
                 piece.push_str(&tokens.finish());
             }
             text.push_str(&piece);
-            let heard = on_event(Event::Token { id, text: &piece });
+            let heard = on_event(Event::Token { id, text: &piece }).await;
             if ended {
                 finish_reason = FinishReason::Stop;
             } else if heard.is_break() {

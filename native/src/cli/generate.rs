@@ -99,7 +99,7 @@ fn answer(loaded: &Loaded, request: &GenerateRequest, stream: bool) -> anyhow::R
     let mut prefilled = None;
     let mut printed = Ok(());
     let mut out = std::io::stdout().lock();
-    let on_event = &mut |event: Event<'_>| {
+    let on_event = &mut async |event: Event<'_>| {
         match event {
             Event::Prefill { .. } => {}
             Event::Token { text, .. } => {
