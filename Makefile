@@ -7,7 +7,7 @@ RELEASE := cargo build --release --locked --workspace --exclude periapt-web
 
 # The targets share one target directory, and so its lock.
 .NOTPARALLEL:
-.PHONY: help demo test build model web fmt lint setup
+.PHONY: help demo test build model web bench fmt lint setup
 
 help:
 	@echo "make demo    ask the real model a question with two preferences (20 minutes the first time)"
@@ -15,6 +15,7 @@ help:
 	@echo "make build   the command line, target/release/periapt"
 	@echo "make model   pull the default model (98 MB)"
 	@echo "make web     the page, into www/dist"
+	@echo "make bench   what a decode step costs here, by rows and device"
 	@echo "make lint    formatting, clippy, shellcheck"
 	@echo "make fmt     format the Rust code"
 
@@ -38,6 +39,9 @@ web:
 test: model web
 	@scripts/setup.sh browser
 	@scripts/test.sh
+
+bench: model
+	PERIAPT_TEST_MODEL="$$(target/release/periapt models path)" cargo bench --locked --workspace --exclude periapt-web --bench decode
 
 fmt:
 	cargo fmt --all
