@@ -1,4 +1,4 @@
-//! The plain Rust twins, on burn's CPU backend.
+//! The twins on burn's CPU backend: plain Rust, but for [`Ops::linear`], which is burn's own product.
 
 use super::Ops;
 use burn::backend::{Flex, flex::FlexTensor, ops::FloatTensorOps};
