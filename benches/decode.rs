@@ -75,12 +75,11 @@ fn run(session: &Session, rows: usize) -> (f64, f64) {
 }
 
 fn prefill(session: &Session, prompts: &[Vec<u32>]) -> (Logits, KvCache) {
-    let mut prefill = session.decoder().prefill(prompts, STEPS).unwrap();
-    loop {
-        if let Some(logits) = prefill.advance().unwrap() {
-            return (logits, prefill.into_cache());
-        }
-    }
+    let prefill = session
+        .decoder()
+        .prefill(prompts, STEPS, session.kv)
+        .unwrap();
+    prefill.finish().unwrap()
 }
 
 fn wait(session: &Session, Logits(logits): Logits) {

@@ -7,7 +7,7 @@ mod common;
 use periapt_core::decoding::streams::StreamKind;
 use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling, amulet};
 use periapt_core::device::{DeviceChoice, OpenDevice};
-use periapt_core::model::Logits;
+use periapt_core::model::{KvType, Logits};
 use periapt_core::session::{GenerateRequest, read};
 use periapt_core::text::{Message, Role};
 use periapt_core::{Session, decoding::guidance};
@@ -22,10 +22,12 @@ const ROWS: f32 = 1e-4;
 /// Below this gap between the two best scores, float32 may choose either.
 const GAP: f64 = 5e-3;
 
-fn session(choice: DeviceChoice) -> Option<Session> {
+fn session(choice: DeviceChoice, kv: KvType) -> Option<Session> {
     let (device, path) = (common::device(choice)?, common::model()?);
     let mut file = BufReader::new(File::open(path).unwrap());
-    Some(Session::load(&mut file, &device, &mut |_, _| {}).unwrap())
+    let mut session = Session::load(&mut file, &device, &mut |_, _| {}).unwrap();
+    session.kv = kv;
+    Some(session)
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -86,16 +88,12 @@ fn is_close(session: &Session, method: Method, prompts: &[Vec<u32>], answer: &[u
 }
 
 fn logits(session: &Session, prompts: &[Vec<u32>]) -> Logits {
-    let mut prefill = session.decoder().prefill(prompts, 0).unwrap();
-    loop {
-        if let Some(logits) = prefill.advance().unwrap() {
-            return logits;
-        }
-    }
+    let prefill = session.decoder().prefill(prompts, 0, session.kv).unwrap();
+    prefill.finish().unwrap().0
 }
 
 fn the_model_equals_the_reference_on(choice: DeviceChoice) {
-    let Some(session) = session(choice) else {
+    let Some(session) = session(choice, KvType::F32) else {
         return;
     };
     let golden = common::golden("smollm2_135m_q4_1.json");
@@ -191,7 +189,7 @@ fn the_model_equals_the_reference_on_the_cpu() {
 
 /// One prompt alone, and as one of four rows of different lengths.
 fn a_row_does_not_feel_its_batch_on(choice: DeviceChoice) {
-    let Some(session) = session(choice) else {
+    let Some(session) = session(choice, KvType::F32) else {
         return;
     };
     let chat = |content: &str| {

@@ -1,5 +1,6 @@
 //! Opening the device that computes: a GPU through wgpu, or burn's CPU backend.
 
+use crate::kernels::Variant;
 use burn::tensor::{Device, DeviceKind, wgpu::WgpuBackend};
 use burn_wgpu::wgpu;
 use serde::Serialize;
@@ -39,6 +40,17 @@ pub struct OpenDevice {
     pub device: Device,
     /// What it is.
     pub info: DeviceInfo,
+    /// The size of its subgroups where that is fixed and kernels may use them, else 0.
+    pub subgroup: usize,
+}
+
+impl OpenDevice {
+    /// The matrix kernels worth trying here, the one to take without trying first; `floor` leaves out what
+    /// needs more than every WebGPU adapter grants.
+    #[must_use]
+    pub fn variants(&self, floor: bool) -> Vec<Variant> {
+        Variant::candidates(self.info.software, if floor { 0 } else { self.subgroup })
+    }
 }
 
 /// Why no device could be opened.
@@ -62,6 +74,9 @@ pub enum DeviceError {
         reason: String,
     },
 }
+
+/// Dispatches in one submission, at most: a decode step of any model we run is one.
+const TASKS_MAX: usize = 4096;
 
 /// burn registers a GPU once a process: a second initialization of the same device is an error,
 /// so the first one is kept and cloned.
@@ -97,6 +112,7 @@ fn open_cpu() -> OpenDevice {
             software: true,
             driver: String::new(),
         },
+        subgroup: 0,
     }
 }
 
@@ -107,7 +123,8 @@ async fn open_gpu() -> Result<OpenDevice, DeviceError> {
     let (kind, api) = preferred_adapter().await?;
     let options = Device::wgpu_options()
         .device_kind(kind.clone())
-        .graphics_api(api);
+        .graphics_api(api)
+        .tasks_max(TASKS_MAX);
     // The slot stays locked while the device opens, so that two threads can't both open it; in a
     // browser there is one thread, and only the asynchronous call.
     #[cfg(not(target_arch = "wasm32"))]
@@ -127,9 +144,17 @@ async fn open_gpu() -> Result<OpenDevice, DeviceError> {
         adapter: format!("{kind:?}"),
         reason: error.to_string(),
     })?;
+    let info = setup.adapter.get_info();
+    let subgroups = setup.device.features().contains(wgpu::Features::SUBGROUP);
+    let fixed = subgroups && info.subgroup_min_size == info.subgroup_max_size;
     let open = OpenDevice {
         device,
-        info: describe(&setup.adapter.get_info()),
+        subgroup: if fixed {
+            info.subgroup_min_size as usize
+        } else {
+            0
+        },
+        info: describe(&info),
     };
     *slot = Some(open.clone());
     Ok(open)

@@ -6,7 +6,7 @@
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
 use periapt_core::formats::gguf::{Gguf, GgufWriter, TensorType, Value};
 use periapt_core::formats::quant::quantize;
-use periapt_core::model::{Decoder, DecoderBuilder, KvCache, Logits, ModelError};
+use periapt_core::model::{Decoder, DecoderBuilder, KvCache, KvType, Logits, ModelError};
 use periapt_core::session::read;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -109,7 +109,7 @@ impl Tiny {
     fn build(&self, device: &OpenDevice) -> Result<Decoder, ModelError> {
         let mut file = Cursor::new(self.file());
         let gguf = Gguf::read(&mut file)?;
-        let mut builder = DecoderBuilder::new(&gguf, &device.device)?;
+        let mut builder = DecoderBuilder::new(&gguf, &device.device, device.variants(false)[0])?;
         for info in &gguf.tensors {
             let bytes = gguf.read_tensor(&mut file, info)?;
             builder.tensor(info, &bytes)?;
@@ -138,12 +138,8 @@ fn prompt(seed: u64, length: usize) -> Vec<u32> {
 }
 
 fn prefill(decoder: &Decoder, prompts: &[Vec<u32>], more: usize) -> (Logits, KvCache) {
-    let mut prefill = decoder.prefill(prompts, more).unwrap();
-    loop {
-        if let Some(logits) = prefill.advance().unwrap() {
-            return (logits, prefill.into_cache());
-        }
-    }
+    let prefill = decoder.prefill(prompts, more, KvType::F32).unwrap();
+    prefill.finish().unwrap()
 }
 
 fn values(Logits(logits): Logits, device: &OpenDevice) -> Vec<f32> {
@@ -300,8 +296,12 @@ fn files_that_are_no_decoder_are_refused_by_name() {
 fn prompts_that_cannot_be_run_are_refused() {
     let device = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap();
     let decoder = Tiny::new().build(&device).unwrap();
-    let error =
-        |prompts: &[Vec<u32>], more| decoder.prefill(prompts, more).unwrap_err().to_string();
+    let error = |prompts: &[Vec<u32>], more| {
+        decoder
+            .prefill(prompts, more, KvType::F32)
+            .unwrap_err()
+            .to_string()
+    };
     assert!(error(&[vec![]], 0).contains("no tokens"));
     assert!(error(&[], 0).contains("no tokens"));
     assert!(error(&[vec![VOCAB as u32]], 0).contains("97"));

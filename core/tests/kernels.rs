@@ -1,225 +1,444 @@
-//! Every kernel's WGSL against its CPU twin, on random input.
+//! Every kernel's WGSL against its CPU twin, on random input, in the floor variant and in every other that the adapter
+//! can run; the twin itself against sums in f64.
 
 #![allow(clippy::unwrap_used)]
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use periapt_core::device::{self, DeviceChoice};
-use periapt_core::kernels;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+mod common;
 
-/// Around a workgroup of 64, and the default model's own widths.
-const WIDTHS: [usize; 7] = [1, 63, 64, 65, 128, 576, 1536];
+use burn::tensor::{Device, Int, Tensor};
+use common::{Devices, compare, devices, floats, int_values, ints, poison, random, values};
+use periapt_core::formats::gguf::TensorType;
+use periapt_core::formats::quant::{dequantize, quantize};
+use periapt_core::kernels::{AttentionShape, CacheShape, Matrix, PAGE, Packer, Variant, cache};
 
-struct Devices {
-    gpu: Device,
-    cpu: Device,
-    adapter: String,
+const TYPES: [TensorType; 8] = [
+    TensorType::F32,
+    TensorType::F16,
+    TensorType::BF16,
+    TensorType::Q4_0,
+    TensorType::Q4_1,
+    TensorType::Q5_0,
+    TensorType::Q5_1,
+    TensorType::Q8_0,
+];
+
+/// A random matrix: the file's bytes, and what they mean.
+fn weights(dtype: TensorType, outputs: usize, inputs: usize) -> (Vec<u8>, Vec<f32>) {
+    let bytes = quantize(dtype, &random(outputs as u64, outputs * inputs, 1.0)).unwrap();
+    let mut means = vec![0.0; outputs * inputs];
+    dequantize(dtype, &bytes, &mut means).unwrap();
+    (bytes, means)
 }
 
-fn devices() -> Option<Devices> {
-    match pollster::block_on(device::open(DeviceChoice::Gpu)) {
-        Ok(open) => {
-            let cpu = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap();
-            Some(Devices {
-                gpu: open.device,
-                cpu: cpu.device,
-                adapter: open.info.name,
+/// `x W^T` in f64.
+fn product(x: &[f32], weights: &[f32], inputs: usize) -> Vec<f32> {
+    x.chunks_exact(inputs)
+        .flat_map(|x| {
+            weights.chunks_exact(inputs).map(|w| {
+                let terms = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+                terms.sum::<f64>() as f32
             })
-        }
-        Err(error) => {
-            assert!(std::env::var_os("PERIAPT_REQUIRE_ALL").is_none(), "{error}");
-            eprintln!("SKIPPED: {error}");
-            None
-        }
-    }
-}
-
-fn random(seed: u64, count: usize) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    (0..count)
-        .map(|_| (rng.next_u32() as f32 / u32::MAX as f32 - 0.5) * 8.0)
+        })
         .collect()
 }
 
-/// Leaves recognizable values in the GPU's free memory, so that a kernel that skips an element
-/// can't find the right one there.
-fn poison(device: &Device) {
-    for _ in 0..4 {
-        let tensor = Tensor::<1>::full([1 << 16], 1e30, device);
-        drop(tensor.into_data());
+/// What a sum of so many terms keeps in f32.
+fn tolerance(inputs: usize) -> f32 {
+    4e-5 * (inputs as f32).sqrt()
+}
+
+fn variants(devices: &Devices) -> Vec<Variant> {
+    // On software adapters the hardware's variant is not a candidate, but must compute the same.
+    let mut variants = devices.gpu.variants(false);
+    if !variants.contains(&Variant::WIDE) {
+        variants.push(Variant::WIDE);
     }
+    variants
 }
 
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
-}
-
-/// Compares, and says where and by how much.
-fn compare(
-    kernel: &str,
-    adapter: &str,
-    got: &[f32],
+/// Runs `compute` with the same matrix on both devices in every variant, and compares with `want`.
+fn check(
+    devices: &Devices,
+    what: &str,
+    (dtype, bytes, outputs, inputs): (TensorType, &[u8], usize, usize),
     want: &[f32],
-    tolerance: f32,
-) -> Result<(), String> {
-    if got.len() != want.len() {
-        return Err(format!(
-            "{kernel}: {} values, wanted {}",
-            got.len(),
-            want.len()
-        ));
+    compute: impl Fn(&Matrix, &Device) -> Tensor<2>,
+) {
+    let variants = variants(devices)
+        .into_iter()
+        .map(|variant| (&devices.gpu, variant));
+    for (device, variant) in variants.chain([(&devices.cpu, Variant::DEEP)]) {
+        let matrix = Packer::new(&device.device, variant).pack(dtype, bytes, outputs, inputs);
+        poison(&device.device);
+        let got = values(compute(&matrix, &device.device));
+        let what = format!("{what} {dtype} {outputs}x{inputs} {variant:?}");
+        compare(&what, &device.info.name, &got, want, tolerance(inputs)).unwrap();
     }
-    for (index, (got, want)) in got.iter().zip(want).enumerate() {
-        let near = (got - want).abs() <= tolerance * want.abs().max(1.0);
-        if !near {
-            return Err(format!(
-                "{kernel}[{index}]: got {got}, wanted {want} within {tolerance} on {adapter}; \
-                 rerun with: cargo test --release -p periapt-core --test kernels {kernel}"
-            ));
+}
+
+#[test]
+fn products_of_every_type() {
+    let Some(devices) = devices() else { return };
+    for dtype in TYPES {
+        for (outputs, inputs) in [(65, 96), (128, 160)] {
+            let (bytes, means) = weights(dtype, outputs, inputs);
+            for rows in [1, 9] {
+                let x = random(rows as u64, rows * inputs, 4.0);
+                let want = product(&x, &means, inputs);
+                check(
+                    &devices,
+                    "linear",
+                    (dtype, &bytes, outputs, inputs),
+                    &want,
+                    |matrix, device| matrix.linear(floats(&x, [rows, inputs], device)),
+                );
+            }
         }
     }
-    Ok(())
 }
 
-/// `linear` against a sum in f64, on both devices: the twin here is burn's own product.
 #[test]
-fn matvec() {
+fn products_of_a_real_models_shapes() {
     let Some(devices) = devices() else { return };
-    for rows in [1, 2, 3, 8, 9] {
-        for (inputs, outputs) in [(1, 1), (3, 63), (64, 64), (65, 65), (576, 960), (1536, 576)] {
-            let (x, weight) = (random(8, rows * inputs), random(9, inputs * outputs));
-            let run = |device: &Device| {
-                let x = TensorData::new(x.clone(), [rows, inputs]);
-                let weight = TensorData::new(weight.clone(), [inputs, outputs]);
-                floats(kernels::linear(
-                    Tensor::from_data(x, device),
-                    Tensor::from_data(weight, device),
-                ))
-            };
-            let want: Vec<f32> = (0..rows * outputs)
-                .map(|at| {
-                    let (row, output) = (at / outputs, at % outputs);
-                    let terms = (0..inputs).map(|i| {
-                        f64::from(x[row * inputs + i]) * f64::from(weight[i * outputs + output])
-                    });
-                    terms.sum::<f64>() as f32
+    let dtype = TensorType::Q4_1;
+    for (outputs, inputs) in [(960, 576), (576, 1536)] {
+        let (bytes, means) = weights(dtype, outputs, inputs);
+        for rows in [1, 2, 3, 8, 17, 64] {
+            let x = random(rows as u64, rows * inputs, 4.0);
+            let residual = random(99, rows * outputs, 4.0);
+            let want: Vec<f32> = product(&x, &means, inputs)
+                .iter()
+                .zip(&residual)
+                .map(|(y, residual)| y + residual)
+                .collect();
+            check(
+                &devices,
+                "linear_add",
+                (dtype, &bytes, outputs, inputs),
+                &want,
+                |matrix, device| {
+                    let x = floats(&x, [rows, inputs], device);
+                    matrix.linear_add(x, floats(&residual, [rows, outputs], device))
+                },
+            );
+        }
+    }
+}
+
+fn normed(x: &[f32], gain: &[f32], epsilon: f32) -> Vec<f32> {
+    x.chunks_exact(gain.len())
+        .flat_map(|row| {
+            let squares: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
+            let scale = (squares / gain.len() as f64 + f64::from(epsilon))
+                .sqrt()
+                .recip();
+            row.iter()
+                .zip(gain)
+                .map(move |(x, gain)| (f64::from(*x) * scale) as f32 * gain)
+        })
+        .collect()
+}
+
+#[test]
+fn products_after_a_norm_and_before_a_gate() {
+    let Some(devices) = devices() else { return };
+    let (inputs, outputs, epsilon) = (576, 384, 1e-5);
+    let gain = random(5, inputs, 2.0);
+    for dtype in [TensorType::Q4_0, TensorType::Q4_1, TensorType::F16] {
+        let (bytes, means) = weights(dtype, outputs, inputs);
+        for rows in [1, 2, 9] {
+            let x = random(6, rows * inputs, 4.0);
+            let want = product(&normed(&x, &gain, epsilon), &means, inputs);
+            let matrix = (dtype, bytes.as_slice(), outputs, inputs);
+            check(&devices, "norm_linear", matrix, &want, |matrix, device| {
+                let gain = floats(&gain, [inputs], device);
+                matrix.norm_linear(floats(&x, [rows, inputs], device), gain, epsilon)
+            });
+            let gated: Vec<f32> = want
+                .chunks_exact(outputs)
+                .flat_map(|row| {
+                    let (gate, up) = row.split_at(outputs / 2);
+                    gate.iter()
+                        .zip(up)
+                        .map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up)
                 })
                 .collect();
-            poison(&devices.gpu);
-            // Sums of so many terms of magnitude 4 keep about this much.
-            let tolerance = 1e-5 * (inputs as f32).sqrt() * 4.0;
-            compare(
-                "matvec",
-                &devices.adapter,
-                &run(&devices.gpu),
-                &want,
-                tolerance,
-            )
-            .unwrap();
-            compare("matvec", "CPU", &run(&devices.cpu), &want, tolerance).unwrap();
+            check(&devices, "norm_gate", matrix, &gated, |matrix, device| {
+                let gain = floats(&gain, [inputs], device);
+                matrix.norm_gate(floats(&x, [rows, inputs], device), gain, epsilon)
+            });
         }
     }
 }
 
 #[test]
-fn rms_norm() {
+fn embeddings_of_every_type_whole_and_in_parts() {
     let Some(devices) = devices() else { return };
-    for rows in [1, 3, 130] {
-        for width in WIDTHS {
-            let (x, gain) = (random(1, rows * width), random(2, width));
-            let run = |device: &Device| {
-                let x = Tensor::from_data(TensorData::new(x.clone(), [rows, width]), device);
-                let gain = Tensor::from_data(TensorData::new(gain.clone(), [width]), device);
-                floats(kernels::rms_norm(x, gain, 1e-5))
-            };
-            poison(&devices.gpu);
-            let (got, want) = (run(&devices.gpu), run(&devices.cpu));
-            compare("rms_norm", &devices.adapter, &got, &want, 1e-5).unwrap();
-            let mean = x[..width].iter().map(|v| v * v).sum::<f32>() / width as f32;
-            let first = x[0] / (mean + 1e-5).sqrt() * gain[0];
-            compare("rms_norm's equation", "CPU", &want[..1], &[first], 1e-5).unwrap();
-        }
-    }
-}
-
-#[test]
-fn rope() {
-    let Some(devices) = devices() else { return };
-    for (rows, heads, head_dim, beyond) in [
-        (1, 1, 2, 0),
-        (2, 3, 64, 64),
-        (5, 12, 64, 192),
-        (3, 2, 130, 7),
-    ] {
-        let width = heads * head_dim + beyond;
-        let lines = 9;
-        let (x, table) = (random(3, rows * width), random(4, lines * head_dim));
-        let positions: Vec<i32> = (0..rows as i32)
-            .map(|row| (row * 5) % lines as i32)
+    let (outputs, inputs) = (300, 96);
+    let tokens = [0, 63, 64, 127, 128, 299, 7, 7];
+    for dtype in TYPES {
+        let (bytes, means) = weights(dtype, outputs, inputs);
+        let want: Vec<f32> = tokens
+            .iter()
+            .flat_map(|token| &means[*token as usize * inputs..][..inputs])
+            .copied()
             .collect();
-        let run = |device: &Device| {
-            let x = Tensor::from_data(TensorData::new(x.clone(), [rows, width]), device);
-            let table =
-                Tensor::from_data(TensorData::new(table.clone(), [lines, head_dim]), device);
-            let positions = Tensor::<1, Int>::from_data(
-                TensorData::new(positions.clone(), [rows]),
-                (device, DType::I32),
-            );
-            floats(kernels::rope(x, table, positions, heads))
-        };
-        poison(&devices.gpu);
-        let (got, want) = (run(&devices.gpu), run(&devices.cpu));
-        compare("rope", &devices.adapter, &got, &want, 1e-6).unwrap();
-        let turned = [
-            x[0] * table[0] - x[1] * table[1],
-            x[0] * table[1] + x[1] * table[0],
-        ];
-        compare("rope's equation", "CPU", &want[..2], &turned, 1e-6).unwrap();
-    }
-}
+        // A binding limit of one byte puts every tile into a part of its own.
+        for binding_bytes in [1 << 27, 1] {
+            for device in [&devices.gpu, &devices.cpu] {
+                let mut packer = Packer::new(&device.device, Variant::DEEP);
+                packer.binding_bytes = binding_bytes;
+                let matrix = packer.pack(dtype, &bytes, outputs, inputs);
+                poison(&device.device);
+                let tokens = ints(&tokens, [tokens.len()], &device.device);
+                let what = format!("embed {dtype}");
+                let got = values(matrix.embed(tokens));
+                compare(&what, &device.info.name, &got, &want, 1e-6).unwrap();
 
-#[test]
-fn silu_mul() {
-    let Some(devices) = devices() else { return };
-    for rows in [1, 3, 130] {
-        for width in WIDTHS {
-            let x = random(5, rows * 2 * width);
-            let run = |device: &Device| {
-                let x = Tensor::from_data(TensorData::new(x.clone(), [rows, 2 * width]), device);
-                floats(kernels::silu_mul(x))
-            };
-            poison(&devices.gpu);
-            let (got, want) = (run(&devices.gpu), run(&devices.cpu));
-            compare("silu_mul", &devices.adapter, &got, &want, 1e-5).unwrap();
-            let first = x[0] / (1.0 + (-x[0]).exp()) * x[width];
-            compare("silu_mul's equation", "CPU", &want[..1], &[first], 1e-5).unwrap();
+                let x = random(3, 2 * inputs, 4.0);
+                let got = values(matrix.linear(floats(&x, [2, inputs], &device.device)));
+                let want = product(&x, &means, inputs);
+                compare(
+                    "linear in parts",
+                    &device.info.name,
+                    &got,
+                    &want,
+                    tolerance(inputs),
+                )
+                .unwrap();
+            }
         }
     }
 }
 
-/// A strided input gives what its dense copy gives.
 #[test]
-fn strided_inputs() {
+fn a_stack_is_its_matrices_side_by_side() {
     let Some(devices) = devices() else { return };
-    let x = random(6, 8 * 6);
+    let (bytes, means) = weights(TensorType::Q4_0, 192, 64);
+    let x = random(1, 3 * 64, 4.0);
+    let want = product(&x, &means, 64);
     for device in [&devices.gpu, &devices.cpu] {
-        let x = Tensor::<2>::from_data(TensorData::new(x.clone(), [8, 6]), device);
-        let gain = Tensor::<1>::ones([8], device);
-        let strided = floats(kernels::rms_norm(x.clone().transpose(), gain.clone(), 1e-5));
-        let dense = Tensor::<2>::from_data(x.transpose().into_data(), device);
-        let dense = floats(kernels::rms_norm(dense, gain, 1e-5));
-        compare("strided rms_norm", &devices.adapter, &strided, &dense, 1e-6).unwrap();
+        let packer = Packer::new(&device.device, Variant::DEEP);
+        let (first, second) = bytes.split_at(bytes.len() / 3);
+        let parts = vec![
+            packer.pack(TensorType::Q4_0, first, 64, 64),
+            packer.pack(TensorType::Q4_0, second, 128, 64),
+        ];
+        let stack = Matrix::stack(parts, &packer).unwrap();
+        let got = values(stack.linear(floats(&x, [3, 64], &device.device)));
+        compare("stack", &device.info.name, &got, &want, tolerance(64)).unwrap();
+        let uneven = vec![
+            packer.pack(TensorType::F32, &[0; 64 * 64 * 4], 64, 64),
+            packer.pack(TensorType::F32, &[0; 32 * 64 * 4], 32, 64),
+        ];
+        let returned = Matrix::stack([uneven, vec![stack]].concat(), &packer);
+        assert_eq!(returned.map_err(|back| back.len()).unwrap_err(), 3);
+    }
+}
+
+/// One run of rope_write and attention over ragged rows that share a page, on one device.
+struct Attended {
+    q: Vec<f32>,
+    cache: Vec<i32>,
+    out: Vec<f32>,
+}
+
+const POSITIONS: usize = 256;
+
+struct Rows {
+    /// Each row's pages.
+    pages: [[i32; 3]; 3],
+    /// (row, position) of each token written and attending.
+    tokens: Vec<(usize, usize)>,
+}
+
+impl Rows {
+    /// Rows 0 and 1 share their first page; row 0 is longest.
+    fn new(shape: CacheShape) -> (Self, usize) {
+        let pages = [[4, 2, 0], [4, 1, 0], [3, 0, 0]];
+        let mut tokens: Vec<(usize, usize)> = (0..150).map(|at| (0, at)).collect();
+        tokens.extend((64..70).map(|at| (1, at)));
+        tokens.extend((0..1).map(|at| (2, at)));
+        (Self { pages, tokens }, 6 * shape.page_words())
+    }
+
+    fn slot(&self, (row, at): (usize, usize)) -> i32 {
+        self.pages[row][at / PAGE] * PAGE as i32 + (at % PAGE) as i32
+    }
+}
+
+fn attend(
+    device: &Device,
+    shape: CacheShape,
+    heads: usize,
+    queries: usize,
+    splits: usize,
+) -> Attended {
+    let (rows, words) = Rows::new(shape);
+    let count = rows.tokens.len();
+    let qkv = random(
+        11,
+        count * (heads + 2 * shape.kv_heads) * shape.head_dim,
+        2.0,
+    );
+    let table: Vec<f32> = (0..POSITIONS * shape.head_dim / 2)
+        .flat_map(|i| {
+            let angle = (i * i % 1000) as f32 * 0.01;
+            [angle.cos(), angle.sin()]
+        })
+        .collect();
+    poison(device);
+    let positions: Vec<i32> = rows.tokens.iter().map(|(_, at)| *at as i32).collect();
+    let slots: Vec<i32> = rows.tokens.iter().map(|token| rows.slot(*token)).collect();
+    let cached = Tensor::<1, Int>::zeros([words], (device, burn::tensor::DType::I32));
+    let (q, cached) = cache::rope_write(
+        floats(
+            &qkv,
+            [count, (heads + 2 * shape.kv_heads) * shape.head_dim],
+            device,
+        ),
+        floats(&table, [POSITIONS, shape.head_dim], device),
+        ints(&positions, [count], device),
+        ints(&slots, [count], device),
+        cached,
+        shape,
+        heads,
+    );
+    // Tiles of up to `queries` tokens of one row.
+    let mut tiles: Vec<i32> = Vec::new();
+    let mut first = 0;
+    while first < count {
+        let (row, at) = rows.tokens[first];
+        let same = rows.tokens[first..]
+            .iter()
+            .take(queries)
+            .take_while(|(r, _)| *r == row)
+            .count();
+        tiles.extend([first as i32, same as i32, at as i32, 3 * row as i32]);
+        first += same;
+    }
+    let spread = AttentionShape {
+        heads,
+        queries,
+        splits,
+    };
+    let out = cache::attention(
+        q.clone(),
+        cached.clone(),
+        ints(rows.pages.as_flattened(), [9], device),
+        ints(&tiles, [tiles.len() / 4, 4], device),
+        shape,
+        spread,
+    );
+    Attended {
+        q: values(q),
+        cache: int_values(cached),
+        out: values(out),
+    }
+}
+
+/// Attention in f64 from the cache's own words.
+fn attention_reference(attended: &Attended, shape: CacheShape, heads: usize) -> Vec<f32> {
+    let (rows, _) = Rows::new(shape);
+    let (hd, words) = (shape.head_dim, shape.head_words());
+    let load = |value: usize, head: usize, slot: usize, dim: usize| -> f64 {
+        let (page, place) = (slot / PAGE, slot % PAGE);
+        let at = ((page * 2 + value) * shape.kv_heads + head) * words * PAGE;
+        let word = if shape.f16 { dim / 2 } else { dim };
+        let inside = if value == 1 {
+            place * words + word
+        } else {
+            word * PAGE + place
+        };
+        let bits = attended.cache[at + inside] as u32;
+        match shape.f16 {
+            true => half::f16::from_bits((bits >> (16 * (dim % 2))) as u16).to_f64(),
+            false => f64::from(f32::from_bits(bits)),
+        }
+    };
+    let mut out = Vec::new();
+    for (token, (row, at)) in rows.tokens.iter().enumerate() {
+        for head in 0..heads {
+            let q = &attended.q[(token * heads + head) * hd..][..hd];
+            let kv_head = head / (heads / shape.kv_heads);
+            let scores: Vec<f64> = (0..=*at)
+                .map(|j| {
+                    let slot = rows.slot((*row, j)) as usize;
+                    let terms = (0..hd).map(|d| f64::from(q[d]) * load(0, kv_head, slot, d));
+                    terms.sum::<f64>() / (hd as f64).sqrt()
+                })
+                .collect();
+            let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = scores.iter().map(|s| (s - highest).exp()).sum();
+            out.extend((0..hd).map(|d| {
+                let terms = scores.iter().enumerate().map(|(j, s)| {
+                    let slot = rows.slot((*row, j)) as usize;
+                    (s - highest).exp() / total * load(1, kv_head, slot, d)
+                });
+                terms.sum::<f64>() as f32
+            }));
+        }
+    }
+    out
+}
+
+#[test]
+fn attention_over_shared_pages() {
+    let Some(devices) = devices() else { return };
+    for (kv_heads, head_dim, group) in [(3, 64, 3), (2, 128, 4), (1, 16, 1), (1, 80, 7)] {
+        for f16 in [true, false] {
+            let shape = CacheShape {
+                kv_heads,
+                head_dim,
+                f16,
+            };
+            let heads = kv_heads * group;
+            let cpu = attend(&devices.cpu.device, shape, heads, 1, 1);
+            let want = attention_reference(&cpu, shape, heads);
+            compare("attention", "CPU", &cpu.out, &want, 2e-5).unwrap();
+            for (queries, splits) in [(1, 1), (1, 3), ((16 / group).max(1), 1)] {
+                let what = format!("{shape:?} queries {queries} splits {splits}");
+                let gpu = attend(&devices.gpu.device, shape, heads, queries, splits);
+                let adapter = &devices.gpu.info.name;
+                compare(&format!("rope {what}"), adapter, &gpu.q, &cpu.q, 1e-5).unwrap();
+                // The cache is compared through what attention reads from it, and its untouched words.
+                let want = attention_reference(&gpu, shape, heads);
+                compare(&format!("attention {what}"), adapter, &gpu.out, &want, 5e-5).unwrap();
+                compare(&format!("both {what}"), adapter, &gpu.out, &cpu.out, 2e-3).unwrap();
+                let touched = |cache: &[i32]| cache.iter().filter(|word| **word != 0).count();
+                assert_eq!(touched(&gpu.cache), touched(&cpu.cache), "{what}");
+            }
+        }
     }
 }
 
 #[test]
-fn the_comparison_finds_a_planted_fault() {
-    let want = random(7, 100);
-    let mut got = want.clone();
-    got[57] += 1e-3;
-    let error = compare("planted", "none", &got, &want, 1e-5).unwrap_err();
-    assert!(error.contains("planted[57]"), "{error}");
-    assert!(compare("planted", "none", &[f32::NAN], &[0.0], 1.0).is_err());
-    assert!(compare("planted", "none", &got[1..], &want, 1.0).is_err());
+fn pages_are_copied_whole() {
+    let Some(devices) = devices() else { return };
+    let shape = CacheShape {
+        kv_heads: 3,
+        head_dim: 64,
+        f16: true,
+    };
+    let words = shape.page_words();
+    let before: Vec<i32> = (0..3 * words as i32).collect();
+    for device in [&devices.gpu.device, &devices.cpu.device] {
+        let copied = cache::copy_page(
+            ints(&before, [3 * words], device),
+            ints(&[2, 0], [2], device),
+            shape,
+        );
+        let got = int_values(copied);
+        assert_eq!(got[..words], before[2 * words..]);
+        assert_eq!(got[words..], before[words..]);
+    }
+}
+
+#[test]
+fn a_planted_fault_is_found() {
+    let want = [1.0, 2.0, 3.0];
+    assert!(compare("planted", "none", &[1.0, 2.0, 3.0], &want, 1e-6).is_ok());
+    assert!(compare("planted", "none", &[1.0, 2.0, 3.001], &want, 1e-6).is_err());
+    assert!(compare("planted", "none", &[1.0, f32::NAN, 3.0], &want, 1e-6).is_err());
+    assert!(compare("planted", "none", &[1.0, 2.0], &want, 1e-6).is_err());
 }

@@ -1,9 +1,13 @@
 //! Periapt's hand-written WGSL kernels, embedded as text.
 //!
-//! One kernel a file, entry point `main`. Sizes are template values (`{{ name }}`), since the
+//! One kernel a file, entry point `main`. Sizes and variants are template values (minijinja), since the
 //! launcher passes no override constants; [`Shader::source`] fills them in. The tests validate
-//! every kernel with naga at realistic sizes and hold it against the limits every WebGPU adapter
+//! every kernel with naga at realistic values and hold it against the limits every WebGPU adapter
 //! grants ([`floor`]).
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior};
+use std::collections::BTreeMap;
 
 /// What every WebGPU adapter grants, and so the most a kernel may need.
 pub mod floor {
@@ -15,6 +19,8 @@ pub mod floor {
     pub const INVOCATIONS: u32 = 256;
     /// Workgroups in one dimension of a dispatch.
     pub const WORKGROUPS: u32 = 65_535;
+    /// Bytes of one storage binding.
+    pub const BINDING_BYTES: u64 = 128 * 1024 * 1024;
 }
 
 /// One kernel's text with its template values still open.
@@ -22,66 +28,112 @@ pub mod floor {
 pub struct Shader {
     /// The file's stem, for messages.
     pub name: &'static str,
-    /// The names of the template values that [`Shader::source`] wants, in order.
-    pub values: &'static [&'static str],
     text: &'static str,
-    common: &'static str,
 }
 
-/// `matvec.wgsl`
-pub const MATVEC: Shader = Shader {
-    name: "matvec",
-    values: &["workgroup_size", "rows", "inputs", "outputs"],
-    text: include_str!("../matvec.wgsl"),
-    common: "",
-};
+/// A template value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// A size; 0 is also "no".
+    Number(usize),
+    /// A choice by name, or a literal.
+    Text(String),
+}
 
-/// `rms_norm.wgsl`
-pub const RMS_NORM: Shader = Shader {
-    name: "rms_norm",
-    values: &["workgroup_size", "width", "epsilon"],
-    text: include_str!("../rms_norm.wgsl"),
-    common: include_str!("../common/reduce.wgsl"),
-};
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Number(number)
+    }
+}
 
-/// `rope.wgsl`
-pub const ROPE: Shader = Shader {
-    name: "rope",
-    values: &["workgroup_size", "row_width", "heads", "head_dim"],
-    text: include_str!("../rope.wgsl"),
-    common: "",
-};
+impl From<bool> for Value {
+    fn from(yes: bool) -> Self {
+        Self::Number(yes.into())
+    }
+}
 
-/// `silu_mul.wgsl`
-pub const SILU_MUL: Shader = Shader {
-    name: "silu_mul",
-    values: &["workgroup_size", "width"],
-    text: include_str!("../silu_mul.wgsl"),
-    common: "",
-};
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
 
-/// Every kernel there is.
-pub const ALL: &[Shader] = &[MATVEC, RMS_NORM, ROPE, SILU_MUL];
+/// A float as a WGSL literal.
+impl From<f32> for Value {
+    fn from(float: f32) -> Self {
+        Self::Text(format!("{float:e}"))
+    }
+}
+
+macro_rules! shaders {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $($(#[$doc])* pub const $name: Shader = Shader {
+            name: $file,
+            text: include_str!(concat!("../", $file, ".wgsl")),
+        };)*
+        /// Every kernel there is.
+        pub const ALL: &[Shader] = &[$($name),*];
+    };
+}
+
+shaders! {
+    /// Quantized matrix times rows, with norm, residual and gate fused in.
+    MATVEC = "matvec";
+    /// Embedding lookup from a quantized matrix.
+    EMBED = "embed";
+    /// Rotary embedding, and k and v into the cache.
+    ROPE_WRITE = "rope_write";
+    /// Attention over the paged cache.
+    ATTENTION = "attention";
+    /// Attention's splits put together.
+    ATTENTION_COMBINE = "attention_combine";
+    /// Weighted streams to scores.
+    GUIDANCE = "guidance";
+    /// Scores to tokens.
+    SAMPLE = "sample";
+    /// One cache page copied to another.
+    COPY_PAGE = "copy_page";
+}
+
+/// What kernels include.
+const COMMON: &[(&str, &str)] = &[
+    ("common/blocks.wgsl", include_str!("../common/blocks.wgsl")),
+    ("common/pages.wgsl", include_str!("../common/pages.wgsl")),
+    ("common/reduce.wgsl", include_str!("../common/reduce.wgsl")),
+];
 
 impl Shader {
-    /// The complete WGSL with `values` in the order of [`Shader::values`].
+    /// The complete WGSL with `values` by name.
     ///
     /// # Panics
     ///
-    /// If the number of values is not the number of names: a mistake in the calling code.
+    /// If a value is missing or the template is wrong: a mistake in the calling code.
     #[must_use]
-    pub fn source(&self, values: &[String]) -> String {
-        assert_eq!(
-            values.len(),
-            self.values.len(),
-            "{} takes {:?}",
-            self.name,
-            self.values
-        );
-        let mut source = format!("{}{}", self.common, self.text);
-        for (name, value) in self.values.iter().zip(values) {
-            source = source.replace(&format!("{{{{ {name} }}}}"), value);
+    pub fn source(&self, values: &[(&'static str, Value)]) -> String {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        if let Ok(syntax) = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+        {
+            environment.set_syntax(syntax);
         }
-        source
+        for (name, text) in COMMON.iter().chain(&[(self.name, self.text)]) {
+            if let Err(error) = environment.add_template(name, text) {
+                panic!("{name}: {error:#}");
+            }
+        }
+        let values: BTreeMap<_, minijinja::Value> = values
+            .iter()
+            .map(|(name, value)| match value {
+                Value::Number(number) => (*name, (*number).into()),
+                Value::Text(text) => (*name, text.into()),
+            })
+            .collect();
+        environment
+            .get_template(self.name)
+            .and_then(|template| template.render(values))
+            .unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
     }
 }

@@ -1,34 +1,143 @@
-//! Every kernel parses, validates, and stays within the floor limits.
+//! Every kernel, in every variant, parses, validates, and stays within the floor limits.
 
 #![allow(clippy::unwrap_used)]
 
 use naga::{AddressSpace, valid};
-use periapt_shaders::{ALL, Shader, floor};
+use periapt_shaders::{ALL, ATTENTION, EMBED, MATVEC, ROPE_WRITE, Shader, Value, floor};
 
-/// Realistic template values by name.
-fn value(name: &str) -> String {
-    match name {
-        "workgroup_size" => "64",
-        "rows" => "2",
-        "inputs" => "576",
-        "outputs" => "49152",
-        "width" => "576",
-        "epsilon" => "1e-5",
-        "row_width" => "960",
-        "heads" => "12",
-        "head_dim" => "64",
-        _ => panic!("no test value for the template value {name}"),
-    }
-    .to_owned()
+type Values = Vec<(&'static str, Value)>;
+
+const DTYPES: [&str; 8] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16", "bf16", "f32"];
+
+/// The cache's shape in the default model and in Llama-3.1-8B, packed and not.
+fn caches() -> impl Iterator<Item = (usize, Values)> {
+    [
+        (3usize, 64usize, 3usize),
+        (8, 128, 4),
+        (2, 64, 7),
+        (1, 16, 1),
+        (4, 96, 1),
+    ]
+    .into_iter()
+    .flat_map(|(kv_heads, head_dim, group)| {
+        [true, false].map(|f16| {
+            let values: Values = vec![
+                ("kv_heads", kv_heads.into()),
+                ("head_dim", head_dim.into()),
+                ("f16", f16.into()),
+            ];
+            (group, values)
+        })
+    })
 }
 
-fn source(shader: &Shader) -> String {
-    shader.source(&shader.values.iter().map(|v| value(v)).collect::<Vec<_>>())
+/// Every variant of a kernel worth checking.
+fn variants(shader: &Shader) -> Vec<Values> {
+    let mut all = Vec::new();
+    match shader.name {
+        "matvec" => {
+            for dtype in DTYPES {
+                for (after, norm) in [
+                    ("none", false),
+                    ("none", true),
+                    ("add", false),
+                    ("silu_mul", true),
+                ] {
+                    for (lanes, slices, outs, subgroup) in [
+                        (8, 1, 8, 0),
+                        (32, 8, 1, 0),
+                        (8, 1, 8, 8),
+                        (4, 1, 8, 4),
+                        (32, 1, 2, 32),
+                    ] {
+                        for rows in [1usize, 8] {
+                            let outs: usize = if after == "silu_mul" {
+                                (outs / 2).max(1)
+                            } else {
+                                outs
+                            };
+                            all.push(vec![
+                                ("dtype", dtype.into()),
+                                ("inputs", 576usize.into()),
+                                ("outputs", 3072usize.into()),
+                                ("rows", rows.into()),
+                                ("lanes", Value::Number(lanes)),
+                                ("slices", Value::Number(slices)),
+                                ("outs", outs.into()),
+                                ("subgroup", Value::Number(subgroup)),
+                                ("norm", norm.into()),
+                                ("after", after.into()),
+                                ("epsilon", 1e-5f32.into()),
+                            ]);
+                        }
+                    }
+                }
+            }
+        }
+        "embed" => {
+            for dtype in DTYPES {
+                all.push(vec![
+                    ("dtype", dtype.into()),
+                    ("inputs", 576usize.into()),
+                    ("outputs", 49_152usize.into()),
+                    ("first", 0usize.into()),
+                ]);
+            }
+        }
+        "rope_write" => {
+            for (group, mut values) in caches() {
+                values.push(("heads", (3 * group).into()));
+                all.push(values);
+            }
+        }
+        "attention" => {
+            for (group, cache) in caches() {
+                for (queries, splits) in [(1usize, 1usize), (1, 4), ((16 / group).max(1), 1)] {
+                    let mut values = cache.clone();
+                    values.extend([
+                        ("group", group.into()),
+                        ("queries", queries.into()),
+                        ("splits", splits.into()),
+                        ("scale", 0.125f32.into()),
+                    ]);
+                    all.push(values);
+                }
+            }
+        }
+        "attention_combine" => {
+            all.push(vec![
+                ("head_dim", 64usize.into()),
+                ("splits", 4usize.into()),
+            ]);
+        }
+        "guidance" => all.push(vec![
+            ("vocab", 49_152usize.into()),
+            ("streams", 2usize.into()),
+            ("shares", 16usize.into()),
+        ]),
+        "sample" => {
+            for top in [0usize, 20] {
+                all.push(vec![
+                    ("vocab", 151_936usize.into()),
+                    ("streams", 2usize.into()),
+                    ("top", top.into()),
+                ]);
+            }
+        }
+        "copy_page" => all.push(vec![("words", 12_288usize.into())]),
+        name => panic!("no values to try {name} with"),
+    }
+    all
 }
 
 fn validate(source: &str) -> Result<naga::Module, String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty())
+    // pack2x16float belongs to every WebGPU; naga counts it as a capability for old OpenGL's sake.
+    let capabilities =
+        valid::Capabilities::SUBGROUP | valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    valid::Validator::new(valid::ValidationFlags::all(), capabilities)
+        .subgroup_stages(valid::ShaderStages::COMPUTE)
+        .subgroup_operations(valid::SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|e| e.emit_to_string(source))?;
     Ok(module)
@@ -37,51 +146,65 @@ fn validate(source: &str) -> Result<naga::Module, String> {
 #[test]
 fn every_kernel_is_valid_and_within_the_floor() {
     for shader in ALL {
-        let source = source(shader);
-        assert!(
-            !source.contains("{{"),
-            "{}: an open template value",
-            shader.name
-        );
-        let module = validate(&source).unwrap_or_else(|e| panic!("{}: {e}", shader.name));
+        for values in variants(shader) {
+            let source = shader.source(&values);
+            let what = format!("{} {values:?}", shader.name);
+            let module = validate(&source).unwrap_or_else(|e| panic!("{what}: {e}"));
 
-        let [entry] = module.entry_points.as_slice() else {
-            panic!("{}: wants one entry point", shader.name);
-        };
-        assert_eq!(entry.name, "main", "{}", shader.name);
-        let invocations: u32 = entry.workgroup_size.iter().product();
-        assert!(invocations <= floor::INVOCATIONS, "{}", shader.name);
+            let [entry] = module.entry_points.as_slice() else {
+                panic!("{what}: wants one entry point");
+            };
+            assert_eq!(entry.name, "main", "{what}");
+            let invocations: u32 = entry.workgroup_size.iter().product();
+            assert!(invocations <= floor::INVOCATIONS, "{what}");
 
-        let storage: Vec<_> = module
-            .global_variables
-            .iter()
-            .filter(|(_, v)| matches!(v.space, AddressSpace::Storage { .. }))
-            .collect();
-        assert!(storage.len() <= floor::STORAGE_BUFFERS, "{}", shader.name);
-        for (index, (_, variable)) in storage.iter().enumerate() {
-            let binding = variable.binding.unwrap();
-            assert_eq!(
-                (binding.group, binding.binding),
-                (0, index as u32),
-                "{}",
-                shader.name
+            let storage: Vec<_> = module
+                .global_variables
+                .iter()
+                .filter(|(_, v)| matches!(v.space, AddressSpace::Storage { .. }))
+                .collect();
+            assert!(storage.len() <= floor::STORAGE_BUFFERS, "{what}");
+            for (index, (_, variable)) in storage.iter().enumerate() {
+                let binding = variable.binding.unwrap();
+                assert_eq!(
+                    (binding.group, binding.binding),
+                    (0, index as u32),
+                    "{what}"
+                );
+            }
+
+            let mut layouter = naga::proc::Layouter::default();
+            layouter.update(module.to_ctx()).unwrap();
+            let workgroup: u32 = module
+                .global_variables
+                .iter()
+                .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
+                .map(|(_, v)| layouter[v.ty].size)
+                .sum();
+            assert!(
+                workgroup <= floor::WORKGROUP_BYTES,
+                "{what}: {workgroup} bytes"
             );
         }
-
-        let mut layouter = naga::proc::Layouter::default();
-        layouter.update(module.to_ctx()).unwrap();
-        let workgroup: u32 = module
-            .global_variables
-            .iter()
-            .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
-            .map(|(_, v)| layouter[v.ty].size)
-            .sum();
-        assert!(workgroup <= floor::WORKGROUP_BYTES, "{}", shader.name);
     }
 }
 
 #[test]
 fn a_planted_fault_is_found() {
-    let good = source(&periapt_shaders::RMS_NORM);
-    assert!(validate(&good.replace("f32(WIDTH)", "WIDTH")).is_err());
+    for (shader, good, bad) in [
+        (MATVEC, "f32(INPUTS)", "INPUTS"),
+        (EMBED, "u32(tokens", "f32(tokens"),
+        (ROPE_WRITE, "vec2<f32>(qkv", "vec3<f32>(qkv"),
+        (ATTENTION, "exp(", "exp(1u + "),
+    ] {
+        let values = variants(&shader)
+            .into_iter()
+            .find(|values| shader.source(values).contains(good));
+        let source = shader.source(&values.unwrap());
+        assert!(
+            validate(&source.replace(good, bad)).is_err(),
+            "{}",
+            shader.name
+        );
+    }
 }

@@ -35,6 +35,10 @@ pub struct GenerateParams {
     top_k: Option<usize>,
     top_p: Option<f64>,
     min_p: Option<f64>,
+    repetition_penalty: Option<f64>,
+    frequency_penalty: Option<f64>,
+    presence_penalty: Option<f64>,
+    plausibility: Option<f64>,
     seed: Option<u64>,
 }
 
@@ -81,6 +85,12 @@ impl GenerateParams {
                 top_k: self.top_k.unwrap_or(sampling.top_k),
                 top_p: self.top_p.unwrap_or(sampling.top_p),
                 min_p: self.min_p.unwrap_or(sampling.min_p),
+                repetition_penalty: self
+                    .repetition_penalty
+                    .unwrap_or(sampling.repetition_penalty),
+                frequency_penalty: self.frequency_penalty.unwrap_or(sampling.frequency_penalty),
+                presence_penalty: self.presence_penalty.unwrap_or(sampling.presence_penalty),
+                plausibility: self.plausibility.unwrap_or(sampling.plausibility),
                 seed: self.seed.unwrap_or(sampling.seed),
             },
             max_new_tokens: self.max_new_tokens,

@@ -47,6 +47,10 @@ export interface GenerateParams {
   top_k?: number;
   top_p?: number;
   min_p?: number;
+  repetition_penalty?: number;
+  frequency_penalty?: number;
+  presence_penalty?: number;
+  plausibility?: number;
   seed?: number;
 }
 

@@ -1,8 +1,9 @@
-//! One token from the scores: greedy, or a seeded draw from a truncated distribution.
+//! One token from the scores: greedy, or a seeded draw from a truncated distribution, on the device.
 
 use super::{DecodingError, in_range};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use crate::kernels::sampling::{SETTINGS, guidance, sample};
+use crate::model::Logits;
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// How to choose the next token. A temperature of 0 is greedy, and the rest has no say then.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -17,6 +18,16 @@ pub struct Sampling {
     /// Keeps tokens of at least this share of the best one's probability (Nguyen et al. 2024,
     /// arXiv 2407.01082); 0 keeps all.
     pub min_p: f64,
+    /// Divides the positive scores of tokens the answer holds already, multiplies the negative ones
+    /// (Keskar et al. 2019, arXiv 1909.05858, eq. 1); 1 is off.
+    pub repetition_penalty: f64,
+    /// Subtracted from a token's score for each time the answer holds it; 0 is off.
+    pub frequency_penalty: f64,
+    /// Subtracted from the score of every token the answer holds; 0 is off.
+    pub presence_penalty: f64,
+    /// Keeps tokens whose probability under pref is at least this share of its best one's (Li et al. 2023,
+    /// arXiv 2210.15097, eq. 3); 0 keeps all.
+    pub plausibility: f64,
     /// Seed of the draws.
     pub seed: u64,
 }
@@ -29,6 +40,10 @@ impl Default for Sampling {
             top_k: 0,
             top_p: 1.0,
             min_p: 0.0,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            plausibility: 0.0,
             seed: 0,
         }
     }
@@ -47,7 +62,45 @@ impl Sampling {
             1.0,
             "above 0 and at most 1",
         )?;
-        in_range("min-p", self.min_p, 0.0, 1.0, "from 0 to 1")
+        in_range("min-p", self.min_p, 0.0, 1.0, "from 0 to 1")?;
+        let penalty = "from -100 to 100";
+        in_range(
+            "repetition-penalty",
+            self.repetition_penalty,
+            0.01,
+            100.0,
+            "from 0.01 to 100",
+        )?;
+        in_range(
+            "frequency-penalty",
+            self.frequency_penalty,
+            -100.0,
+            100.0,
+            penalty,
+        )?;
+        in_range(
+            "presence-penalty",
+            self.presence_penalty,
+            -100.0,
+            100.0,
+            penalty,
+        )?;
+        in_range("plausibility", self.plausibility, 0.0, 1.0, "from 0 to 1")
+    }
+
+    /// The settings as the kernels want them, in the order of [`crate::kernels::sampling::SETTINGS`].
+    fn settings(&self) -> TensorData {
+        let settings: [f64; SETTINGS] = [
+            self.plausibility,
+            self.temperature,
+            self.top_k as f64,
+            self.top_p,
+            self.min_p,
+            self.repetition_penalty,
+            self.frequency_penalty,
+            self.presence_penalty,
+        ];
+        TensorData::from(settings.map(|setting| setting as f32))
     }
 
     /// True where the best token is chosen outright.
@@ -57,216 +110,110 @@ impl Sampling {
     }
 }
 
-/// Draws tokens one after the other. The same settings and scores give the same tokens: each
-/// step takes one number from ChaCha8, whatever happened before.
-#[derive(Debug, Clone)]
+/// The answers of one batch while they are decoded: chooses every answer's next token on the device, where
+/// it is the next step's input at once.
+#[derive(Debug)]
 pub struct Sampler {
-    sampling: Sampling,
-    rng: ChaCha8Rng,
+    stream_rows: Tensor<2, Int>,
+    weights: Tensor<2>,
+    settings: Tensor<1>,
+    counts: Tensor<2, Int>,
+    tokens: Tensor<1, Int>,
+    seed: u64,
+    step: u32,
+    top: usize,
+    device: Device,
 }
 
 impl Sampler {
-    /// A sampler at its first step.
+    /// A sampler at its first step. `answers` lists each answer's streams (row, weight) as
+    /// [`super::Method::weights`] gives them; `top` log-probs are asked for.
     ///
     /// # Errors
     ///
     /// As [`Sampling::validate`].
-    pub fn new(sampling: Sampling) -> Result<Self, DecodingError> {
+    pub fn new(
+        sampling: &Sampling,
+        answers: &[Vec<(usize, f32)>],
+        top: usize,
+        vocab: usize,
+        device: &Device,
+    ) -> Result<Self, DecodingError> {
         sampling.validate()?;
+        let (stream_rows, weights) = super::guidance::streams(answers, device);
+        let rows = answers.iter().flatten().map(|(row, _)| row + 1).max();
+        let zeros = |shape: [usize; 2]| Tensor::zeros(shape, (device, DType::I32));
         Ok(Self {
-            sampling,
-            rng: ChaCha8Rng::seed_from_u64(sampling.seed),
+            stream_rows,
+            weights,
+            settings: Tensor::from_data(sampling.settings(), device),
+            counts: zeros([answers.len(), vocab]),
+            tokens: zeros([1, rows.unwrap_or(0)]).flatten(0, 1),
+            seed: sampling.seed,
+            step: 0,
+            top,
+            device: device.clone(),
         })
     }
 
-    /// Chooses a token from `scores [vocab]` in the order temperature, top-k, top-p, min-p, draw.
-    /// `None` where no score is a number to choose by.
-    pub fn choose(&mut self, scores: &[f32]) -> Option<u32> {
-        let best = argmax(scores)?;
-        if self.sampling.is_greedy() {
-            return Some(best as u32);
-        }
-        let top = f64::from(scores[best]);
-        let mut kept: Vec<(usize, f64)> = scores
-            .iter()
-            .enumerate()
-            .filter(|(_, score)| score.is_finite())
-            .map(|(id, score)| {
-                let weight = ((f64::from(*score) - top) / self.sampling.temperature).exp();
-                (id, weight)
-            })
-            .collect();
-        // Best first; equal weights by id, so that the order is the same everywhere.
-        kept.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if self.sampling.top_k > 0 {
-            kept.truncate(self.sampling.top_k);
-        }
-        let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
-        let mut sum = 0.0;
-        let nucleus = kept
-            .iter()
-            .take_while(|(_, weight)| {
-                let before = sum;
-                sum += weight / total;
-                before < self.sampling.top_p
-            })
-            .count();
-        kept.truncate(nucleus.max(1));
-        // Weights are relative to the best token's already.
-        kept.retain(|(_, weight)| *weight >= self.sampling.min_p);
-
-        let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
-        let mut rest = self.uniform() * total;
-        for (id, weight) in &kept {
-            rest -= weight;
-            if rest < 0.0 {
-                return Some(*id as u32);
-            }
-        }
-        kept.last().map(|(id, _)| *id as u32)
-    }
-
-    /// A number in [0, 1) with 53 random bits.
-    fn uniform(&mut self) -> f64 {
-        (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// The index of the largest finite score, the first of equals.
-fn argmax(scores: &[f32]) -> Option<usize> {
-    let mut best: Option<usize> = None;
-    for (index, score) in scores.iter().enumerate() {
-        if score.is_finite() && best.is_none_or(|best| *score > scores[best]) {
-            best = Some(index);
-        }
-    }
-    best
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn draw(sampling: Sampling, scores: &[f32], times: usize) -> Vec<u32> {
-        let mut sampler = Sampler::new(sampling).unwrap();
-        (0..times)
-            .map(|_| sampler.choose(scores).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn greedy_takes_the_first_of_the_best() {
-        assert_eq!(
-            draw(Sampling::default(), &[1.0, 3.0, 3.0, f32::NAN], 1),
-            [1]
+    /// Chooses each answer's next token from its streams' logits, `[rows, vocab]`; see [`read`] for the result.
+    #[must_use]
+    pub fn choose(&mut self, logits: Logits) -> Tensor<2, Int> {
+        let (rows, settings) = (self.stream_rows.clone(), self.settings.clone());
+        let scores = guidance(
+            logits.0,
+            rows.clone(),
+            self.weights.clone(),
+            settings.clone(),
         );
+        let key = [self.seed as u32, (self.seed >> 32) as u32, self.step, 0];
+        let key = TensorData::from(key.map(|word| word as i32));
+        let key = Tensor::from_data(key, (&self.device, DType::I32));
+        self.step += 1;
+        let (counts, tokens) = (self.counts.extract(), self.tokens.extract());
+        let sampled = sample(scores, rows, settings, key, counts, tokens, self.top);
+        self.counts = sampled.counts;
+        self.tokens = sampled.tokens;
+        sampled.chosen
     }
 
-    #[test]
-    fn nothing_to_choose_from_is_none() {
-        let mut sampler = Sampler::new(Sampling::default()).unwrap();
-        assert_eq!(sampler.choose(&[f32::NAN, f32::NEG_INFINITY]), None);
-        assert_eq!(sampler.choose(&[]), None);
+    /// The token of every row that [`Sampler::choose`] chose last, `[rows]`.
+    #[must_use]
+    pub fn tokens(&self) -> Tensor<1, Int> {
+        self.tokens.clone()
     }
+}
 
-    #[test]
-    fn draws_follow_the_distribution() {
-        let sampling = Sampling {
-            temperature: 1.0,
-            seed: 1,
-            ..Sampling::default()
-        };
-        let scores = [0.5f32.ln(), 0.3f32.ln(), 0.2f32.ln()];
-        let drawn = draw(sampling, &scores, 20_000);
-        for (id, want) in [(0, 0.5), (1, 0.3), (2, 0.2)] {
-            let share = drawn.iter().filter(|d| **d == id).count() as f64 / 20_000.0;
-            assert!(
-                (share - want).abs() < 0.015,
-                "token {id}: {share}, wanted {want}"
-            );
-        }
-    }
+/// One answer's token.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// The token; `None` where no score was a number to choose by.
+    pub id: Option<u32>,
+    /// Its log-probability under the method's scores, before penalties and temperature.
+    pub log_prob: f32,
+    /// The best tokens with their log-probabilities, as many as were asked for.
+    pub top: Vec<(u32, f32)>,
+}
 
-    #[test]
-    fn each_truncation_keeps_what_it_says() {
-        let scores = [0.5f32.ln(), 0.3f32.ln(), 0.15f32.ln(), 0.05f32.ln()];
-        let base = Sampling {
-            temperature: 1.0,
-            ..Sampling::default()
-        };
-        for (sampling, kept) in [
-            (Sampling { top_k: 2, ..base }, 2),
-            (
-                Sampling {
-                    top_p: 0.79,
-                    ..base
-                },
-                2,
-            ),
-            (
-                Sampling {
-                    top_p: 0.81,
-                    ..base
-                },
-                3,
-            ),
-            (Sampling { min_p: 0.5, ..base }, 2),
-            (
-                Sampling {
-                    top_p: 1e-9,
-                    ..base
-                },
-                1,
-            ),
-        ] {
-            let drawn = draw(sampling, &scores, 2000);
-            let distinct: std::collections::BTreeSet<_> = drawn.into_iter().collect();
-            assert_eq!(distinct, (0..kept).collect(), "{sampling:?}");
-        }
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused_by_name() {
-        let base = Sampling::default();
-        for (sampling, name) in [
-            (
-                Sampling {
-                    temperature: -1.0,
-                    ..base
-                },
-                "temperature",
-            ),
-            (
-                Sampling {
-                    temperature: f64::NAN,
-                    ..base
-                },
-                "temperature",
-            ),
-            (Sampling { top_p: 0.0, ..base }, "top-p"),
-            (Sampling { min_p: 1.5, ..base }, "min-p"),
-        ] {
-            let error = Sampler::new(sampling).unwrap_err().to_string();
-            assert!(error.contains(name), "{error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_seed_decides_everything(
-            scores in prop::collection::vec(-50.0f32..50.0, 1..200),
-            seed: u64,
-            temperature in 0.0f64..5.0,
-            top_k in 0usize..50,
-            top_p in 0.01f64..=1.0,
-            min_p in 0.0f64..=1.0,
-        ) {
-            let sampling = Sampling { temperature, top_k, top_p, min_p, seed };
-            let first = draw(sampling, &scores, 5);
-            prop_assert_eq!(&first, &draw(sampling, &scores, 5));
-            prop_assert!(first.iter().all(|id| (*id as usize) < scores.len()));
-        }
-    }
+/// What [`Sampler::choose`] gave, read back: one answer each.
+#[must_use]
+pub fn read(chosen: &[i32], answers: usize) -> Vec<Chosen> {
+    let width = chosen.len() / answers.max(1);
+    chosen
+        .chunks_exact(width.max(1))
+        .map(|answer| {
+            let mut pairs = answer.chunks_exact(2).map(|pair| {
+                let id = u32::try_from(pair[0]).ok();
+                (id, f32::from_bits(pair[1] as u32))
+            });
+            let (id, log_prob) = pairs.next().unwrap_or((None, f32::NAN));
+            Chosen {
+                id,
+                log_prob,
+                top: pairs
+                    .filter_map(|(id, log_prob)| Some((id?, log_prob)))
+                    .collect(),
+            }
+        })
+        .collect()
 }

@@ -37,6 +37,21 @@ const MAX_WIDTH: usize = 1 << 20;
 const MAX_CONTEXT: usize = 1 << 28;
 
 impl DecoderConfig {
+    /// Query heads that share a key head.
+    #[must_use]
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// The number of parameters, with a head of its own (`head`) or tied to the embedding.
+    #[must_use]
+    pub fn parameters(&self, head: bool) -> usize {
+        let qkvo = 2 * (self.heads + self.kv_heads) * self.head_dim * self.width;
+        let layer = qkvo + 3 * self.width * self.ffn_width + 2 * self.width;
+        let embedding = self.vocab * self.width * if head { 2 } else { 1 };
+        self.layers * layer + embedding + self.width
+    }
+
     /// Reads the shape from `gguf` (keys of the GGUF specification, "LLM" section).
     ///
     /// # Errors

@@ -1,18 +1,17 @@
 //! The whole decoder: token ids in, next-token logits out.
 
-use super::kv_cache::KvCache;
-use super::layers::{Layer, Projection, RmsNorm};
+use super::kv_cache::{KvCache, KvType};
+use super::layers::{Layer, RmsNorm};
 use super::{DecoderConfig, ModelError};
-use crate::kernels;
-use burn::module::{Module, Param};
+use crate::kernels::{Matrix, PAGE};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use std::collections::VecDeque;
 
-/// Tokens of one row that go through the decoder at once during prefill.
-const CHUNK: usize = 128;
+/// Tokens of all rows that go through the decoder at once during prefill.
+const CHUNK: usize = 256;
 
-/// Tokens of all rows that go through at once: the kernels take a workgroup row for each, and a
-/// dispatch holds 65535.
-const MAX_TOKENS: usize = 32_768;
+/// Query vectors that attention keeps in workgroup memory at once.
+const QUERY_VECTORS: usize = 16;
 
 /// Unnormalized next-token scores, `[rows, vocab]`.
 #[derive(Debug, Clone)]
@@ -27,23 +26,26 @@ pub struct Decoder {
 }
 
 /// The parameters.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub(super) struct Weights {
-    /// `[width, vocab]`, as the head's product wants it
-    pub embedding: Param<Tensor<2>>,
+    /// `[vocab, width]`
+    pub embedding: Matrix,
     pub layers: Vec<Layer>,
     pub norm: RmsNorm,
-    /// `[width, vocab]`; the embedding itself where the model ties them.
-    pub head: Option<Projection>,
+    /// `[vocab, width]`; the embedding itself where the model ties them.
+    pub head: Option<Matrix>,
 }
 
-/// A prefill under way: call [`Prefill::advance`] until it gives the logits.
+/// A prefill under way: call [`Prefill::advance`] until it gives the logits, or [`Prefill::finish`].
 #[derive(Debug)]
 pub struct Prefill<'a> {
     decoder: &'a Decoder,
     prompts: &'a [Vec<u32>],
     cache: KvCache,
-    done: usize,
+    /// Rows with the tokens that are still to come, first row first.
+    waiting: VecDeque<(usize, usize)>,
+    /// Each row's hidden state after its last token, `[1, width]`, in order.
+    last: Vec<Tensor<2>>,
     total: usize,
 }
 
@@ -57,11 +59,22 @@ impl Decoder {
     /// The number of parameters.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.weights.num_params()
+        self.config.parameters(self.weights.head.is_some())
+    }
+
+    /// Bytes of all weights on the device.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        let matrices = self.weights.layers.iter().flat_map(Layer::matrices);
+        let ends = [Some(&self.weights.embedding), self.weights.head.as_ref()];
+        matrices
+            .chain(ends.into_iter().flatten())
+            .map(Matrix::bytes)
+            .sum()
     }
 
     /// Begins the forward pass over `prompts`, one row each, with room for `more` tokens after
-    /// them.
+    /// them. Where prompts begin alike, the whole pages they share are computed and kept once.
     ///
     /// # Errors
     ///
@@ -71,36 +84,67 @@ impl Decoder {
         &'a self,
         prompts: &'a [Vec<u32>],
         more: usize,
+        kv: KvType,
     ) -> Result<Prefill<'a>, ModelError> {
-        let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-        let total = lengths.iter().copied().max().unwrap_or(0);
-        if lengths.iter().copied().min().unwrap_or(0) == 0 {
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        if prompts.iter().any(Vec::is_empty) || prompts.is_empty() {
             return Err(ModelError::EmptyPrompt);
         }
         prompts.iter().try_for_each(|ids| self.check(ids))?;
-        if total + more > self.config.context {
+        if longest + more > self.config.context {
             return Err(ModelError::ContextFull {
-                prompt: total,
+                prompt: longest,
                 context: self.config.context,
             });
         }
+        let shared: Vec<(usize, usize)> = (0..prompts.len())
+            .map(|row| shared_prefix(&prompts[..row], &prompts[row]))
+            .collect();
+        let pages = prompts
+            .iter()
+            .zip(&shared)
+            .map(|(prompt, (_, tokens))| (prompt.len() + more).div_ceil(PAGE) - tokens / PAGE)
+            .sum();
+        let cache = KvCache::new(&self.config, kv, pages, longest + more, &self.device);
+        let waiting = prompts.iter().zip(&shared);
         Ok(Prefill {
             decoder: self,
             prompts,
-            cache: KvCache::new(&self.config, &lengths, more, &self.device),
-            done: 0,
-            total,
+            cache,
+            total: waiting
+                .map(|(prompt, (_, tokens))| prompt.len() - tokens)
+                .sum(),
+            waiting: shared.into(),
+            last: Vec::with_capacity(prompts.len()),
         })
     }
 
-    /// One decode step: `tokens` holds the next token of each row. Returns the logits after them.
+    /// One decode step: `tokens` holds the next token of each of the cache's rows. Returns the logits
+    /// after them.
     ///
     /// # Errors
     ///
     /// [`ModelError::BadToken`] or [`ModelError::CacheFull`].
     pub fn step(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Logits, ModelError> {
         self.check(tokens)?;
-        let hidden = self.forward(tokens, 1, cache)?;
+        let rows: Vec<usize> = (0..tokens.len()).collect();
+        self.step_rows(self.ids(tokens), &rows, cache)
+    }
+
+    /// One decode step of some rows, whose next tokens `[rows]` are on the device already: they must lie in
+    /// the vocabulary. Returns the logits after them, in the order of `rows`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::CacheFull`].
+    pub fn step_rows(
+        &self,
+        tokens: Tensor<1, Int>,
+        rows: &[usize],
+        cache: &mut KvCache,
+    ) -> Result<Logits, ModelError> {
+        let runs: Vec<(usize, usize)> = rows.iter().map(|row| (*row, 1)).collect();
+        let hidden = self.forward(tokens, &runs, 1, cache)?;
         Ok(self.logits(hidden))
     }
 
@@ -112,19 +156,23 @@ impl Decoder {
         }
     }
 
-    /// `tokens` is `[rows, columns]`, row-major; the result is the last layer's output,
-    /// `[rows * columns, width]`.
+    fn ids(&self, ids: &[u32]) -> Tensor<1, Int> {
+        let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+        let ids = TensorData::new(ids.clone(), [ids.len()]);
+        Tensor::from_data(ids, (&self.device, DType::I32))
+    }
+
+    /// `tokens` holds those of all `runs` (row, tokens), one run after the other; the result is the last
+    /// layer's output, `[tokens, width]`.
     fn forward(
         &self,
-        tokens: &[u32],
-        columns: usize,
+        tokens: Tensor<1, Int>,
+        runs: &[(usize, usize)],
+        queries: usize,
         cache: &mut KvCache,
     ) -> Result<Tensor<2>, ModelError> {
-        let span = cache.extend(columns)?;
-        let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
-        let ids = TensorData::new(ids, [tokens.len()]);
-        let ids = Tensor::<1, Int>::from_data(ids, (&self.device, DType::I32));
-        let mut x = self.weights.embedding.val().select(1, ids).transpose();
+        let span = cache.extend(runs, queries)?;
+        let mut x = self.weights.embedding.embed(tokens);
         for (index, layer) in self.weights.layers.iter().enumerate() {
             x = layer.forward(x, &self.config, cache, &span, index);
         }
@@ -133,19 +181,42 @@ impl Decoder {
 
     /// `hidden [rows, width]` to logits.
     fn logits(&self, hidden: Tensor<2>) -> Logits {
-        let normed = self.weights.norm.forward(hidden);
-        Logits(match &self.weights.head {
-            Some(head) => head.forward(normed),
-            None => kernels::linear(normed, self.weights.embedding.val()),
-        })
+        let head = self
+            .weights
+            .head
+            .as_ref()
+            .unwrap_or(&self.weights.embedding);
+        let RmsNorm { gain, epsilon } = &self.weights.norm;
+        Logits(head.norm_linear(hidden, gain.clone(), *epsilon))
     }
 }
 
+/// The earlier prompt with which `prompt` shares most whole pages, and the tokens of these. One token at least
+/// is left to compute.
+fn shared_prefix(earlier: &[Vec<u32>], prompt: &[u32]) -> (usize, usize) {
+    let alike = |other: &Vec<u32>| {
+        let same = other.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        same.min(prompt.len() - 1) / PAGE * PAGE
+    };
+    earlier
+        .iter()
+        .enumerate()
+        .map(|(row, other)| (row, alike(other)))
+        .max_by_key(|(row, tokens)| (*tokens, std::cmp::Reverse(*row)))
+        .unwrap_or((0, 0))
+}
+
 impl Prefill<'_> {
-    /// Columns done and columns in all.
+    /// Tokens done and tokens in all; what prompts share counts once.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        (self.done, self.total)
+        let left: usize = self
+            .waiting
+            .iter()
+            .zip(self.last.len()..)
+            .map(|((_, done), row)| self.prompts[row].len() - done)
+            .sum();
+        (self.total - left, self.total)
     }
 
     /// Runs the next chunk. Gives the logits after each row's last token with the last chunk,
@@ -155,29 +226,56 @@ impl Prefill<'_> {
     ///
     /// [`ModelError::CacheFull`] when called again after the last chunk.
     pub fn advance(&mut self) -> Result<Option<Logits>, ModelError> {
-        let most = (MAX_TOKENS / self.prompts.len()).clamp(1, CHUNK);
-        let columns = most.min(self.total - self.done);
-        if columns == 0 {
+        let mut tokens: Vec<u32> = Vec::with_capacity(CHUNK);
+        let mut runs = Vec::new();
+        let mut ends = Vec::new();
+        while tokens.len() < CHUNK
+            && let Some((from, done)) = self.waiting.front_mut()
+        {
+            let row = self.last.len() + ends.len();
+            let prompt = &self.prompts[row];
+            if self.cache.rows() == row {
+                match *done {
+                    0 => self.cache.add(),
+                    shared => self.cache.fork(*from, shared),
+                };
+            }
+            let count = (CHUNK - tokens.len()).min(prompt.len() - *done);
+            tokens.extend(&prompt[*done..*done + count]);
+            runs.push((row, count));
+            *done += count;
+            if *done == prompt.len() {
+                ends.push(tokens.len() - 1);
+                self.waiting.pop_front();
+            }
+        }
+        if runs.is_empty() {
             return Err(ModelError::CacheFull(self.total));
         }
-        let mut tokens = Vec::with_capacity(self.prompts.len() * columns);
-        for (prompt, &padding) in self.prompts.iter().zip(self.cache.padding()) {
-            tokens.extend((self.done..self.done + columns).map(|column| {
-                // What padding holds does not matter: it is masked.
-                column.checked_sub(padding).map_or(0, |at| prompt[at])
-            }));
+        let queries = (QUERY_VECTORS / self.decoder.config.group()).max(1);
+        let ids = self.decoder.ids(&tokens);
+        let hidden = self.decoder.forward(ids, &runs, queries, &mut self.cache)?;
+        for end in ends {
+            self.last.push(hidden.clone().narrow(0, end, 1));
         }
-        let hidden = self.decoder.forward(&tokens, columns, &mut self.cache)?;
-        self.done += columns;
-        if self.done < self.total {
+        if !self.waiting.is_empty() {
             return Ok(None);
         }
-        let (rows, width) = (self.prompts.len(), self.decoder.config.width);
-        let last = hidden
-            .reshape([rows, columns, width])
-            .narrow(1, columns - 1, 1)
-            .reshape([rows, width]);
+        let last = Tensor::cat(self.last.clone(), 0);
         Ok(Some(self.decoder.logits(last)))
+    }
+
+    /// Runs all chunks that are left; gives the logits after each row's last token, and the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prefill::advance`].
+    pub fn finish(mut self) -> Result<(Logits, KvCache), ModelError> {
+        loop {
+            if let Some(logits) = self.advance()? {
+                return Ok((logits, self.cache));
+            }
+        }
     }
 
     /// The cache, ready for [`Decoder::step`] once [`Prefill::advance`] has given the logits.

@@ -1,141 +1,185 @@
-//! Keys and values of every layer for a batch of rows, and the rows' positions.
-//!
-//! Rows of different lengths are aligned at their ends: shorter prompts are padded on the left, so
-//! that all rows write the same column at each step, and padding is masked out of attention. A
-//! row's position (what rope sees) counts from its own first token.
+//! Keys and values of every layer in pages, the rows that hold them, and what one pass through the
+//! decoder needs to know of its tokens.
 
+use super::pages::{Pages, Row};
 use super::{DecoderConfig, ModelError};
+use crate::kernels::{CacheShape, PAGE, cache};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-/// Attention reads the cache in whole blocks of this many columns, so that a growing context
-/// changes its shapes (and with them its compiled kernels) rarely.
-const BLOCK: usize = 64;
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvType {
+    /// Two binary16 in a word.
+    F16,
+    /// As computed.
+    F32,
+}
 
-/// What masked scores become: far below any real one, and finite, so that a row that attends to
-/// nothing (padding) stays finite too.
-const MASKED: f32 = -1e9;
-
-/// The state of one batch of rows between steps.
+/// The state of one batch of rows between steps. Rows have numbers, counted from 0; a released row's number
+/// is not used again.
 #[derive(Debug)]
 pub struct KvCache {
-    /// Keys and values of each layer, `[rows, kv_heads, capacity, head_dim]`.
-    layers: Vec<(Tensor<4>, Tensor<4>)>,
-    /// cos, sin of each pair, `[capacity, head_dim]`.
+    /// Each layer's pages, `[pages * page words]`; see [`CacheShape`].
+    layers: Vec<Tensor<1, Int>>,
+    /// cos, sin of each pair, `[positions, head_dim]`.
     rope: Tensor<2>,
-    /// Columns of padding at the left of each row.
-    padding: Vec<usize>,
-    /// Columns written so far.
-    used: usize,
-    /// Columns there are.
-    capacity: usize,
+    pages: Pages,
+    rows: Vec<Row>,
+    shape: CacheShape,
     device: Device,
 }
 
-/// What one forward pass over new columns needs besides the keys and values themselves.
+/// The tokens of one pass, as the kernels want them.
 #[derive(Debug)]
 pub(super) struct Span {
-    /// The first new column.
-    pub start: usize,
-    /// Columns attention reads: `start + columns`, up to a whole block.
-    pub attended: usize,
-    /// Position of each new token, `[rows * columns]`.
+    /// Position of each token, `[tokens]`.
     pub positions: Tensor<1, Int>,
-    /// Added to the scores, `[rows, 1, columns, attended]`.
-    pub mask: Tensor<4>,
+    /// Where each token's keys and values go, `[tokens]`.
+    pub slots: Tensor<1, Int>,
+    /// See [`cache::attention`].
+    pub tiles: Tensor<2, Int>,
+    /// See [`cache::attention`].
+    pub pages: Tensor<1, Int>,
+    /// The most tokens of a tile.
+    pub queries: usize,
+    /// Pages of the longest row.
+    pub longest: usize,
 }
 
 impl KvCache {
-    /// An empty cache for rows whose prompts have `lengths` tokens, and `more` tokens after them.
+    /// A cache of `pages` pages of 64 tokens, without rows, for positions below `positions`.
     pub(super) fn new(
         config: &DecoderConfig,
-        lengths: &[usize],
-        more: usize,
+        kv: KvType,
+        pages: usize,
+        positions: usize,
         device: &Device,
     ) -> Self {
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let capacity = (longest + more).next_multiple_of(BLOCK);
-        let shape = [lengths.len(), config.kv_heads, capacity, config.head_dim];
-        let zeros = || Tensor::zeros(shape, device);
+        let shape = Self::shape(config, kv);
+        let words = [(pages * shape.page_words()).max(1)];
+        let zeros = || Tensor::zeros(words, (device, DType::I32));
         Self {
-            layers: (0..config.layers).map(|_| (zeros(), zeros())).collect(),
-            rope: rope_table(config, capacity, device),
-            padding: lengths.iter().map(|length| longest - length).collect(),
-            used: 0,
-            capacity,
+            layers: (0..config.layers).map(|_| zeros()).collect(),
+            rope: rope_table(config, positions.next_multiple_of(PAGE).max(PAGE), device),
+            pages: Pages::new(pages),
+            rows: Vec::new(),
+            shape,
             device: device.clone(),
         }
     }
 
-    /// Rows in the batch.
+    fn shape(config: &DecoderConfig, kv: KvType) -> CacheShape {
+        CacheShape {
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+            f16: kv == KvType::F16,
+        }
+    }
+
+    /// Bytes that one row of `tokens` tokens takes in all layers, in whole pages.
+    #[must_use]
+    pub fn row_bytes(config: &DecoderConfig, kv: KvType, tokens: usize) -> u64 {
+        let page = 4 * Self::shape(config, kv).page_words() as u64;
+        config.layers as u64 * tokens.div_ceil(PAGE) as u64 * page
+    }
+
+    /// Tokens of a row, 0 for one that was released.
+    #[must_use]
+    pub fn tokens(&self, row: usize) -> usize {
+        self.rows.get(row).map_or(0, |row| row.tokens)
+    }
+
+    /// Rows there have been, released ones included.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.padding.len()
+        self.rows.len()
     }
 
-    /// The padding at the left of each row, in columns.
-    pub(super) fn padding(&self) -> &[usize] {
-        &self.padding
+    /// Pages that no row holds.
+    #[must_use]
+    pub fn free_pages(&self) -> usize {
+        self.pages.free()
     }
 
-    /// The rope table, `[capacity, head_dim]`.
-    pub(super) fn rope(&self) -> Tensor<2> {
-        self.rope.clone()
+    /// A new, empty row; gives its number.
+    pub fn add(&mut self) -> usize {
+        self.rows.push(Row::default());
+        self.rows.len() - 1
     }
 
-    /// Reserves `columns` new columns in every row and says what attention over them needs.
-    pub(super) fn extend(&mut self, columns: usize) -> Result<Span, ModelError> {
-        let start = self.used;
-        let end = start + columns;
-        if end > self.capacity {
-            return Err(ModelError::CacheFull(self.capacity));
-        }
-        self.used = end;
-        let attended = end.next_multiple_of(BLOCK);
-        let mut positions = Vec::with_capacity(self.rows() * columns);
-        let mut mask = Vec::with_capacity(self.rows() * columns * attended);
-        for &padding in &self.padding {
-            for column in start..end {
-                positions.push(column.saturating_sub(padding) as i32);
-                mask.extend((0..attended).map(|key| {
-                    let visible = padding <= key && key <= column;
-                    if visible { 0.0 } else { MASKED }
-                }));
+    /// A new row that begins with the first `tokens` of `row`, of which nothing is copied; gives its number.
+    pub fn fork(&mut self, row: usize, tokens: usize) -> usize {
+        let fork = self.pages.fork(&self.rows[row], tokens);
+        self.rows.push(fork);
+        self.rows.len() - 1
+    }
+
+    /// Gives a row's pages up.
+    pub fn release(&mut self, row: usize) {
+        let row = std::mem::take(&mut self.rows[row]);
+        self.pages.release(row);
+    }
+
+    /// One layer's pages, the rope table and the shape of both.
+    pub(super) fn layer(&mut self, index: usize) -> (&mut Tensor<1, Int>, &Tensor<2>, CacheShape) {
+        (&mut self.layers[index], &self.rope, self.shape)
+    }
+
+    /// Room for new tokens: so many for each of these rows, which come in this order in the pass. Tiles hold
+    /// up to `queries` tokens.
+    pub(super) fn extend(
+        &mut self,
+        runs: &[(usize, usize)],
+        queries: usize,
+    ) -> Result<Span, ModelError> {
+        let (mut positions, mut slots) = (Vec::new(), Vec::new());
+        let (mut tiles, mut pages) = (Vec::new(), Vec::new());
+        let mut longest = 0;
+        for &(number, count) in runs {
+            let start = self.rows[number].tokens;
+            let first = positions.len();
+            let copy = self.pages.grow(&mut self.rows[number], count)?;
+            if let Some(copy) = copy {
+                let shape = self.shape;
+                let pair = self.ints(vec![copy.from as i32, copy.to as i32]);
+                for layer in &mut self.layers {
+                    layer.inplace(|layer| cache::copy_page(layer, pair.clone(), shape));
+                }
             }
+            let row = &self.rows[number];
+            for at in start..start + count {
+                positions.push(at as i32);
+                slots.push((row.pages[at / PAGE] as usize * PAGE + at % PAGE) as i32);
+            }
+            for from in (0..count).step_by(queries) {
+                let tile = [
+                    first + from,
+                    queries.min(count - from),
+                    start + from,
+                    pages.len(),
+                ];
+                tiles.extend(tile.map(|n| n as i32));
+            }
+            pages.extend(row.pages.iter().map(|page| *page as i32));
+            longest = longest.max(row.pages.len());
         }
-        let positions = TensorData::new(positions, [self.rows() * columns]);
-        let mask = TensorData::new(mask, [self.rows(), 1, columns, attended]);
+        let count = tiles.len() / 4;
         Ok(Span {
-            start,
-            attended,
-            positions: Tensor::from_data(positions, (&self.device, DType::I32)),
-            mask: Tensor::from_data(mask, &self.device),
+            positions: self.ints(positions),
+            slots: self.ints(slots),
+            tiles: self.ints(tiles).reshape([count, 4]),
+            pages: self.ints(pages),
+            queries,
+            longest,
         })
     }
 
-    /// Writes one layer's new keys and values (`[rows, kv_heads, columns, head_dim]`) and returns
-    /// all that attention reads: `[rows, kv_heads, span.attended, head_dim]` each.
-    pub(super) fn append(
-        &mut self,
-        layer: usize,
-        span: &Span,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let (cached_keys, cached_values) = &mut self.layers[layer];
-        let write = |cache: &mut Tensor<4>, new: Tensor<4>| {
-            let [rows, heads, columns, head_dim] = new.dims();
-            let at = [
-                0..rows,
-                0..heads,
-                span.start..span.start + columns,
-                0..head_dim,
-            ];
-            cache.inplace(|cache| cache.slice_assign(at, new));
-            cache
-                .clone()
-                .slice([0..rows, 0..heads, 0..span.attended, 0..head_dim])
-        };
-        (write(cached_keys, keys), write(cached_values, values))
+    fn ints(&self, values: Vec<i32>) -> Tensor<1, Int> {
+        let length = values.len();
+        Tensor::from_data(
+            TensorData::new(values, [length]),
+            (&self.device, DType::I32),
+        )
     }
 }
 

@@ -1,79 +1,112 @@
-//! The decoder's parts: projection, normalization, feed-forward, and one layer of them.
+//! The decoder's parts: stacked projections, attention, feed-forward, and one layer of them.
 
 use super::DecoderConfig;
-use super::attention::Attention;
 use super::kv_cache::{KvCache, Span};
-use crate::kernels;
-use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use crate::kernels::{AttentionShape, Matrix, cache};
+use burn::tensor::{Tensor, activation::silu};
 
-/// A matrix product without bias.
-#[derive(Module, Debug)]
-pub(super) struct Projection {
-    /// `[inputs, outputs]`
-    pub weight: Param<Tensor<2>>,
-}
-
-impl Projection {
-    /// `x [tokens, inputs]` to `[tokens, outputs]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        kernels::linear(x, self.weight.val())
-    }
-}
-
-/// Root mean square normalization with a gain.
-#[derive(Module, Debug)]
+/// Root mean square normalization with a gain, fused into the product that follows.
+#[derive(Debug)]
 pub(super) struct RmsNorm {
     /// `[width]`
-    pub gain: Param<Tensor<1>>,
+    pub gain: Tensor<1>,
     /// Added to the mean square.
     pub epsilon: f32,
 }
 
-impl RmsNorm {
-    /// `x [tokens, width]` to the same shape.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        kernels::rms_norm(x, self.gain.val(), self.epsilon)
+/// Matrices with the same input: one stack where their types and shapes allow it.
+#[derive(Debug)]
+pub(super) struct Stack(pub Vec<Matrix>);
+
+impl Stack {
+    /// The results side by side: `x [tokens, inputs]` to `[tokens, outputs of all]`.
+    fn norm_linear(&self, x: &Tensor<2>, norm: &RmsNorm) -> Tensor<2> {
+        let mut results: Vec<_> = self
+            .0
+            .iter()
+            .map(|matrix| matrix.norm_linear(x.clone(), norm.gain.clone(), norm.epsilon))
+            .collect();
+        match results.len() {
+            1 => results.remove(0),
+            _ => Tensor::cat(results, 1),
+        }
     }
-}
 
-/// The SwiGLU feed-forward (Shazeer 2020, arXiv 2002.05202), gate and up in one product.
-#[derive(Module, Debug)]
-pub(super) struct FeedForward {
-    pub gate_up: Projection,
-    pub down: Projection,
-}
-
-impl FeedForward {
-    /// `x [tokens, width]` to the same shape.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.down
-            .forward(kernels::silu_mul(self.gate_up.forward(x)))
+    /// `silu(gate) * up` (Shazeer 2020, arXiv 2002.05202).
+    fn norm_gate(&self, x: &Tensor<2>, norm: &RmsNorm) -> Tensor<2> {
+        let run = |matrix: &Matrix| matrix.norm_linear(x.clone(), norm.gain.clone(), norm.epsilon);
+        match self.0.as_slice() {
+            [gate, up] => silu(run(gate)) * run(up),
+            stack => stack[0].norm_gate(x.clone(), norm.gain.clone(), norm.epsilon),
+        }
     }
 }
 
 /// One pre-norm transformer layer.
-#[derive(Module, Debug)]
+#[derive(Debug)]
 pub(super) struct Layer {
     pub attention_norm: RmsNorm,
-    pub attention: Attention,
+    pub qkv: Stack,
+    pub attention_output: Matrix,
     pub feed_forward_norm: RmsNorm,
-    pub feed_forward: FeedForward,
+    /// Gate, then up.
+    pub gate_up: Stack,
+    pub down: Matrix,
 }
 
+/// Pages that one split of attention takes at least.
+const SPLIT_PAGES: usize = 4;
+
+/// The most splits: more only add to what must be put together.
+const MAX_SPLITS: usize = 16;
+
 impl Layer {
-    /// `x [rows * columns, width]` to the same shape; writes layer `index` of `cache`.
+    /// All its matrices, to give each its kernel.
+    pub fn matrices_mut(&mut self) -> impl Iterator<Item = &mut Matrix> {
+        let stacks = self.qkv.0.iter_mut().chain(&mut self.gate_up.0);
+        stacks.chain([&mut self.attention_output, &mut self.down])
+    }
+
+    /// All its matrices.
+    pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let stacks = self.qkv.0.iter().chain(&self.gate_up.0);
+        stacks.chain([&self.attention_output, &self.down])
+    }
+
+    /// `x [tokens, width]` to the same shape; reads and writes layer `index` of `cache`.
+    ///
+    /// Grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245) with rotary positions, then the
+    /// gated feed-forward.
     pub fn forward(
         &self,
         x: Tensor<2>,
         config: &DecoderConfig,
-        cache: &mut KvCache,
+        kv: &mut KvCache,
         span: &Span,
         index: usize,
     ) -> Tensor<2> {
-        let normed = self.attention_norm.forward(x.clone());
-        let x = x + self.attention.forward(normed, config, cache, span, index);
-        let normed = self.feed_forward_norm.forward(x.clone());
-        x + self.feed_forward.forward(normed)
+        let heads = config.heads;
+        let mut q = self.qkv.norm_linear(&x, &self.attention_norm);
+        let (layer, rope, shape) = kv.layer(index);
+        layer.inplace(|pages| {
+            let (qkv, rope) = (q.clone(), rope.clone());
+            let (positions, slots) = (span.positions.clone(), span.slots.clone());
+            let written = cache::rope_write(qkv, rope, positions, slots, pages, shape, heads);
+            q = written.0;
+            written.1
+        });
+        let spread = AttentionShape {
+            heads,
+            queries: span.queries,
+            splits: match span.queries {
+                1 => span.longest.div_ceil(SPLIT_PAGES).min(MAX_SPLITS),
+                _ => 1,
+            },
+        };
+        let (pages, tiles) = (span.pages.clone(), span.tiles.clone());
+        let attended = cache::attention(q, layer.clone(), pages, tiles, shape, spread);
+        let x = self.attention_output.linear_add(attended, x);
+        let gated = self.gate_up.norm_gate(&x, &self.feed_forward_norm);
+        self.down.linear_add(gated, x)
     }
 }

@@ -1,12 +1,11 @@
 //! A file's tensors become a decoder, one at a time and in any order.
 
-use super::attention::Attention;
 use super::decoder::Weights;
-use super::layers::{FeedForward, Layer, Projection, RmsNorm};
+use super::layers::{Layer, RmsNorm, Stack};
 use super::{Decoder, DecoderConfig, ModelError};
 use crate::formats::gguf::{Gguf, TensorInfo};
-use crate::formats::quant::dequantize;
-use burn::module::Param;
+use crate::formats::quant::{QuantError, dequantize};
+use crate::kernels::{Matrix, Packer, Variant};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::collections::HashMap;
 
@@ -15,12 +14,14 @@ use std::collections::HashMap;
 pub struct DecoderBuilder {
     config: DecoderConfig,
     device: Device,
-    tensors: HashMap<String, Tensor<1>>,
+    packer: Packer,
+    matrices: HashMap<String, Matrix>,
+    gains: HashMap<String, Tensor<1>>,
     shapes: HashMap<String, Vec<usize>>,
 }
 
 impl DecoderBuilder {
-    /// A builder for the model whose header is `gguf`. Every tensor's name and shape is checked
+    /// A builder for the model whose header is `gguf`, its matrices with this kernel on a GPU. Every tensor's name and shape is checked
     /// here, before any weight is read.
     ///
     /// # Errors
@@ -28,7 +29,7 @@ impl DecoderBuilder {
     /// [`ModelError`] where the metadata does not describe a decoder we can run, or where a
     /// tensor is missing, misshapen, or not one we know (leaving out an unknown weight would
     /// answer wrongly without a word).
-    pub fn new(gguf: &Gguf, device: &Device) -> Result<Self, ModelError> {
+    pub fn new(gguf: &Gguf, device: &Device, variant: Variant) -> Result<Self, ModelError> {
         let config = DecoderConfig::from_gguf(gguf)?;
         let shapes = expected_shapes(&config, gguf.tensor(HEAD).is_some());
         for info in &gguf.tensors {
@@ -56,7 +57,9 @@ impl DecoderBuilder {
         Ok(Self {
             config,
             device: device.clone(),
-            tensors: HashMap::with_capacity(shapes.len()),
+            packer: Packer::new(device, variant),
+            matrices: HashMap::with_capacity(shapes.len()),
+            gains: HashMap::new(),
             shapes,
         })
     }
@@ -67,18 +70,31 @@ impl DecoderBuilder {
     ///
     /// [`ModelError::Quant`] where `bytes` are not what `info` says.
     pub fn tensor(&mut self, info: &TensorInfo, bytes: &[u8]) -> Result<(), ModelError> {
-        let mut values = vec![0.0; info.shape.iter().product()];
-        dequantize(info.dtype, bytes, &mut values).map_err(|source| ModelError::Quant {
+        let (dtype, blocks) = (
+            info.dtype,
+            info.shape.iter().product::<usize>() / info.dtype.block_size(),
+        );
+        let damaged = |source| ModelError::Quant {
             tensor: info.name.clone(),
             source,
-        })?;
+        };
         if let [outputs, inputs] = *info.shape {
-            values = transposed(&values, outputs, inputs);
+            if bytes.len() != blocks * dtype.block_bytes() {
+                return Err(damaged(QuantError::Length {
+                    dtype,
+                    elements: outputs * inputs,
+                    bytes: bytes.len(),
+                }));
+            }
+            let matrix = self.packer.pack(dtype, bytes, outputs, inputs);
+            self.matrices.insert(info.name.clone(), matrix);
+            return Ok(());
         }
+        let mut values = vec![0.0; info.shape.iter().product()];
+        dequantize(dtype, bytes, &mut values).map_err(damaged)?;
         let length = values.len();
-        let data = TensorData::new(values, [length]);
-        let tensor = Tensor::from_data(data, &self.device);
-        self.tensors.insert(info.name.clone(), tensor);
+        let gain = Tensor::from_data(TensorData::new(values, [length]), &self.device);
+        self.gains.insert(info.name.clone(), gain);
         Ok(())
     }
 
@@ -92,11 +108,11 @@ impl DecoderBuilder {
             .map(|index| self.layer(index))
             .collect::<Result<_, _>>()?;
         let weights = Weights {
-            embedding: Param::from_tensor(self.matrix(EMBEDDING)?),
+            embedding: self.matrix(EMBEDDING)?,
             layers,
             norm: self.norm(NORM)?,
             head: match self.shapes.contains_key(HEAD) {
-                true => Some(self.projection(&[HEAD.to_owned()])?),
+                true => Some(self.matrix(HEAD)?),
                 false => None,
             },
         };
@@ -111,61 +127,38 @@ impl DecoderBuilder {
         let name = |part: &str| format!("blk.{index}.{part}.weight");
         Ok(Layer {
             attention_norm: self.norm(&name("attn_norm"))?,
-            attention: Attention {
-                qkv: self.projection(&["attn_q", "attn_k", "attn_v"].map(name))?,
-                output: self.projection(&[name("attn_output")])?,
-            },
+            qkv: self.stack(&["attn_q", "attn_k", "attn_v"].map(name))?,
+            attention_output: self.matrix(&name("attn_output"))?,
             feed_forward_norm: self.norm(&name("ffn_norm"))?,
-            feed_forward: FeedForward {
-                gate_up: self.projection(&["ffn_gate", "ffn_up"].map(name))?,
-                down: self.projection(&[name("ffn_down")])?,
-            },
+            gate_up: self.stack(&["ffn_gate", "ffn_up"].map(name))?,
+            down: self.matrix(&name("ffn_down"))?,
         })
     }
 
-    fn take(&mut self, name: &str) -> Result<Tensor<1>, ModelError> {
-        self.tensors
+    fn matrix(&mut self, name: &str) -> Result<Matrix, ModelError> {
+        self.matrices
             .remove(name)
             .ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
     }
 
-    /// `[inputs, outputs]`: the other way round than in the file.
-    fn matrix(&mut self, name: &str) -> Result<Tensor<2>, ModelError> {
-        let tensor = self.take(name)?;
-        let shape = &self.shapes[name];
-        Ok(tensor.reshape([shape[1], shape[0]]))
-    }
-
-    /// Several matrices with the same input, stacked into one product.
-    fn projection(&mut self, names: &[String]) -> Result<Projection, ModelError> {
-        let mut parts = names
+    fn stack(&mut self, names: &[String]) -> Result<Stack, ModelError> {
+        let parts = names
             .iter()
             .map(|name| self.matrix(name))
             .collect::<Result<Vec<_>, _>>()?;
-        let weight = match parts.len() {
-            1 => parts.remove(0),
-            _ => Tensor::cat(parts, 1),
-        };
-        Ok(Projection {
-            weight: Param::from_tensor(weight),
-        })
+        Ok(Stack(match Matrix::stack(parts, &self.packer) {
+            Ok(matrix) => vec![matrix],
+            Err(parts) => parts,
+        }))
     }
 
     fn norm(&mut self, name: &str) -> Result<RmsNorm, ModelError> {
+        let gain = self.gains.remove(name);
         Ok(RmsNorm {
-            gain: Param::from_tensor(self.take(name)?),
+            gain: gain.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?,
             epsilon: self.config.rms_epsilon,
         })
     }
-}
-
-/// `[outputs, inputs]` to `[inputs, outputs]`, so that neighbouring outputs are neighbours in memory.
-fn transposed(values: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
-    let mut result = Vec::with_capacity(values.len());
-    for input in 0..inputs {
-        result.extend((0..outputs).map(|output| values[output * inputs + input]));
-    }
-    result
 }
 
 const EMBEDDING: &str = "token_embd.weight";

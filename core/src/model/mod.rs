@@ -1,17 +1,18 @@
-//! The decoder-only transformer as burn modules, its KV cache, and how a file's tensors become
+//! The decoder-only transformer on burn tensors, its paged KV cache, and how a file's tensors become
 //! one. This folder uses `kernels` and `formats`; it knows token ids and logits, and nothing of
 //! prompts, guidance or sampling.
 
-mod attention;
 mod config;
 mod decoder;
 mod kv_cache;
 mod layers;
 mod load;
+mod pages;
+mod tune;
 
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, Logits, Prefill};
-pub use kv_cache::KvCache;
+pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
 
 use crate::formats::gguf::GgufError;
@@ -79,6 +80,9 @@ pub enum ModelError {
         /// The model's context length.
         context: usize,
     },
+    /// The device failed while kernels were chosen.
+    #[error("the device failed while its fastest kernels were measured: {0}")]
+    Device(String),
     /// The cache has no room for another token.
     #[error("the KV cache is full at {0} tokens")]
     CacheFull(usize),

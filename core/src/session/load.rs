@@ -3,7 +3,7 @@
 use super::{Error, Session};
 use crate::device::OpenDevice;
 use crate::formats::gguf::{Gguf, GgufError, GgufStream, Metadata, StreamEvent};
-use crate::model::{DecoderBuilder, ModelError};
+use crate::model::{DecoderBuilder, KvType, ModelError};
 use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
 use std::io::{Read, Seek};
 
@@ -66,7 +66,8 @@ impl Parts {
     fn take(&mut self, event: StreamEvent<'_>) -> Result<(), Error> {
         match (event, &mut self.begun) {
             (StreamEvent::Header(gguf), begun) => {
-                let builder = DecoderBuilder::new(gguf, &self.device.device)?;
+                let builder =
+                    DecoderBuilder::new(gguf, &self.device.device, self.device.variants(false)[0])?;
                 *begun = Some((builder, TextSide::from_metadata(&gguf.metadata)?));
             }
             (StreamEvent::Tensor(_, info, bytes), Some((builder, _))) => {
@@ -89,10 +90,16 @@ impl Parts {
                 text.tokenizer.vocab_size()
             ))));
         }
+        // The CPU backend gains nothing from packing, and pays for it.
+        let kv = match self.device.info.kind {
+            "gpu" => KvType::F16,
+            _ => KvType::F32,
+        };
         Ok(Session {
             decoder,
             text,
             device: self.device,
+            kv,
         })
     }
 }

@@ -6,14 +6,18 @@ mod load;
 pub use load::{Loader, tokenizer_spec};
 
 use crate::decoding::streams::StreamKind;
-use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling};
+use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling, sampler};
 use crate::device::{DeviceError, OpenDevice};
 use crate::formats::gguf::GgufError;
-use crate::model::{Decoder, Logits, ModelError};
+use crate::kernels::Tuning;
+use crate::model::{Decoder, KvType, Logits, ModelError};
 use crate::text::{Message, TextError, Tokenizer};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use load::TextSide;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::Poll;
 
 /// Anything that can go wrong between a model file and an answer.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +125,8 @@ pub struct Session {
     decoder: Decoder,
     text: TextSide,
     device: OpenDevice,
+    /// How keys and values are stored.
+    pub kv: KvType,
 }
 
 impl GenerateRequest {
@@ -151,6 +157,26 @@ impl Session {
     #[must_use]
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// Takes the matrix kernels that need nothing beyond what every WebGPU adapter grants.
+    pub fn use_floor_kernels(&mut self) {
+        self.decoder.set_variant(self.device.variants(true)[0]);
+    }
+
+    /// Takes the fastest matrix kernels, see [`Decoder::tune`]. Nothing happens on the CPU backend.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Model`] where the device fails.
+    pub async fn tune(&mut self, known: &mut Tuning, now: &dyn Fn() -> f64) -> Result<(), Error> {
+        let info = &self.device.info;
+        if info.kind == "gpu" {
+            let adapter = format!("{} {}", info.name, info.driver);
+            let variants = self.device.variants(false);
+            self.decoder.tune(&variants, &adapter, known, now).await?;
+        }
+        Ok(())
     }
 
     /// The tokenizer.
@@ -196,12 +222,8 @@ impl Session {
     /// [`Error`] where `ids` are empty, outside the vocabulary or too many, or the device fails.
     pub async fn next_logits(&self, ids: &[u32]) -> Result<Vec<f32>, Error> {
         let prompts = [ids.to_vec()];
-        let mut prefill = self.decoder.prefill(&prompts, 0)?;
-        loop {
-            if let Some(Logits(logits)) = prefill.advance()? {
-                return self.read(logits).await;
-            }
-        }
+        let (Logits(logits), _) = self.decoder.prefill(&prompts, 0, self.kv)?.finish()?;
+        self.read(logits).await
     }
 
     /// Answers. `on_event` hears of every step as it happens and may break off after any.
@@ -221,7 +243,6 @@ impl Session {
             max_new_tokens,
         } = request;
         request.validate()?;
-        let mut sampler = Sampler::new(*sampling)?;
         let prompts = method
             .streams()
             .iter()
@@ -238,11 +259,14 @@ impl Session {
             .into());
         }
 
+        let vocab = self.decoder.config().vocab;
+        let answers = [method.weights()];
+        let mut sampler = Sampler::new(sampling, &answers, 0, vocab, &self.device.device)?;
         let mut tokens = Some(self.text.tokenizer.detokenize_stream());
         let mut text = String::new();
         let mut token_ids = Vec::new();
         let mut finish_reason = FinishReason::Length;
-        let mut prefill = self.decoder.prefill(&prompts, most)?;
+        let mut prefill = self.decoder.prefill(&prompts, most, self.kv)?;
         let first = loop {
             let logits = prefill.advance()?;
             let (done, total) = prefill.progress();
@@ -255,14 +279,32 @@ impl Session {
             }
         };
         let mut cache = prefill.into_cache();
-        let mut next = first;
-        while let Some(Logits(logits)) = next.take()
+        let rows: Vec<usize> = (0..prompts.len()).collect();
+        // On a GPU the next step is on its way while this one's token is read back and turned to text; the
+        // CPU backend computes where it is called, and would only do a step too many at the end.
+        let runs_ahead = self.device.info.kind == "gpu";
+        let mut choice = first.map(|logits| sampler.choose(logits));
+        while let Some(chosen) = choice.take()
             && token_ids.len() < most
         {
-            let scores = self.read(method.combine(logits)).await?;
-            let id = sampler.choose(&scores).ok_or_else(|| Error::NotANumber {
-                device: self.device.info.name.clone(),
-            })?;
+            let mut reading = pin!(self.read_ids(chosen));
+            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
+            if runs_ahead && token_ids.len() + 1 < most {
+                let logits = self
+                    .decoder
+                    .step_rows(sampler.tokens(), &rows, &mut cache)?;
+                choice = Some(sampler.choose(logits));
+            }
+            let chosen = match begun {
+                Poll::Ready(chosen) => chosen?,
+                Poll::Pending => reading.await?,
+            };
+            let id = sampler::read(&chosen, 1)
+                .first()
+                .and_then(|answer| answer.id)
+                .ok_or_else(|| Error::NotANumber {
+                    device: self.device.info.name.clone(),
+                })?;
             token_ids.push(id);
             let ended = self.text.tokenizer.is_end_of_generation(id);
             let last = ended || token_ids.len() == most;
@@ -279,8 +321,14 @@ impl Session {
                 finish_reason = FinishReason::Stop;
             } else if heard.is_break() {
                 finish_reason = FinishReason::Cancelled;
-            } else if token_ids.len() < most {
-                next = Some(self.decoder.step(&vec![id; prompts.len()], &mut cache)?);
+            } else if !runs_ahead && token_ids.len() < most {
+                let logits = self
+                    .decoder
+                    .step_rows(sampler.tokens(), &rows, &mut cache)?;
+                choice = Some(sampler.choose(logits));
+            }
+            if ended || heard.is_break() {
+                break;
             }
         }
         let streams = method.streams().iter().copied();
@@ -290,6 +338,17 @@ impl Session {
             finish_reason,
             prompt_token_ids: streams.zip(prompts).collect(),
         })
+    }
+
+    async fn read_ids(&self, tensor: Tensor<2, Int>) -> Result<Vec<i32>, Error> {
+        let failed = |reason: String| Error::DeviceFailed {
+            device: self.device.info.name.clone(),
+            reason,
+        };
+        let data = tensor.into_data_async().await;
+        data.map_err(|error| failed(error.to_string()))?
+            .try_into_vec::<i32>()
+            .map_err(|error| failed(format!("{error:?}")))
     }
 
     /// Reads a tensor back: its values in row-major order.

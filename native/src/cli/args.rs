@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
 use periapt_core::decoding::{AmuletParams, Method, Sampling};
+use periapt_core::model::KvType;
 use std::path::PathBuf;
 
 /// Aligns a language model with its user at the moment it answers, on the user's own GPU. Nothing
@@ -69,6 +70,37 @@ pub struct ModelArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceArg,
+    /// Which GPU kernels to run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub kernels: KernelsArg,
+    /// How keys and values are stored [default: f16 on a GPU; f32 on the CPU backend and for `logits`]
+    #[arg(long, value_enum)]
+    pub kv: Option<KvArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KernelsArg {
+    /// The fastest on this adapter, measured once and remembered
+    Auto,
+    /// Those that need nothing beyond what every WebGPU adapter grants
+    Floor,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KvArg {
+    /// 16 bits, half the memory
+    F16,
+    /// 32 bits, as computed
+    F32,
+}
+
+impl From<KvArg> for KvType {
+    fn from(kv: KvArg) -> Self {
+        match kv {
+            KvArg::F16 => Self::F16,
+            KvArg::F32 => Self::F32,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,6 +148,28 @@ pub struct DecodingArgs {
     /// Draw from tokens with at least this share of the best one's probability
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub min_p: f64,
+    /// Weakens tokens the answer holds already; 1 is off
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    pub repetition_penalty: f64,
+    /// Subtracted from a token's score for each time the answer holds it
+    #[arg(
+        long,
+        value_name = "F",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub frequency_penalty: f64,
+    /// Subtracted from the score of every token the answer holds
+    #[arg(
+        long,
+        value_name = "F",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub presence_penalty: f64,
+    /// Keep tokens with at least this share of the best one's probability under pref; 0 keeps all
+    #[arg(long, value_name = "B", default_value_t = 0.0)]
+    pub plausibility: f64,
     /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -148,6 +202,10 @@ impl DecodingArgs {
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            plausibility: self.plausibility,
             seed: self.seed,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::args::LogitsArgs;
 use super::{load, print_json, text_or_stdin};
+use periapt_core::model::KvType;
 use periapt_core::text::{Message, Role};
 use serde_json::json;
 use std::io::Write;
@@ -12,7 +13,8 @@ pub fn run(args: &LogitsArgs) -> anyhow::Result<()> {
         (Some(text), _) | (_, Some(text)) => Some(text_or_stdin(text)?),
         (None, None) => None,
     };
-    let session = load(&args.model)?.session;
+    let mut session = load(&args.model)?.session;
+    session.kv = args.model.kv.map_or(KvType::F32, KvType::from);
     let ids = match (text, &input.ids) {
         (Some(text), _) if input.chat.is_some() => {
             let system = args.system.iter().map(|content| Message {

@@ -8,12 +8,13 @@ mod generate;
 mod logits;
 mod models;
 mod tokenize;
+mod tuning;
 
 pub use args::Cli;
 
 use crate::store::{self, StoreError};
 use anyhow::{Context, anyhow};
-use args::{Command, ModelArgs};
+use args::{Command, KernelsArg, ModelArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::decoding::DecodingError;
 use periapt_core::device::{self, DeviceError};
@@ -114,7 +115,14 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let session = session.with_context(|| format!("cannot load {}", path.display()))?;
+    let mut session = session.with_context(|| format!("cannot load {}", path.display()))?;
+    match args.kernels {
+        KernelsArg::Auto => tuning::apply(&mut session)?,
+        KernelsArg::Floor => session.use_floor_kernels(),
+    }
+    if let Some(kv) = args.kv {
+        session.kv = kv.into();
+    }
     Ok(Loaded {
         session,
         path,

@@ -1,0 +1,68 @@
+//! The operations on the paged KV cache, whose layout `shaders/common/pages.wgsl` describes.
+
+use super::ops::{AttentionShape, CacheShape, Ops};
+use burn::backend::Dispatch;
+use burn::tensor::{Int, Tensor};
+
+/// Rotary position embedding (Su et al. 2021, eq. 34) of the queries and keys of
+/// `qkv [tokens, (heads + 2 kv_heads) * head_dim]` in interleaved pairs; keys and values go into
+/// `cache [words]`, in place. Token `t` is turned by line `positions[t]` of `table [positions,
+/// head_dim]` (cos, sin of each pair) and written to `slots[t]` = page * 64 + place. Gives the queries,
+/// `[tokens, heads * head_dim]`, and the cache.
+#[must_use]
+pub fn rope_write(
+    qkv: Tensor<2>,
+    table: Tensor<2>,
+    positions: Tensor<1, Int>,
+    slots: Tensor<1, Int>,
+    cache: Tensor<1, Int>,
+    shape: CacheShape,
+    heads: usize,
+) -> (Tensor<2>, Tensor<1, Int>) {
+    let (q, cache) = <Dispatch as Ops>::rope_write(
+        qkv.into_dispatch(),
+        table.into_dispatch(),
+        positions.into_dispatch(),
+        slots.into_dispatch(),
+        cache.into_dispatch(),
+        shape,
+        heads,
+    );
+    (Tensor::from_dispatch(q), Tensor::from_dispatch(cache))
+}
+
+/// Causal attention of `q [tokens, heads * head_dim]` over the cache, to the same shape, scores scaled by
+/// `1 / sqrt(head_dim)`. `tiles [tiles, 4]` lists neighbouring tokens of one row: the first token,
+/// how many, the first one's position, and where in `pages [n]` the row's pages begin, in order.
+#[must_use]
+pub fn attention(
+    q: Tensor<2>,
+    cache: Tensor<1, Int>,
+    pages: Tensor<1, Int>,
+    tiles: Tensor<2, Int>,
+    shape: CacheShape,
+    spread: AttentionShape,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Ops>::attention(
+        q.into_dispatch(),
+        cache.into_dispatch(),
+        pages.into_dispatch(),
+        tiles.into_dispatch(),
+        shape,
+        spread,
+    ))
+}
+
+/// Copies page `pages[0]` to page `pages[1]`, in place; gives the cache.
+#[must_use]
+pub fn copy_page(
+    cache: Tensor<1, Int>,
+    pages: Tensor<1, Int>,
+    shape: CacheShape,
+) -> Tensor<1, Int> {
+    Tensor::from_dispatch(<Dispatch as Ops>::copy_page(
+        cache.into_dispatch(),
+        pages.into_dispatch(),
+        shape,
+    ))
+}

@@ -1,0 +1,144 @@
+//! The trait: what a backend must compute.
+
+use super::Variant;
+use crate::formats::gguf::TensorType;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, backend_extension};
+
+/// A product with a packed matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// How the matrix is stored.
+    pub dtype: TensorType,
+    /// Its inputs, a multiple of 32.
+    pub inputs: usize,
+    /// Its outputs.
+    pub outputs: usize,
+    /// The kernel to take on a GPU.
+    pub variant: Variant,
+}
+
+/// One layer's part of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheShape {
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head; even.
+    pub head_dim: usize,
+    /// Two f16 in a word instead of one f32.
+    pub f16: bool,
+}
+
+impl CacheShape {
+    /// Words of a head's keys (or values) for one token.
+    #[must_use]
+    pub fn head_words(&self) -> usize {
+        self.head_dim / if self.f16 { 2 } else { 1 }
+    }
+
+    /// Words of a page: keys and values of [`super::PAGE`] tokens, `[2, kv_heads, head_words * PAGE]`.
+    #[must_use]
+    pub fn page_words(&self) -> usize {
+        2 * self.kv_heads * self.head_words() * super::PAGE
+    }
+}
+
+/// How attention is spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttentionShape {
+    /// Query heads; a multiple of the key heads.
+    pub heads: usize,
+    /// The most tokens of a tile.
+    pub queries: usize,
+    /// Shares into which a row's pages are split.
+    pub splits: usize,
+}
+
+/// The operations, on one backend's own tensors. All floats are f32, all integers i32, and all are
+/// contiguous. See [`super::Matrix`] and [`super::cache`] for shapes and equations.
+#[backend_extension(Cube, Flex)]
+pub trait Ops: Backend {
+    /// See [`super::Matrix::linear`].
+    fn linear(x: FloatTensor<Self>, words: IntTensor<Self>, product: Product) -> FloatTensor<Self>;
+
+    /// See [`super::Matrix::linear_add`].
+    fn linear_add(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        residual: FloatTensor<Self>,
+        product: Product,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::Matrix::norm_linear`].
+    fn norm_linear(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        product: Product,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::Matrix::norm_gate`].
+    fn norm_gate(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        product: Product,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::Matrix::embed`]; `first` is the first token that the words hold.
+    fn embed(
+        tokens: IntTensor<Self>,
+        words: IntTensor<Self>,
+        product: Product,
+        first: usize,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::cache::rope_write`].
+    fn rope_write(
+        qkv: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        positions: IntTensor<Self>,
+        slots: IntTensor<Self>,
+        cache: IntTensor<Self>,
+        shape: CacheShape,
+        heads: usize,
+    ) -> (FloatTensor<Self>, IntTensor<Self>);
+
+    /// See [`super::cache::attention`].
+    fn attention(
+        q: FloatTensor<Self>,
+        cache: IntTensor<Self>,
+        pages: IntTensor<Self>,
+        tiles: IntTensor<Self>,
+        shape: CacheShape,
+        spread: AttentionShape,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::cache::copy_page`].
+    fn copy_page(
+        cache: IntTensor<Self>,
+        pages: IntTensor<Self>,
+        shape: CacheShape,
+    ) -> IntTensor<Self>;
+
+    /// See [`super::sampling::guidance`].
+    fn guidance(
+        logits: FloatTensor<Self>,
+        stream_rows: IntTensor<Self>,
+        weights: FloatTensor<Self>,
+        settings: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::sampling::sample`]; gives counts, tokens and what was chosen.
+    fn sample(
+        scores: FloatTensor<Self>,
+        stream_rows: IntTensor<Self>,
+        settings: FloatTensor<Self>,
+        key: IntTensor<Self>,
+        counts: IntTensor<Self>,
+        tokens: IntTensor<Self>,
+        top: usize,
+    ) -> (IntTensor<Self>, IntTensor<Self>, IntTensor<Self>);
+}

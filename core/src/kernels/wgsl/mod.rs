@@ -1,0 +1,365 @@
+//! The WGSL implementations, launched through cubecl on the wgpu backend.
+//!
+//! Every binding is `read_write`: natively cubecl places many tensors in one buffer, and one
+//! buffer may not be bound both for reading and for writing in a dispatch.
+
+use super::ops::{AttentionShape, CacheShape, Ops, Product};
+use crate::formats::gguf::TensorType;
+use burn::backend::{DispatchDevice, Shape};
+use burn::cubecl::prelude::{CubeCount, KernelId};
+use burn::cubecl::server::KernelArguments;
+use burn::tensor::{DType, Device};
+use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
+use periapt_shaders::{
+    ATTENTION, ATTENTION_COMBINE, COPY_PAGE, EMBED, GUIDANCE, MATVEC, ROPE_WRITE, SAMPLE, Shader,
+    Value,
+};
+
+/// True where tensors on `device` go through these kernels.
+pub(super) fn is_gpu(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Cube(_))
+}
+
+/// Template values by name.
+type Values = Vec<(&'static str, Value)>;
+
+/// One kernel with its template values filled in; both together are its identity.
+#[derive(Debug)]
+struct Kernel {
+    shader: Shader,
+    values: Values,
+}
+
+impl KernelSource for Kernel {
+    fn source(&self) -> SourceTemplate {
+        let source = self.shader.source(&self.values);
+        // Browsers want the extension named; naga has it on and refuses the name.
+        let subgroups = cfg!(target_arch = "wasm32") && source.contains("subgroupBroadcast");
+        let enable = if subgroups { "enable subgroups;\n" } else { "" };
+        SourceTemplate::new(format!("{enable}{source}"))
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info((self.shader.name, self.values.clone()))
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// An f32 tensor of undefined content beside `like`.
+fn empty(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
+    let shape = Shape::from(shape.to_vec());
+    let handle = like.client.empty(shape.num_elements() * size_of::<f32>());
+    let (client, device) = (like.client.clone(), like.device.clone());
+    CubeTensor::new_contiguous(client, device, shape, handle, DType::F32)
+}
+
+/// Launches `shader` over `workgroups` with `bindings` in order.
+fn launch(shader: Shader, values: Values, bindings: &[&CubeTensor], workgroups: [usize; 3]) {
+    let [x, y, z] = workgroups.map(|n| n as u32);
+    let buffers = bindings
+        .iter()
+        .map(|tensor| tensor.handle.clone().binding())
+        .collect();
+    bindings[0].client.launch(
+        // The workgroup's real size stands in the WGSL.
+        Box::new(SourceKernel::new(
+            Kernel { shader, values },
+            CubeDim::new_1d(64),
+        )),
+        CubeCount::Static(x, y, z),
+        KernelArguments::new().with_buffers(buffers),
+    );
+}
+
+/// The type's name in `shaders/common/blocks.wgsl`.
+fn dtype_name(dtype: TensorType) -> &'static str {
+    match dtype {
+        TensorType::F32 => "f32",
+        TensorType::F16 => "f16",
+        TensorType::BF16 => "bf16",
+        TensorType::Q4_0 => "q4_0",
+        TensorType::Q4_1 => "q4_1",
+        TensorType::Q5_0 => "q5_0",
+        TensorType::Q5_1 => "q5_1",
+        TensorType::Q8_0 => "q8_0",
+    }
+}
+
+/// Workgroups that share one answer's vocabulary.
+const GUIDANCE_SHARES: usize = 16;
+
+/// Rows that one workgroup takes at once.
+const MATVEC_ROWS: usize = 8;
+
+/// What the matrix kernel does beside the product.
+#[derive(Default)]
+struct Fused<'a> {
+    norm: Option<(&'a CubeTensor, f32)>,
+    residual: Option<&'a CubeTensor>,
+    gate: bool,
+}
+
+fn matvec(x: &CubeTensor, words: &CubeTensor, product: Product, fused: Fused<'_>) -> CubeTensor {
+    let tokens = x.meta.shape()[0];
+    let width = product.outputs / if fused.gate { 2 } else { 1 };
+    let y = empty(x, &[tokens, width]);
+    let rows = tokens.min(MATVEC_ROWS);
+    let variant = product.variant;
+    // The gate doubles an invocation's outputs.
+    let outs = if fused.gate {
+        (variant.outs / 2).max(1)
+    } else {
+        variant.outs
+    };
+    let after = match (fused.gate, fused.residual) {
+        (true, _) => "silu_mul",
+        (false, Some(_)) => "add",
+        (false, None) => "none",
+    };
+    let values = vec![
+        ("dtype", dtype_name(product.dtype).into()),
+        ("inputs", product.inputs.into()),
+        ("outputs", product.outputs.into()),
+        ("rows", rows.into()),
+        ("lanes", variant.lanes.into()),
+        ("slices", variant.slices.into()),
+        ("outs", outs.into()),
+        ("subgroup", variant.subgroup.into()),
+        ("norm", fused.norm.is_some().into()),
+        ("after", after.into()),
+        (
+            "epsilon",
+            fused.norm.map_or(0.0, |(_, epsilon)| epsilon).into(),
+        ),
+    ];
+    let mut bindings = vec![words, x];
+    bindings.extend(fused.norm.map(|(gain, _)| gain));
+    bindings.extend(fused.residual);
+    bindings.push(&y);
+    let workgroups = [
+        width.div_ceil(variant.lanes * outs),
+        tokens.div_ceil(rows),
+        1,
+    ];
+    launch(MATVEC, values, &bindings, workgroups);
+    y
+}
+
+fn cache_values(shape: CacheShape) -> Values {
+    vec![
+        ("kv_heads", shape.kv_heads.into()),
+        ("head_dim", shape.head_dim.into()),
+        ("f16", shape.f16.into()),
+    ]
+}
+
+impl Ops for CubeBackend {
+    fn linear(x: CubeTensor, words: CubeTensor, product: Product) -> CubeTensor {
+        matvec(&x, &words, product, Fused::default())
+    }
+
+    fn linear_add(
+        x: CubeTensor,
+        words: CubeTensor,
+        residual: CubeTensor,
+        product: Product,
+    ) -> CubeTensor {
+        let residual = Some(&residual);
+        matvec(
+            &x,
+            &words,
+            product,
+            Fused {
+                residual,
+                ..Fused::default()
+            },
+        )
+    }
+
+    fn norm_linear(
+        x: CubeTensor,
+        gain: CubeTensor,
+        words: CubeTensor,
+        product: Product,
+        epsilon: f32,
+    ) -> CubeTensor {
+        let norm = Some((&gain, epsilon));
+        matvec(
+            &x,
+            &words,
+            product,
+            Fused {
+                norm,
+                ..Fused::default()
+            },
+        )
+    }
+
+    fn norm_gate(
+        x: CubeTensor,
+        gain: CubeTensor,
+        words: CubeTensor,
+        product: Product,
+        epsilon: f32,
+    ) -> CubeTensor {
+        let norm = Some((&gain, epsilon));
+        matvec(
+            &x,
+            &words,
+            product,
+            Fused {
+                norm,
+                gate: true,
+                ..Fused::default()
+            },
+        )
+    }
+
+    fn embed(tokens: CubeTensor, words: CubeTensor, product: Product, first: usize) -> CubeTensor {
+        let count = tokens.meta.shape()[0];
+        let x = empty(&tokens, &[count, product.inputs]);
+        let values = vec![
+            ("dtype", dtype_name(product.dtype).into()),
+            ("inputs", product.inputs.into()),
+            ("outputs", product.outputs.into()),
+            ("first", first.into()),
+        ];
+        let workgroups = [(product.inputs / 8).div_ceil(64), count, 1];
+        launch(EMBED, values, &[&words, &tokens, &x], workgroups);
+        x
+    }
+
+    fn rope_write(
+        qkv: CubeTensor,
+        table: CubeTensor,
+        positions: CubeTensor,
+        slots: CubeTensor,
+        cache: CubeTensor,
+        shape: CacheShape,
+        heads: usize,
+    ) -> (CubeTensor, CubeTensor) {
+        let tokens = qkv.meta.shape()[0];
+        let q = empty(&qkv, &[tokens, heads * shape.head_dim]);
+        let mut values = cache_values(shape);
+        values.push(("heads", heads.into()));
+        let pairs = (heads + 2 * shape.kv_heads) * shape.head_dim / 2;
+        let bindings = [&qkv, &table, &positions, &slots, &cache, &q];
+        launch(
+            ROPE_WRITE,
+            values,
+            &bindings,
+            [pairs.div_ceil(64), tokens, 1],
+        );
+        (q, cache)
+    }
+
+    fn attention(
+        q: CubeTensor,
+        cache: CubeTensor,
+        pages: CubeTensor,
+        tiles: CubeTensor,
+        shape: CacheShape,
+        spread: AttentionShape,
+    ) -> CubeTensor {
+        let AttentionShape {
+            heads,
+            queries,
+            splits,
+        } = spread;
+        let (tokens, width) = (q.meta.shape()[0], heads * shape.head_dim);
+        let mut values = cache_values(shape);
+        values.extend([
+            ("group", (heads / shape.kv_heads).into()),
+            ("queries", queries.into()),
+            ("splits", splits.into()),
+            ("scale", (shape.head_dim as f32).sqrt().recip().into()),
+        ]);
+        let workgroups = [tiles.meta.shape()[0], shape.kv_heads, splits];
+        let part = empty(&q, &[tokens, splits * width]);
+        let mut bindings = vec![&q, &cache, &pages, &tiles, &part];
+        if splits == 1 {
+            launch(ATTENTION, values, &bindings, workgroups);
+            return part;
+        }
+        let weights = empty(&q, &[tokens, heads * splits * 2]);
+        bindings.push(&weights);
+        launch(ATTENTION, values, &bindings, workgroups);
+        let out = empty(&q, &[tokens, width]);
+        let values = vec![
+            ("head_dim", shape.head_dim.into()),
+            ("splits", splits.into()),
+        ];
+        let bindings = [&part, &weights, &out];
+        launch(
+            ATTENTION_COMBINE,
+            values,
+            &bindings,
+            [(tokens * width).div_ceil(64), 1, 1],
+        );
+        out
+    }
+
+    fn copy_page(cache: CubeTensor, pages: CubeTensor, shape: CacheShape) -> CubeTensor {
+        let words = shape.page_words();
+        let values = vec![("words", words.into())];
+        launch(
+            COPY_PAGE,
+            values,
+            &[&pages, &cache],
+            [words.div_ceil(64), 1, 1],
+        );
+        cache
+    }
+
+    fn guidance(
+        logits: CubeTensor,
+        stream_rows: CubeTensor,
+        weights: CubeTensor,
+        settings: CubeTensor,
+    ) -> CubeTensor {
+        let vocab = logits.meta.shape()[1];
+        let [answers, streams] = [stream_rows.meta.shape()[0], stream_rows.meta.shape()[1]];
+        let scores = empty(&logits, &[answers, vocab]);
+        let values = vec![
+            ("vocab", vocab.into()),
+            ("streams", streams.into()),
+            ("shares", GUIDANCE_SHARES.into()),
+        ];
+        let bindings = [&logits, &stream_rows, &weights, &settings, &scores];
+        launch(GUIDANCE, values, &bindings, [GUIDANCE_SHARES, answers, 1]);
+        scores
+    }
+
+    fn sample(
+        scores: CubeTensor,
+        stream_rows: CubeTensor,
+        settings: CubeTensor,
+        key: CubeTensor,
+        counts: CubeTensor,
+        tokens: CubeTensor,
+        top: usize,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let [answers, vocab] = [scores.meta.shape()[0], scores.meta.shape()[1]];
+        let mut chosen = empty(&scores, &[answers, 2 + 2 * top]);
+        chosen.dtype = DType::I32;
+        let values = vec![
+            ("vocab", vocab.into()),
+            ("streams", stream_rows.meta.shape()[1].into()),
+            ("top", top.into()),
+        ];
+        let bindings = [
+            &scores,
+            &stream_rows,
+            &settings,
+            &key,
+            &counts,
+            &tokens,
+            &chosen,
+        ];
+        launch(SAMPLE, values, &bindings, [answers, 1, 1]);
+        (counts, tokens, chosen)
+    }
+}

@@ -1,0 +1,421 @@
+//! Guidance and sampling: WGSL against the CPU twin, both against a plain full sort, and the draws against their
+//! distribution.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::{compare, devices, floats, int_values, ints, poison, random, values};
+use periapt_core::device::{self, DeviceChoice};
+use periapt_core::kernels::sampling::{SETTINGS, guidance, sample};
+use proptest::prelude::*;
+
+/// Settings by name, in the kernels' order.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    beta: f32,
+    temperature: f32,
+    top_k: usize,
+    top_p: f32,
+    min_p: f32,
+    repetition: f32,
+    frequency: f32,
+    presence: f32,
+}
+
+const GREEDY: Settings = Settings {
+    beta: 0.0,
+    temperature: 0.0,
+    top_k: 0,
+    top_p: 1.0,
+    min_p: 0.0,
+    repetition: 1.0,
+    frequency: 0.0,
+    presence: 0.0,
+};
+
+const DRAW: Settings = Settings {
+    temperature: 1.0,
+    ..GREEDY
+};
+
+impl Settings {
+    fn tensor(&self, device: &Device) -> Tensor<1> {
+        let all: [f32; SETTINGS] = [
+            self.beta,
+            self.temperature,
+            self.top_k as f32,
+            self.top_p,
+            self.min_p,
+            self.repetition,
+            self.frequency,
+            self.presence,
+        ];
+        floats(&all, [SETTINGS], device)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    ids: Vec<i32>,
+    log_probs: Vec<f32>,
+    top: Vec<(i32, f32)>,
+    counts: Vec<i32>,
+    tokens: Vec<i32>,
+}
+
+/// Samples each answer of `scores [answers, vocab]`; answer `a` has the two rows 2a + 1 and 2a.
+fn run(
+    device: &Device,
+    scores: &[f32],
+    counts: &[i32],
+    settings: &Settings,
+    key: [i32; 4],
+    top: usize,
+) -> Outcome {
+    let answers = 1.max(scores.len() / VOCAB_OF.with(std::cell::Cell::get));
+    let vocab = scores.len() / answers;
+    let rows: Vec<i32> = (0..answers as i32)
+        .flat_map(|a| [2 * a + 1, 2 * a])
+        .collect();
+    poison(device);
+    let sampled = sample(
+        floats(scores, [answers, vocab], device),
+        ints(&rows, [answers, 2], device),
+        settings.tensor(device),
+        ints(&key, [4], device),
+        ints(counts, [answers, vocab], device),
+        ints(&vec![-7; 2 * answers], [2 * answers], device),
+        top,
+    );
+    let chosen = int_values(sampled.chosen);
+    let float = |bits: i32| f32::from_bits(bits as u32);
+    let width = 2 + 2 * top;
+    Outcome {
+        ids: chosen.chunks(width).map(|answer| answer[0]).collect(),
+        log_probs: chosen
+            .chunks(width)
+            .map(|answer| float(answer[1]))
+            .collect(),
+        top: chosen
+            .chunks(width)
+            .flat_map(|answer| answer[2..].chunks(2).map(|pair| (pair[0], float(pair[1]))))
+            .collect(),
+        counts: int_values(sampled.counts),
+        tokens: int_values(sampled.tokens),
+    }
+}
+
+std::thread_local! {
+    /// The vocabulary of the test under way; more scores than that are several answers.
+    static VOCAB_OF: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
+}
+
+/// The tokens that truncation keeps, best first, by a full sort in f64.
+fn kept(scores: &[f32], settings: &Settings) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len())
+        .filter(|id| scores[*id].is_finite())
+        .collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
+    if settings.temperature == 0.0 {
+        order.truncate(1);
+        return order;
+    }
+    let weight = |id: usize| {
+        (f64::from(scores[id] - scores[order[0]]) / f64::from(settings.temperature)).exp()
+    };
+    let mut result = order.clone();
+    if settings.top_k > 0 {
+        result.truncate(settings.top_k);
+    }
+    let whole: f64 = result.iter().map(|id| weight(*id)).sum();
+    let mut passed = 0.0;
+    let nucleus = result
+        .iter()
+        .take_while(|id| {
+            let before = passed;
+            passed += weight(**id);
+            settings.top_p >= 1.0 || before < f64::from(settings.top_p) * whole
+        })
+        .count();
+    result.truncate(nucleus.max(1));
+    result.retain(|id| weight(*id) >= f64::from(settings.min_p) || *id == order[0]);
+    result
+}
+
+fn spread(seed: u64, vocab: usize, size: f32) -> Vec<f32> {
+    random(seed, vocab, 1.0)
+        .iter()
+        .map(|x| x * x * x * size)
+        .collect()
+}
+
+/// The settings worth trying; the flat ones need more candidates than fit in workgroup memory.
+fn all_settings() -> Vec<Settings> {
+    let top_k = |top_k| Settings { top_k, ..DRAW };
+    let top_p = |top_p| Settings { top_p, ..DRAW };
+    let mut all = vec![
+        GREEDY,
+        DRAW,
+        top_k(1),
+        top_k(40),
+        top_k(3000),
+        top_k(1 << 20),
+    ];
+    all.extend([top_p(0.05), top_p(0.5), top_p(0.95)]);
+    all.extend([
+        Settings { min_p: 0.1, ..DRAW },
+        Settings {
+            top_k: 50,
+            top_p: 0.9,
+            min_p: 0.01,
+            temperature: 0.7,
+            ..DRAW
+        },
+        Settings {
+            top_k: 5000,
+            top_p: 0.9,
+            temperature: 3.0,
+            ..DRAW
+        },
+        Settings {
+            repetition: 1.3,
+            frequency: 0.2,
+            presence: 0.4,
+            ..GREEDY
+        },
+        Settings {
+            repetition: 1.3,
+            frequency: 0.2,
+            presence: 0.4,
+            top_p: 0.8,
+            ..DRAW
+        },
+    ]);
+    all
+}
+
+#[test]
+fn sample_equals_its_twin() {
+    let Some(devices) = devices() else { return };
+    let mut near = 0;
+    let mut runs = 0;
+    for vocab in [1, 255, 256, 257, 49_152] {
+        VOCAB_OF.set(vocab);
+        for (seed, size) in [(1, 20.0), (2, 0.01)] {
+            let mut scores = spread(seed, vocab, size);
+            scores.extend(spread(seed + 10, vocab, size));
+            let counts: Vec<i32> = (0..2 * vocab as i32).map(|i| i % 5 % 3).collect();
+            for settings in all_settings() {
+                let key = [seed as i32, -3, 17, 4];
+                let cpu = run(&devices.cpu.device, &scores, &counts, &settings, key, 3);
+                let gpu = run(&devices.gpu.device, &scores, &counts, &settings, key, 3);
+                let what = format!("vocab {vocab} size {size} {settings:?}");
+                compare(&what, "GPU", &gpu.log_probs, &cpu.log_probs, f32::INFINITY).unwrap();
+                runs += 2;
+                for answer in 0..2 {
+                    if gpu.ids[answer] != cpu.ids[answer] {
+                        // Two candidates may lie within a rounding of each other.
+                        near += 1;
+                        continue;
+                    }
+                    let (got, want) = (gpu.log_probs[answer], cpu.log_probs[answer]);
+                    assert!((got - want).abs() < 1e-4, "{what}: {got}, wanted {want}");
+                    assert_eq!(gpu.tokens[2 * answer..][..2], cpu.tokens[2 * answer..][..2]);
+                    let range = answer * vocab..(answer + 1) * vocab;
+                    assert_eq!(gpu.counts[range.clone()], cpu.counts[range], "{what}");
+                }
+                for (got, want) in gpu.top.iter().zip(&cpu.top) {
+                    assert_eq!(got.0, want.0, "{what}");
+                    assert!(got.0 < 0 || (got.1 - want.1).abs() < 1e-4, "{what}");
+                }
+            }
+        }
+    }
+    assert!(near * 50 <= runs, "{near} of {runs} draws differ");
+    eprintln!("{near} of {runs} draws differ by rounding");
+}
+
+#[test]
+fn ties_infinities_and_no_number_at_all() {
+    let Some(devices) = devices() else { return };
+    for device in [&devices.gpu.device, &devices.cpu.device] {
+        let pick = |scores: &[f32], settings: Settings| {
+            VOCAB_OF.set(scores.len());
+            run(
+                device,
+                scores,
+                &vec![0; scores.len()],
+                &settings,
+                [1, 2, 3, 4],
+                0,
+            )
+            .ids[0]
+        };
+        let low = f32::NEG_INFINITY;
+        assert_eq!(pick(&[1.0, 3.0, 3.0, 2.0], GREEDY), 1);
+        assert_eq!(pick(&[low, low, -5.0, low], GREEDY), 2);
+        assert_eq!(pick(&[low, low, -5.0, low], DRAW), 2);
+        assert_eq!(pick(&[f32::NAN, 1.0, f32::NAN], GREEDY), 1);
+        assert_eq!(
+            pick(&[f32::NAN, 1.0, f32::NAN], Settings { top_p: 0.5, ..DRAW }),
+            1
+        );
+        assert_eq!(pick(&[low, low], DRAW), -1);
+        assert_eq!(pick(&[f32::NAN, f32::NAN], GREEDY), -1);
+        // Of many equal tokens, the first ones are kept.
+        let flat = vec![0.5; 5000];
+        assert!((0..3).contains(&pick(&flat, Settings { top_k: 3, ..DRAW })));
+        assert!((0..500).contains(&pick(&flat, Settings { top_p: 0.1, ..DRAW })));
+        assert!((0..2000).contains(&pick(
+            &flat,
+            Settings {
+                top_k: 2000,
+                ..DRAW
+            }
+        )));
+    }
+}
+
+#[test]
+fn a_draw_depends_on_seed_step_and_answer_alone() {
+    let Some(devices) = devices() else { return };
+    let vocab = 2000;
+    VOCAB_OF.set(vocab);
+    let scores = spread(5, vocab, 3.0);
+    let batch = [scores.clone(), scores.clone(), scores.clone()].concat();
+    for device in [&devices.gpu.device, &devices.cpu.device] {
+        let together = run(
+            device,
+            &batch,
+            &vec![0; 3 * vocab],
+            &DRAW,
+            [9, 0, 5, 100],
+            0,
+        )
+        .ids;
+        for (answer, id) in together.iter().enumerate() {
+            let key = [9, 0, 5, 100 + answer as i32];
+            assert_eq!(
+                run(device, &scores, &vec![0; vocab], &DRAW, key, 0).ids[0],
+                *id
+            );
+        }
+        let others = [[8, 0, 5, 100], [9, 1, 5, 100], [9, 0, 6, 100]];
+        let changed = others.map(|key| run(device, &scores, &vec![0; vocab], &DRAW, key, 0).ids[0]);
+        assert!(
+            changed.iter().filter(|id| **id != together[0]).count() >= 2,
+            "{changed:?}"
+        );
+    }
+}
+
+#[test]
+fn draws_follow_the_truncated_distribution() {
+    let Some(devices) = devices() else { return };
+    let scores: Vec<f32> = (0..40).map(|i| -0.15 * i as f32).collect();
+    VOCAB_OF.set(scores.len());
+    let settings = Settings {
+        top_p: 0.9,
+        top_k: 12,
+        temperature: 1.3,
+        ..DRAW
+    };
+    let kept = kept(&scores, &settings);
+    let weights: Vec<f64> = kept
+        .iter()
+        .map(|id| (f64::from(scores[*id]) / 1.3).exp())
+        .collect();
+    let whole: f64 = weights.iter().sum();
+    for (device, draws) in [(&devices.gpu.device, 30), (&devices.cpu.device, 120)] {
+        // Many answers in one batch are many independent draws.
+        let answers = 100;
+        let batch = scores.repeat(answers);
+        let mut seen = vec![0u32; scores.len()];
+        for step in 0..draws {
+            let key = [1, 2, step, 0];
+            let outcome = run(device, &batch, &vec![0; batch.len()], &settings, key, 0);
+            outcome.ids.iter().for_each(|id| seen[*id as usize] += 1);
+        }
+        let total = f64::from(draws) * answers as f64;
+        let chi_square: f64 = kept
+            .iter()
+            .zip(&weights)
+            .map(|(id, weight)| {
+                let expected = total * weight / whole;
+                (f64::from(seen[*id]) - expected).powi(2) / expected
+            })
+            .sum();
+        // The 99.99% quantile with at most 11 degrees of freedom is 37.4; seeds are fixed.
+        assert!(chi_square < 37.4, "{chi_square} {seen:?}");
+        let outside: u32 = (0..scores.len())
+            .filter(|id| !kept.contains(id))
+            .map(|id| seen[id])
+            .sum();
+        assert_eq!(outside, 0, "{seen:?}");
+    }
+}
+
+#[test]
+fn guidance_equals_its_twin() {
+    let Some(devices) = devices() else { return };
+    for vocab in [1, 255, 256, 257, 49_152] {
+        let mut logits = spread(3, 3 * vocab, 30.0);
+        if vocab > 255 {
+            logits[0] = f32::NEG_INFINITY;
+            logits[vocab + 1] = f32::NEG_INFINITY;
+            logits[2 * vocab + 2] = f32::INFINITY;
+        }
+        for beta in [0.0, 0.1] {
+            let settings = Settings { beta, ..GREEDY };
+            let run = |device: &Device| {
+                poison(device);
+                values(guidance(
+                    floats(&logits, [3, vocab], device),
+                    ints(&[1, 0, 2, 0, 2, 1], [2, 3], device),
+                    floats(&[1.0, -4.65, 0.5, 1.0, 2.0, -1.0], [2, 3], device),
+                    settings.tensor(device),
+                ))
+            };
+            let (gpu, cpu) = (run(&devices.gpu.device), run(&devices.cpu.device));
+            let what = format!("guidance {vocab} {beta}");
+            compare(&what, &devices.gpu.info.name, &gpu, &cpu, 1e-5).unwrap();
+            if vocab > 255 {
+                // Row 1 is the first answer's anchor: what row 0 forbids counts no difference there.
+                let anchor = logits[vocab];
+                let rest = 0.5 * (logits[2 * vocab] - anchor);
+                let is_cut = cpu[0] < -1e38;
+                assert!(is_cut == (beta > 0.0) || (cpu[0] - anchor - rest).abs() < 1e-3);
+                assert!(cpu[1] == f32::NEG_INFINITY || cpu[1] < -1e38);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// The twin keeps exactly what a full sort keeps: whatever it draws lies there, and with one token kept it draws
+    /// that one.
+    #[test]
+    fn the_twin_keeps_what_a_full_sort_keeps(
+        scores in prop::collection::vec(-8.0f32..8.0, 1..3000),
+        temperature in 0.1f32..4.0,
+        top_k in 0usize..2500,
+        top_p in 0.01f32..=1.0,
+        min_p in 0.0f32..0.5,
+        step: i32,
+    ) {
+        let device = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap().device;
+        VOCAB_OF.set(scores.len());
+        let settings = Settings { temperature, top_k, top_p, min_p, ..DRAW };
+        let counts = vec![0; scores.len()];
+        // Settings a hair wider and narrower: f32 and f64 may disagree on the token at the edge.
+        let wide = Settings { top_p: (top_p * 1.0001).min(1.0), min_p: min_p * 0.9999, ..settings };
+        let kept = kept(&scores, &wide);
+        for shift in 0..4 {
+            let key = [7, 7, step.wrapping_add(shift), 0];
+            let id = run(&device, &scores, &counts, &settings, key, 0).ids[0];
+            prop_assert!(kept.contains(&(id as usize)), "{} of {:?}", id, settings);
+        }
+    }
+}

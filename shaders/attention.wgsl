@@ -1,0 +1,178 @@
+// Causal grouped-query attention over the paged cache, with an online softmax.
+//
+//     out[t, h] = sum_j softmax_j(q[t, h] . k[j, h'] / sqrt(head_dim)) v[j, h'],   j <= position of t
+//
+// with h' = h / GROUP. A workgroup takes one tile of up to QUERIES tokens of one row, one key head with the
+// GROUP query heads that share it, and one of SPLITS shares of the row's pages; with several splits it
+// leaves its unnormalized sum and its (maximum, sum of weights) to attention_combine.
+// Source: Ainslie et al. 2023 (arXiv 2305.13245); Milakov & Gimelshein 2018 (arXiv 1805.02867), alg. 3.
+// Dispatch: (tiles, kv_heads, splits). Tolerance against the CPU twin: 2e-5 relative.
+
+@group(0) @binding(0) var<storage, read_write> q: array<f32>;     // q [tokens, heads, head_dim]
+@group(0) @binding(1) var<storage, read_write> cache: array<u32>; // see common/pages.wgsl
+@group(0) @binding(2) var<storage, read_write> pages: array<i32>; // pages [all rows' pages, row by row]
+@group(0) @binding(3) var<storage, read_write> tiles: array<i32>; // tiles [tiles, 4]: first token, tokens, its position, where its row's pages begin
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;   // out [tokens, heads, splits, head_dim]
+{% if splits > 1 %}
+@group(0) @binding(5) var<storage, read_write> weights: array<f32>; // weights [tokens, heads, splits, 2]: maximum, sum
+{% endif %}
+
+const GROUP: u32 = {{ group }}u;
+const QUERIES: u32 = {{ queries }}u;
+const SPLITS: u32 = {{ splits }}u;
+const SCALE: f32 = {{ scale }};
+{% include "common/pages.wgsl" %}
+{% set vectors = group * queries %}
+const VECTORS: u32 = GROUP * QUERIES; // query vectors of a tile
+const PAIRS: u32 = HEAD_DIM / 2u;
+{% set strands = [64 // (head_dim // 2), 1] | max %}
+{% set pairs = [(head_dim // 2 + 63) // 64, 1] | max %}
+// Invocations that share a pair of dims, each with its own tokens of the page.
+const STRANDS: u32 = {{ strands }}u;
+const LOWEST: f32 = -3.0e38;
+
+var<workgroup> queries: array<f32, {{ [vectors * head_dim, 64] | max }}>;
+var<workgroup> scores: array<f32, {{ vectors * 64 }}>;
+var<workgroup> maxima: array<f32, {{ vectors * 4 }}>;
+{% if strands > 1 %}
+var<workgroup> totals: array<f32, 64>;
+{% endif %}
+var<workgroup> used_pages: u32;
+
+@compute @workgroup_size(64, 1, 1)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let lane = local.x;
+    let first = u32(tiles[4u * group.x]);
+    let count = u32(tiles[4u * group.x + 1u]);
+    let position = u32(tiles[4u * group.x + 2u]);
+    let row_pages = u32(tiles[4u * group.x + 3u]);
+    let kv_head = group.y;
+    let heads = GROUP * KV_HEADS;
+
+    for (var i = lane; i < VECTORS * HEAD_DIM; i += 64u) {
+        let vector = i / HEAD_DIM;
+        let query = vector / GROUP;
+        let head = kv_head * GROUP + vector % GROUP;
+        var value = 0.0;
+        if (query < count) {
+            value = q[((first + query) * heads + head) * HEAD_DIM + i % HEAD_DIM] * SCALE;
+        }
+        queries[i] = value;
+    }
+    if (lane == 0u) {
+        used_pages = (position + count - 1u) / PAGE + 1u;
+    }
+    workgroupBarrier();
+
+{% for n in range(vectors) %}
+    var highest{{ n }} = LOWEST;
+    var total{{ n }} = 0.0;
+{% for p in range(pairs) %}
+    var sum{{ n }}_{{ p }} = vec2<f32>(0.0);
+{% endfor %}
+{% endfor %}
+    let strand = lane / PAIRS % STRANDS;
+    let owns = lane < PAIRS * STRANDS;
+    // Loaded through workgroup memory, so that compilers see that all invocations take the same turns.
+    let used = workgroupUniformLoad(&used_pages);
+    let share = (used + SPLITS - 1u) / SPLITS;
+    let end = min(used, (group.z + 1u) * share);
+    for (var at = group.z * share; at < end; at++) {
+        let page = u32(pages[row_pages + at]);
+        let keys = head_at(page, 0u, kv_head);
+        let values = head_at(page, 1u, kv_head);
+        let token = at * PAGE + lane;
+{% for n in range(vectors) %}
+        var score{{ n }} = 0.0;
+{% endfor %}
+        for (var pair = 0u; pair < PAIRS; pair++) {
+            let key = key_pair(keys, pair, lane);
+{% for n in range(vectors) %}
+            score{{ n }} += queries[{{ n }}u * HEAD_DIM + 2u * pair] * key.x
+                + queries[{{ n }}u * HEAD_DIM + 2u * pair + 1u] * key.y;
+{% endfor %}
+        }
+{% for n in range(vectors) %}
+        scores[{{ n * 64 }}u + lane] = select(LOWEST, score{{ n }}, token <= position + {{ n // group }}u);
+{% endfor %}
+        workgroupBarrier();
+        for (var i = lane; i < VECTORS * 4u; i += 64u) {
+            var highest = LOWEST;
+            for (var j = 0u; j < 16u; j++) {
+                highest = max(highest, scores[i * 16u + j]);
+            }
+            maxima[i] = highest;
+        }
+        workgroupBarrier();
+{% for n in range(vectors) %}
+        let new{{ n }} = max(
+            max(highest{{ n }}, max(maxima[{{ 4 * n }}u], maxima[{{ 4 * n + 1 }}u])),
+            max(maxima[{{ 4 * n + 2 }}u], maxima[{{ 4 * n + 3 }}u]),
+        );
+        let shrink{{ n }} = exp(highest{{ n }} - new{{ n }});
+        highest{{ n }} = new{{ n }};
+        total{{ n }} *= shrink{{ n }};
+{% for p in range(pairs) %}
+        sum{{ n }}_{{ p }} *= shrink{{ n }};
+{% endfor %}
+        scores[{{ n * 64 }}u + lane] = exp(scores[{{ n * 64 }}u + lane] - new{{ n }});
+{% endfor %}
+        workgroupBarrier();
+        if (owns) {
+            for (var j = strand; j < PAGE; j += STRANDS) {
+                if (at * PAGE + j > position + count - 1u) {
+                    break;
+                }
+{% for p in range(pairs) %}
+                let value{{ p }} = value_pair(values, min(lane % PAIRS + {{ p * 64 }}u, PAIRS - 1u), j);
+{% endfor %}
+{% for n in range(vectors) %}
+                let weight{{ n }} = scores[{{ n * 64 }}u + j];
+                total{{ n }} += weight{{ n }};
+{% for p in range(pairs) %}
+                sum{{ n }}_{{ p }} += weight{{ n }} * value{{ p }};
+{% endfor %}
+{% endfor %}
+            }
+        }
+        workgroupBarrier();
+    }
+{% for n in range(vectors) %}
+{% if strands > 1 %}
+    // The strands' shares meet; queries and scores are free by now.
+    queries[lane] = sum{{ n }}_0.x;
+    scores[lane] = sum{{ n }}_0.y;
+    totals[lane] = total{{ n }};
+    workgroupBarrier();
+    if (lane < PAIRS) {
+        for (var other = lane + PAIRS; other < PAIRS * STRANDS; other += PAIRS) {
+            sum{{ n }}_0 += vec2<f32>(queries[other], scores[other]);
+            total{{ n }} += totals[other];
+        }
+    }
+    workgroupBarrier();
+{% endif %}
+    if (lane < PAIRS && {{ n // group }}u < count) {
+        let head = kv_head * GROUP + {{ n % group }}u;
+        let slot = ((first + {{ n // group }}u) * heads + head) * SPLITS + group.z;
+{% if splits > 1 %}
+        if (lane == 0u) {
+            weights[2u * slot] = highest{{ n }};
+            weights[2u * slot + 1u] = total{{ n }};
+        }
+{% set scaled = "" %}
+{% else %}
+{% set scaled = " / total" ~ n %}
+{% endif %}
+{% for p in range(pairs) %}
+        if (lane + {{ p * 64 }}u < PAIRS) {
+            out[slot * HEAD_DIM + 2u * (lane + {{ p * 64 }}u)] = sum{{ n }}_{{ p }}.x{{ scaled }};
+            out[slot * HEAD_DIM + 2u * (lane + {{ p * 64 }}u) + 1u] = sum{{ n }}_{{ p }}.y{{ scaled }};
+        }
+{% endfor %}
+    }
+{% endfor %}
+}
