@@ -2,9 +2,10 @@
 //
 //     out[t, h] = sum_j softmax_j(q[t, h] . k[j, h'] / sqrt(head_dim)) v[j, h'],   j <= position of t
 //
-// with h' = h / GROUP. A workgroup takes one tile of up to QUERIES tokens of one row, one key head with the
+// with h' = h / GROUP. A workgroup of LANES takes one tile of up to QUERIES tokens of one row, one key head with the
 // GROUP query heads that share it, and one of SPLITS shares of the row's pages; with several splits it
-// leaves its unnormalized sum and its (maximum, sum of weights) to attention_combine.
+// leaves its unnormalized sum and its (maximum, sum of weights) to attention_combine. Where a workgroup is one
+// subgroup, queries and weights are loaded once and handed around.
 // Source: Ainslie et al. 2023 (arXiv 2305.13245); Milakov & Gimelshein 2018 (arXiv 1805.02867), alg. 3.
 // Dispatch: (tiles, kv_heads, splits). Tolerance against the CPU twin: 2e-5 relative.
 
@@ -25,24 +26,29 @@ const SCALE: f32 = {{ scale }};
 {% set vectors = group * queries %}
 const VECTORS: u32 = GROUP * QUERIES; // query vectors of a tile
 const PAIRS: u32 = HEAD_DIM / 2u;
-{% set strands = [64 // (head_dim // 2), 1] | max %}
-{% set pairs = [(head_dim // 2 + 63) // 64, 1] | max %}
+{% set strands = [lanes // (head_dim // 2), 1] | max %}
+{% set pairs = [(head_dim // 2 + lanes - 1) // lanes, 1] | max %}
+{% set tokens = 64 // lanes %}
+const LANES: u32 = {{ lanes }}u;
 // Invocations that share a pair of dims, each with its own tokens of the page.
 const STRANDS: u32 = {{ strands }}u;
 const LOWEST: f32 = -3.0e38;
 
-var<workgroup> queries: array<f32, {{ [vectors * head_dim, 64] | max }}>;
+var<workgroup> queries: array<f32, {{ [vectors * head_dim, lanes] | max }}>;
 var<workgroup> scores: array<f32, {{ vectors * 64 }}>;
 var<workgroup> maxima: array<f32, {{ vectors * 4 }}>;
-{% if strands > 1 %}
-var<workgroup> totals: array<f32, 64>;
+{% if strands > 1 and not subgroup %}
+var<workgroup> totals: array<f32, LANES>;
 {% endif %}
 var<workgroup> used_pages: u32;
 
-@compute @workgroup_size(64, 1, 1)
+@compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
+{% if subgroup %}
+    @builtin(subgroup_invocation_id) member: u32,
+{% endif %}
 ) {
     let lane = local.x;
     let first = u32(tiles[4u * group.x]);
@@ -52,7 +58,7 @@ fn main(
     let kv_head = group.y;
     let heads = GROUP * KV_HEADS;
 
-    for (var i = lane; i < VECTORS * HEAD_DIM; i += 64u) {
+    for (var i = lane; i < VECTORS * HEAD_DIM; i += LANES) {
         let vector = i / HEAD_DIM;
         let query = vector / GROUP;
         let head = kv_head * GROUP + vector % GROUP;
@@ -74,8 +80,10 @@ fn main(
     var sum{{ n }}_{{ p }} = vec2<f32>(0.0);
 {% endfor %}
 {% endfor %}
+{% if not subgroup %}
     let strand = lane / PAIRS % STRANDS;
     let owns = lane < PAIRS * STRANDS;
+{% endif %}
     // Loaded through workgroup memory, so that compilers see that all invocations take the same turns.
     let used = workgroupUniformLoad(&used_pages);
     let share = (used + SPLITS - 1u) / SPLITS;
@@ -84,22 +92,56 @@ fn main(
         let page = u32(pages[row_pages + at]);
         let keys = head_at(page, 0u, kv_head);
         let values = head_at(page, 1u, kv_head);
-        let token = at * PAGE + lane;
 {% for n in range(vectors) %}
-        var score{{ n }} = 0.0;
+{% for t in range(tokens) %}
+        var score{{ n }}_{{ t }} = 0.0;
 {% endfor %}
-        for (var pair = 0u; pair < PAIRS; pair++) {
-            let key = key_pair(keys, pair, lane);
+{% endfor %}
+{% if subgroup %}
+        for (var dim = 0u; dim < HEAD_DIM; dim += LANES) {
 {% for n in range(vectors) %}
-            score{{ n }} += queries[{{ n }}u * HEAD_DIM + 2u * pair] * key.x
-                + queries[{{ n }}u * HEAD_DIM + 2u * pair + 1u] * key.y;
+            let mine{{ n }} = queries[{{ n }}u * HEAD_DIM + dim + member];
+{% endfor %}
+{% for p in range(subgroup // 2) %}
+{% for t in range(tokens) %}
+            let key{{ t }}_{{ p }} = key_pair(keys, dim / 2u + {{ p }}u, lane + {{ t }}u * LANES);
+{% endfor %}
+{% for n in range(vectors) %}
+            let query{{ n }}_{{ p }} = vec2<f32>(
+                subgroupBroadcast(mine{{ n }}, {{ 2 * p }}u),
+                subgroupBroadcast(mine{{ n }}, {{ 2 * p + 1 }}u),
+            );
+{% for t in range(tokens) %}
+            score{{ n }}_{{ t }} += dot(query{{ n }}_{{ p }}, key{{ t }}_{{ p }});
+{% endfor %}
+{% endfor %}
 {% endfor %}
         }
+{% else %}
+        for (var pair = 0u; pair < PAIRS; pair++) {
+{% for t in range(tokens) %}
+            let key{{ t }} = key_pair(keys, pair, lane + {{ t }}u * LANES);
+{% endfor %}
 {% for n in range(vectors) %}
-        scores[{{ n * 64 }}u + lane] = select(LOWEST, score{{ n }}, token <= position + {{ n // group }}u);
+            let query{{ n }} = vec2<f32>(
+                queries[{{ n }}u * HEAD_DIM + 2u * pair],
+                queries[{{ n }}u * HEAD_DIM + 2u * pair + 1u],
+            );
+{% for t in range(tokens) %}
+            score{{ n }}_{{ t }} += dot(query{{ n }}, key{{ t }});
+{% endfor %}
+{% endfor %}
+        }
+{% endif %}
+{% for t in range(tokens) %}
+        let token{{ t }} = lane + {{ t }}u * LANES;
+{% for n in range(vectors) %}
+        scores[{{ n * 64 }}u + token{{ t }}] =
+            select(LOWEST, score{{ n }}_{{ t }}, at * PAGE + token{{ t }} <= position + {{ n // group }}u);
+{% endfor %}
 {% endfor %}
         workgroupBarrier();
-        for (var i = lane; i < VECTORS * 4u; i += 64u) {
+        for (var i = lane; i < VECTORS * 4u; i += LANES) {
             var highest = LOWEST;
             for (var j = 0u; j < 16u; j++) {
                 highest = max(highest, scores[i * 16u + j]);
@@ -118,16 +160,44 @@ fn main(
 {% for p in range(pairs) %}
         sum{{ n }}_{{ p }} *= shrink{{ n }};
 {% endfor %}
-        scores[{{ n * 64 }}u + lane] = exp(scores[{{ n * 64 }}u + lane] - new{{ n }});
+{% for t in range(tokens) %}
+        scores[{{ n * 64 }}u + token{{ t }}] = exp(scores[{{ n * 64 }}u + token{{ t }}] - new{{ n }});
+{% endfor %}
 {% endfor %}
         workgroupBarrier();
+        let last = position + count - 1u;
+{% if subgroup %}
+        for (var first_j = 0u; first_j < PAGE && at * PAGE + first_j <= last; first_j += LANES) {
+{% for n in range(vectors) %}
+            let weights{{ n }} = scores[{{ n * 64 }}u + first_j + member];
+{% endfor %}
+{% for j in range(subgroup) %}
+            // What lies past the last token was never written.
+            let written{{ j }} = at * PAGE + first_j + {{ j }}u <= last;
+{% for p in range(pairs) %}
+            let value{{ j }}_{{ p }} = select(
+                vec2<f32>(0.0),
+                value_pair(values, min(lane + {{ p * lanes }}u, PAIRS - 1u), first_j + {{ j }}u),
+                written{{ j }},
+            );
+{% endfor %}
+{% for n in range(vectors) %}
+            let weight{{ n }}_{{ j }} = subgroupBroadcast(weights{{ n }}, {{ j }}u);
+            total{{ n }} += weight{{ n }}_{{ j }};
+{% for p in range(pairs) %}
+            sum{{ n }}_{{ p }} += weight{{ n }}_{{ j }} * value{{ j }}_{{ p }};
+{% endfor %}
+{% endfor %}
+{% endfor %}
+        }
+{% else %}
         if (owns) {
             for (var j = strand; j < PAGE; j += STRANDS) {
-                if (at * PAGE + j > position + count - 1u) {
+                if (at * PAGE + j > last) {
                     break;
                 }
 {% for p in range(pairs) %}
-                let value{{ p }} = value_pair(values, min(lane % PAIRS + {{ p * 64 }}u, PAIRS - 1u), j);
+                let value{{ p }} = value_pair(values, min(lane % PAIRS + {{ p * lanes }}u, PAIRS - 1u), j);
 {% endfor %}
 {% for n in range(vectors) %}
                 let weight{{ n }} = scores[{{ n * 64 }}u + j];
@@ -138,10 +208,11 @@ fn main(
 {% endfor %}
             }
         }
+{% endif %}
         workgroupBarrier();
     }
 {% for n in range(vectors) %}
-{% if strands > 1 %}
+{% if strands > 1 and not subgroup %}
     // The strands' shares meet; queries and scores are free by now.
     queries[lane] = sum{{ n }}_0.x;
     scores[lane] = sum{{ n }}_0.y;
@@ -168,9 +239,9 @@ fn main(
 {% set scaled = " / total" ~ n %}
 {% endif %}
 {% for p in range(pairs) %}
-        if (lane + {{ p * 64 }}u < PAIRS) {
-            out[slot * HEAD_DIM + 2u * (lane + {{ p * 64 }}u)] = sum{{ n }}_{{ p }}.x{{ scaled }};
-            out[slot * HEAD_DIM + 2u * (lane + {{ p * 64 }}u) + 1u] = sum{{ n }}_{{ p }}.y{{ scaled }};
+        if (lane + {{ p * lanes }}u < PAIRS) {
+            out[slot * HEAD_DIM + 2u * (lane + {{ p * lanes }}u)] = sum{{ n }}_{{ p }}.x{{ scaled }};
+            out[slot * HEAD_DIM + 2u * (lane + {{ p * lanes }}u) + 1u] = sum{{ n }}_{{ p }}.y{{ scaled }};
         }
 {% endfor %}
     }

@@ -37,7 +37,9 @@ var<workgroup> candidates: array<f32, CANDIDATES>;
 var<workgroup> candidate_ids: array<u32, CANDIDATES>;
 var<workgroup> found: atomic<u32>;
 var<workgroup> last_bin: u32;
+// Settings that decide what all do next.
 var<workgroup> draws: bool;
+var<workgroup> limits_count: bool;
 // What is kept: tokens above `edge`, and those equal to it up to `edge_id`.
 var<workgroup> edge: f32;
 var<workgroup> edge_id: u32;
@@ -169,6 +171,7 @@ fn main(
 
     if (lane == 0u) {
         draws = settings[1] > 0.0 && highest > LOWEST;
+        limits_count = settings[2] > 0.0;
         settled = false;
         edge = LOWEST;
         edge_id = 0u;
@@ -274,7 +277,7 @@ fn main(
         }
         if (!workgroupUniformLoad(&settled)) {
             var kept = Best(LOWEST, VOCAB);
-            if (settings[2] > 0.0) {
+            if (workgroupUniformLoad(&limits_count)) {
                 kept = bisect(answer, settings[2], highest, true, kept, lane);
             }
             let whole = before(answer, Best(LOWEST, 0u), highest, false, kept, lane);

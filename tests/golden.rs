@@ -7,6 +7,7 @@ mod common;
 use periapt_core::decoding::streams::StreamKind;
 use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling, amulet};
 use periapt_core::device::{DeviceChoice, OpenDevice};
+use periapt_core::kernels::measure;
 use periapt_core::model::{KvType, Logits};
 use periapt_core::session::{GenerateRequest, read};
 use periapt_core::text::{Message, Role};
@@ -17,6 +18,8 @@ use std::io::BufReader;
 use std::ops::ControlFlow;
 
 const LOGITS: f32 = 2e-3;
+/// With keys and values as f16.
+const PACKED_LOGITS: f32 = 2e-2;
 const LOG_POLICY: f32 = 1e-4;
 const ROWS: f32 = 1e-4;
 /// Below this gap between the two best scores, float32 may choose either.
@@ -188,6 +191,58 @@ fn the_model_equals_the_reference_on_the_cpu() {
 }
 
 /// One prompt alone, and as one of four rows of different lengths.
+/// Eight dispatches a layer at most, with one embedding, one head, guidance and sampling beside; one readback a token.
+#[test]
+fn a_decode_step_is_few_dispatches_and_one_readback() {
+    let Some(session) = session(DeviceChoice::Gpu, KvType::F16) else {
+        return;
+    };
+    let conversation = || Conversation {
+        preference: Some("Be brief.".to_owned()),
+        question: "Why is the sky blue?".to_owned(),
+        ..Conversation::default()
+    };
+    let method = Method::Amulet(AmuletParams::default());
+    let run = |tokens| {
+        let before = (measure::dispatches(), measure::readbacks());
+        let got = generate(&session, conversation(), method, tokens).ids.len();
+        let after = (measure::dispatches(), measure::readbacks());
+        (got as u64, after.0 - before.0, after.1 - before.1)
+    };
+    let (few, many) = (run(2), run(10));
+    assert_eq!((few.0, many.0), (2, 10), "an answer ended early");
+    assert_eq!(many.2, 10, "readbacks of ten tokens");
+    let dispatches = (many.1 - few.1) / 8;
+    let layers = session.decoder().config().layers as u64;
+    assert!(
+        dispatches <= 8 * layers + 4,
+        "{dispatches} dispatches a step"
+    );
+    assert!(dispatches > layers, "{dispatches}: the count is broken");
+}
+
+/// With keys and values packed as f16, logits stay within the wider tolerance and greedy tokens equal where the race
+/// is not too close for it.
+#[test]
+fn packed_keys_and_values_stay_close_to_the_reference() {
+    let Some(session) = session(DeviceChoice::Gpu, KvType::F16) else {
+        return;
+    };
+    let golden = common::golden("smollm2_135m_q4_1.json");
+    for case in golden["cases"].as_array().unwrap() {
+        let prompt = common::ids(&case["token_ids"]);
+        let got = pollster::block_on(session.next_logits(&prompt)).unwrap();
+        for pair in case["top_logits"].as_array().unwrap() {
+            let id = pair[0].as_u64().unwrap() as usize;
+            let (got, want) = (got[id], pair[1].as_f64().unwrap() as f32);
+            assert!(
+                (got - want).abs() <= PACKED_LOGITS,
+                "logit of token {id}: got {got}, wanted {want} within {PACKED_LOGITS}"
+            );
+        }
+    }
+}
+
 fn a_row_does_not_feel_its_batch_on(choice: DeviceChoice) {
     let Some(session) = session(choice, KvType::F32) else {
         return;

@@ -9,7 +9,9 @@ use burn::tensor::{Device, Int, Tensor};
 use common::{Devices, compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::formats::gguf::TensorType;
 use periapt_core::formats::quant::{dequantize, quantize};
-use periapt_core::kernels::{AttentionShape, CacheShape, Matrix, PAGE, Packer, Variant, cache};
+use periapt_core::kernels::{
+    AttentionShape, CacheShape, Matrix, PAGE, Packer, Variant, cache, measure,
+};
 
 const TYPES: [TensorType; 8] = [
     TensorType::F32,
@@ -273,6 +275,8 @@ fn attend(
     heads: usize,
     queries: usize,
     splits: usize,
+    lanes: usize,
+    subgroup: bool,
 ) -> Attended {
     let (rows, words) = Rows::new(shape);
     let count = rows.tokens.len();
@@ -321,6 +325,8 @@ fn attend(
         heads,
         queries,
         splits,
+        lanes,
+        subgroup,
     };
     let out = cache::attention(
         q.clone(),
@@ -385,7 +391,7 @@ fn attention_reference(attended: &Attended, shape: CacheShape, heads: usize) -> 
 #[test]
 fn attention_over_shared_pages() {
     let Some(devices) = devices() else { return };
-    for (kv_heads, head_dim, group) in [(3, 64, 3), (2, 128, 4), (1, 16, 1), (1, 80, 7)] {
+    for (kv_heads, head_dim, group) in [(3, 64, 3), (1, 128, 4), (1, 16, 1), (1, 80, 7)] {
         for f16 in [true, false] {
             let shape = CacheShape {
                 kv_heads,
@@ -393,12 +399,30 @@ fn attention_over_shared_pages() {
                 f16,
             };
             let heads = kv_heads * group;
-            let cpu = attend(&devices.cpu.device, shape, heads, 1, 1);
+            let cpu = attend(&devices.cpu.device, shape, heads, 1, 1, 64, false);
             let want = attention_reference(&cpu, shape, heads);
             compare("attention", "CPU", &cpu.out, &want, 2e-5).unwrap();
-            for (queries, splits) in [(1, 1), (1, 3), ((16 / group).max(1), 1)] {
-                let what = format!("{shape:?} queries {queries} splits {splits}");
-                let gpu = attend(&devices.gpu.device, shape, heads, queries, splits);
+            let most = (16 / group).max(1);
+            let subgroup = devices.gpu.subgroup;
+            let mut spreads = vec![(1, 3, 64), (most, 1, 64), (2, 1, 8)]
+                .into_iter()
+                .map(|(queries, splits, lanes)| (queries, splits, lanes, false))
+                .collect::<Vec<_>>();
+            if subgroup > 0 && subgroup <= 32 && head_dim % subgroup == 0 {
+                spreads.extend([(1, 3, subgroup, true), (2, 1, subgroup, true)]);
+            }
+            for (queries, splits, lanes, subgroup) in spreads {
+                let what =
+                    format!("{shape:?} queries {queries} splits {splits} lanes {lanes} {subgroup}");
+                let gpu = attend(
+                    &devices.gpu.device,
+                    shape,
+                    heads,
+                    queries,
+                    splits,
+                    lanes,
+                    subgroup,
+                );
                 let adapter = &devices.gpu.info.name;
                 compare(&format!("rope {what}"), adapter, &gpu.q, &cpu.q, 1e-5).unwrap();
                 // The cache is compared through what attention reads from it, and its untouched words.
@@ -432,6 +456,24 @@ fn pages_are_copied_whole() {
         assert_eq!(got[..words], before[2 * words..]);
         assert_eq!(got[words..], before[words..]);
     }
+}
+
+#[test]
+fn measuring_kernels_compute_what_they_say() {
+    let Some(devices) = devices() else { return };
+    let x = random(1, 4096 + 16, 2.0);
+    let run = |device: &Device| {
+        let x = || floats(&x, [x.len()], device);
+        poison(device);
+        (
+            values(measure::copy(x())),
+            values(measure::fma_chain(x(), 5)),
+        )
+    };
+    let (gpu, cpu) = (run(&devices.gpu.device), run(&devices.cpu.device));
+    assert_eq!(gpu.0, x);
+    assert_eq!(cpu.0, x);
+    compare("fma_chain", &devices.gpu.info.name, &gpu.1, &cpu.1, 1e-5).unwrap();
 }
 
 #[test]

@@ -40,6 +40,15 @@ pub enum Value {
     Text(String),
 }
 
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "{text}"),
+        }
+    }
+}
+
 impl From<usize> for Value {
     fn from(number: usize) -> Self {
         Self::Number(number)
@@ -91,6 +100,10 @@ shaders! {
     GUIDANCE = "guidance";
     /// Scores to tokens.
     SAMPLE = "sample";
+    /// A copy, to measure with.
+    COPY = "copy";
+    /// Chains of multiply-adds, to measure with.
+    FMA_CHAIN = "fma_chain";
     /// One cache page copied to another.
     COPY_PAGE = "copy_page";
 }
@@ -103,6 +116,21 @@ const COMMON: &[(&str, &str)] = &[
 ];
 
 impl Shader {
+    /// The complete WGSL for a browser. It wants the subgroups extension named, where naga has it on and refuses
+    /// the name; and it can't see that what loops run over (a row's pages) is the same for a whole subgroup.
+    ///
+    /// # Panics
+    ///
+    /// As [`Shader::source`].
+    #[must_use]
+    pub fn browser_source(&self, values: &[(&'static str, Value)]) -> String {
+        let source = self.source(values);
+        match source.contains("subgroupBroadcast") {
+            true => format!("enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n{source}"),
+            false => source,
+        }
+    }
+
     /// The complete WGSL with `values` by name.
     ///
     /// # Panics

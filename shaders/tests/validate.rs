@@ -92,12 +92,21 @@ fn variants(shader: &Shader) -> Vec<Values> {
         }
         "attention" => {
             for (group, cache) in caches() {
-                for (queries, splits) in [(1usize, 1usize), (1, 4), ((16 / group).max(1), 1)] {
+                let most = (16 / group).max(1);
+                for (queries, splits, lanes, subgroup) in [
+                    (1usize, 1usize, 64usize, 0usize),
+                    (1, 4, 64, 0),
+                    (most, 1, 64, 0),
+                    (1, 1, 8, 0),
+                    (2, 1, 8, 8),
+                ] {
                     let mut values = cache.clone();
                     values.extend([
                         ("group", group.into()),
                         ("queries", queries.into()),
                         ("splits", splits.into()),
+                        ("lanes", lanes.into()),
+                        ("subgroup", subgroup.into()),
                         ("scale", 0.125f32.into()),
                     ]);
                     all.push(values);
@@ -110,6 +119,8 @@ fn variants(shader: &Shader) -> Vec<Values> {
                 ("splits", 4usize.into()),
             ]);
         }
+        "copy" => all.push(Vec::new()),
+        "fma_chain" => all.push(vec![("rounds", 256usize.into())]),
         "guidance" => all.push(vec![
             ("vocab", 49_152usize.into()),
             ("streams", 2usize.into()),
@@ -141,6 +152,20 @@ fn validate(source: &str) -> Result<naga::Module, String> {
         .validate(&module)
         .map_err(|e| e.emit_to_string(source))?;
     Ok(module)
+}
+
+/// Leaves every variant where the browser's test looks for what Chromium must compile.
+#[test]
+fn every_variant_is_written_out() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("wgsl");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    for shader in ALL {
+        for (index, values) in variants(shader).iter().enumerate() {
+            let file = folder.join(format!("{}_{index:03}.wgsl", shader.name));
+            std::fs::write(file, shader.browser_source(values)).unwrap();
+        }
+    }
 }
 
 #[test]

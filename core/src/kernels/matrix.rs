@@ -60,12 +60,11 @@ impl Packer {
     #[must_use]
     pub fn pack(&self, dtype: TensorType, bytes: &[u8], outputs: usize, inputs: usize) -> Matrix {
         let row_bytes = bytes.len() / outputs;
-        let tile_bytes = 4 * tile_words(dtype, inputs);
-        let part_tiles = (self.binding_bytes as usize / tile_bytes).max(1);
+        let part_rows = part_rows(dtype, inputs, self.binding_bytes);
         let parts = (0..outputs)
-            .step_by(part_tiles * TILE)
+            .step_by(part_rows)
             .map(|first| {
-                let outputs = (outputs - first).min(part_tiles * TILE);
+                let outputs = (outputs - first).min(part_rows);
                 let bytes = &bytes[first * row_bytes..(first + outputs) * row_bytes];
                 let words = match wgsl::is_gpu(&self.device) {
                     true => self.pack_tiles(dtype, bytes, row_bytes, inputs),
@@ -142,6 +141,11 @@ fn layout(dtype: TensorType) -> (usize, usize) {
         TensorType::F16 | TensorType::BF16 => (0, 16),
         TensorType::F32 => (0, 32),
     }
+}
+
+/// Outputs of a part that fits into one binding, whole tiles.
+pub(super) fn part_rows(dtype: TensorType, inputs: usize, binding_bytes: u64) -> usize {
+    (binding_bytes as usize / (4 * tile_words(dtype, inputs))).max(1) * TILE
 }
 
 /// Words of one tile of 64 outputs.

@@ -6,6 +6,7 @@
 pub mod cache;
 mod host;
 mod matrix;
+pub mod measure;
 mod ops;
 pub mod sampling;
 mod variant;

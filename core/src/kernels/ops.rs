@@ -52,6 +52,10 @@ pub struct AttentionShape {
     pub queries: usize,
     /// Shares into which a row's pages are split.
     pub splits: usize,
+    /// Invocations of a workgroup on a GPU: a power of two up to 64.
+    pub lanes: usize,
+    /// True where a workgroup is one subgroup, which then shares its loads.
+    pub subgroup: bool,
 }
 
 /// The operations, on one backend's own tensors. All floats are f32, all integers i32, and all are
@@ -141,4 +145,10 @@ pub trait Ops: Backend {
         tokens: IntTensor<Self>,
         top: usize,
     ) -> (IntTensor<Self>, IntTensor<Self>, IntTensor<Self>);
+
+    /// See [`super::measure::copy`].
+    fn copy(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`super::measure::fma_chain`].
+    fn fma_chain(x: FloatTensor<Self>, rounds: usize) -> FloatTensor<Self>;
 }

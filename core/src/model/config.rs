@@ -2,6 +2,7 @@
 
 use super::ModelError;
 use crate::formats::gguf::{Gguf, Metadata};
+use periapt_shaders::floor::WORKGROUP_BYTES;
 
 /// The shape of a llama-type decoder. All counts are in elements.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,13 @@ impl DecoderConfig {
     #[must_use]
     pub fn group(&self) -> usize {
         self.heads / self.kv_heads
+    }
+
+    /// Query vectors that attention can hold in workgroup memory at once: each takes its own values, 64 scores and
+    /// 4 maxima, within the floor's 16 KiB.
+    #[must_use]
+    pub fn query_vectors(&self) -> usize {
+        (WORKGROUP_BYTES as usize / 4 - 128) / (self.head_dim + 64 + 4)
     }
 
     /// The number of parameters, with a head of its own (`head`) or tied to the embedding.

@@ -10,9 +10,6 @@ use std::collections::VecDeque;
 /// Tokens of all rows that go through the decoder at once during prefill.
 const CHUNK: usize = 256;
 
-/// Query vectors that attention keeps in workgroup memory at once.
-const QUERY_VECTORS: usize = 16;
-
 /// Unnormalized next-token scores, `[rows, vocab]`.
 #[derive(Debug, Clone)]
 pub struct Logits(pub Tensor<2>);
@@ -105,7 +102,7 @@ impl Decoder {
             .zip(&shared)
             .map(|(prompt, (_, tokens))| (prompt.len() + more).div_ceil(PAGE) - tokens / PAGE)
             .sum();
-        let cache = KvCache::new(&self.config, kv, pages, longest + more, &self.device);
+        let cache = KvCache::new(&self.config, kv, pages, longest + more, &self.device)?;
         let waiting = prompts.iter().zip(&shared);
         Ok(Prefill {
             decoder: self,
@@ -117,6 +114,34 @@ impl Decoder {
             waiting: shared.into(),
             last: Vec::with_capacity(prompts.len()),
         })
+    }
+
+    /// A cache whose `rows` rows hold `tokens` tokens each that were never computed (zeros), with room for `more`: to
+    /// measure steps at any depth.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::ContextFull`] where they pass the model's context.
+    pub fn blank_cache(
+        &self,
+        rows: usize,
+        tokens: usize,
+        more: usize,
+        kv: KvType,
+    ) -> Result<KvCache, ModelError> {
+        if tokens + more > self.config.context {
+            return Err(ModelError::ContextFull {
+                prompt: tokens,
+                context: self.config.context,
+            });
+        }
+        let pages = rows * (tokens + more).div_ceil(PAGE);
+        let mut cache = KvCache::new(&self.config, kv, pages, tokens + more, &self.device)?;
+        for _ in 0..rows {
+            let row = cache.add();
+            cache.extend(&[(row, tokens)], 1)?;
+        }
+        Ok(cache)
     }
 
     /// One decode step: `tokens` holds the next token of each of the cache's rows. Returns the logits
@@ -252,7 +277,11 @@ impl Prefill<'_> {
         if runs.is_empty() {
             return Err(ModelError::CacheFull(self.total));
         }
-        let queries = (QUERY_VECTORS / self.decoder.config.group()).max(1);
+        let config = &self.decoder.config;
+        let queries = self.decoder.weights.layers.first().map_or(1, |layer| {
+            let vectors = layer.query_vectors().min(config.query_vectors());
+            (vectors / config.group()).max(1)
+        });
         let ids = self.decoder.ids(&tokens);
         let hidden = self.decoder.forward(ids, &runs, queries, &mut self.cache)?;
         for end in ends {

@@ -5,6 +5,7 @@ use super::pages::{Pages, Row};
 use super::{DecoderConfig, ModelError};
 use crate::kernels::{CacheShape, PAGE, cache};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use periapt_shaders::floor::BINDING_BYTES;
 
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,24 +49,35 @@ pub(super) struct Span {
 
 impl KvCache {
     /// A cache of `pages` pages of 64 tokens, without rows, for positions below `positions`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::CacheTooLarge`] where a layer's pages pass the binding limit.
     pub(super) fn new(
         config: &DecoderConfig,
         kv: KvType,
         pages: usize,
         positions: usize,
         device: &Device,
-    ) -> Self {
+    ) -> Result<Self, ModelError> {
         let shape = Self::shape(config, kv);
+        let most = (BINDING_BYTES / 4) as usize / shape.page_words();
+        if pages > most {
+            return Err(ModelError::CacheTooLarge {
+                tokens: pages * PAGE,
+                most: most * PAGE,
+            });
+        }
         let words = [(pages * shape.page_words()).max(1)];
         let zeros = || Tensor::zeros(words, (device, DType::I32));
-        Self {
+        Ok(Self {
             layers: (0..config.layers).map(|_| zeros()).collect(),
             rope: rope_table(config, positions.next_multiple_of(PAGE).max(PAGE), device),
             pages: Pages::new(pages),
             rows: Vec::new(),
             shape,
             device: device.clone(),
-        }
+        })
     }
 
     fn shape(config: &DecoderConfig, kv: KvType) -> CacheShape {

@@ -2,7 +2,7 @@
 
 use super::DecoderConfig;
 use super::kv_cache::{KvCache, Span};
-use crate::kernels::{AttentionShape, Matrix, cache};
+use crate::kernels::{AttentionShape, Matrix, Variant, cache};
 use burn::tensor::{Tensor, activation::silu};
 
 /// Root mean square normalization with a gain, fused into the product that follows.
@@ -61,6 +61,14 @@ const SPLIT_PAGES: usize = 4;
 const MAX_SPLITS: usize = 16;
 
 impl Layer {
+    /// Query vectors that attention takes at once in prefill.
+    pub fn query_vectors(&self) -> usize {
+        match self.attention_output.variant.slices {
+            1 => 6,
+            _ => 16,
+        }
+    }
+
     /// All its matrices, to give each its kernel.
     pub fn matrices_mut(&mut self) -> impl Iterator<Item = &mut Matrix> {
         let stacks = self.qkv.0.iter_mut().chain(&mut self.gate_up.0);
@@ -95,6 +103,9 @@ impl Layer {
             q = written.0;
             written.1
         });
+        // What suits an adapter's products suits its attention: few invocations with much each, or many.
+        let variant = self.attention_output.variant;
+        let subgroup = variant.subgroup > 0 && shape.head_dim.is_multiple_of(variant.subgroup);
         let spread = AttentionShape {
             heads,
             queries: span.queries,
@@ -102,6 +113,12 @@ impl Layer {
                 1 => span.longest.div_ceil(SPLIT_PAGES).min(MAX_SPLITS),
                 _ => 1,
             },
+            lanes: match variant.slices {
+                1 if subgroup => variant.subgroup,
+                1 => Variant::DEEP.lanes,
+                _ => 64,
+            },
+            subgroup,
         };
         let (pages, tiles) = (span.pages.clone(), span.tiles.clone());
         let attended = cache::attention(q, layer.clone(), pages, tiles, shape, spread);

@@ -21,8 +21,8 @@ pub struct DecoderBuilder {
 }
 
 impl DecoderBuilder {
-    /// A builder for the model whose header is `gguf`, its matrices with this kernel on a GPU. Every tensor's name and shape is checked
-    /// here, before any weight is read.
+    /// A builder for the model whose header is `gguf`, its matrices with this kernel on a GPU. Every
+    /// tensor's name and shape is checked here, before any weight is read.
     ///
     /// # Errors
     ///
@@ -54,6 +54,46 @@ impl DecoderBuilder {
         {
             return Err(ModelError::MissingTensor(missing.clone()));
         }
+        Self::for_shapes(config, shapes, device, variant)
+    }
+
+    /// A builder for a decoder of this shape, with a head of its own or with the embedding for one.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Unsupported`] where the kernels can't run it.
+    pub(super) fn for_config(
+        config: DecoderConfig,
+        head: bool,
+        device: &Device,
+        variant: Variant,
+    ) -> Result<Self, ModelError> {
+        let shapes = expected_shapes(&config, head);
+        Self::for_shapes(config, shapes, device, variant)
+    }
+
+    fn for_shapes(
+        config: DecoderConfig,
+        shapes: HashMap<String, Vec<usize>>,
+        device: &Device,
+        variant: Variant,
+    ) -> Result<Self, ModelError> {
+        let uneven = shapes.iter().filter_map(|(name, shape)| match **shape {
+            [_, inputs] if !inputs.is_multiple_of(32) => Some((name, inputs)),
+            _ => None,
+        });
+        if let Some((name, inputs)) = uneven.min() {
+            return Err(ModelError::Unsupported(format!(
+                "tensor {name} has {inputs} inputs, and the kernels take multiples of 32"
+            )));
+        }
+        if config.query_vectors() < config.group() {
+            return Err(ModelError::Unsupported(format!(
+                "{} query heads of width {} share a key head, more than attention's workgroup memory holds",
+                config.group(),
+                config.head_dim
+            )));
+        }
         Ok(Self {
             config,
             device: device.clone(),
@@ -62,6 +102,13 @@ impl DecoderBuilder {
             gains: HashMap::new(),
             shapes,
         })
+    }
+
+    /// Names and row-major shapes of all tensors it wants.
+    pub(super) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let mut shapes: Vec<_> = self.shapes.clone().into_iter().collect();
+        shapes.sort();
+        shapes
     }
 
     /// Takes one tensor's bytes, as they are in the file.

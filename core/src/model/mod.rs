@@ -8,6 +8,7 @@ mod kv_cache;
 mod layers;
 mod load;
 mod pages;
+mod random;
 mod tune;
 
 pub use config::DecoderConfig;
@@ -79,6 +80,17 @@ pub enum ModelError {
         prompt: usize,
         /// The model's context length.
         context: usize,
+    },
+    /// All rows' keys and values pass what one layer can hold.
+    #[error(
+        "all rows together need {tokens} tokens of KV cache, and a layer holds {most}; take fewer rows, \
+         shorter prompts or fewer new tokens, or store keys and values as f16"
+    )]
+    CacheTooLarge {
+        /// Tokens asked for, in whole pages.
+        tokens: usize,
+        /// Tokens there is room for.
+        most: usize,
     },
     /// The device failed while kernels were chosen.
     #[error("the device failed while its fastest kernels were measured: {0}")]

@@ -10,6 +10,7 @@ use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling, sa
 use crate::device::{DeviceError, OpenDevice};
 use crate::formats::gguf::GgufError;
 use crate::kernels::Tuning;
+use crate::kernels::measure::count_readback;
 use crate::model::{Decoder, KvType, Logits, ModelError};
 use crate::text::{Message, TextError, Tokenizer};
 use burn::tensor::{Int, Tensor};
@@ -159,6 +160,12 @@ impl Session {
         &self.decoder
     }
 
+    /// The model and its device alone, without its text side.
+    #[must_use]
+    pub fn into_decoder(self) -> (Decoder, OpenDevice) {
+        (self.decoder, self.device)
+    }
+
     /// Takes the matrix kernels that need nothing beyond what every WebGPU adapter grants.
     pub fn use_floor_kernels(&mut self) {
         self.decoder.set_variant(self.device.variants(true)[0]);
@@ -287,7 +294,7 @@ impl Session {
         while let Some(chosen) = choice.take()
             && token_ids.len() < most
         {
-            let mut reading = pin!(self.read_ids(chosen));
+            let mut reading = pin!(read_ids(chosen, &self.device));
             let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
             if runs_ahead && token_ids.len() + 1 < most {
                 let logits = self
@@ -340,17 +347,6 @@ impl Session {
         })
     }
 
-    async fn read_ids(&self, tensor: Tensor<2, Int>) -> Result<Vec<i32>, Error> {
-        let failed = |reason: String| Error::DeviceFailed {
-            device: self.device.info.name.clone(),
-            reason,
-        };
-        let data = tensor.into_data_async().await;
-        data.map_err(|error| failed(error.to_string()))?
-            .try_into_vec::<i32>()
-            .map_err(|error| failed(format!("{error:?}")))
-    }
-
     /// Reads a tensor back: its values in row-major order.
     async fn read(&self, tensor: Tensor<2>) -> Result<Vec<f32>, Error> {
         read(tensor, &self.device).await
@@ -367,10 +363,28 @@ pub async fn read(tensor: Tensor<2>, device: &OpenDevice) -> Result<Vec<f32>, Er
         device: device.info.name.clone(),
         reason,
     };
+    count_readback();
     let data = tensor
         .into_data_async()
         .await
         .map_err(|error| failed(error.to_string()))?;
     data.try_into_vec::<f32>()
+        .map_err(|error| failed(format!("{error:?}")))
+}
+
+/// Reads what a sampler chose back from `device`; see [`sampler::read`].
+///
+/// # Errors
+///
+/// [`Error::DeviceFailed`] where the computation behind it failed.
+pub async fn read_ids(tensor: Tensor<2, Int>, device: &OpenDevice) -> Result<Vec<i32>, Error> {
+    let failed = |reason: String| Error::DeviceFailed {
+        device: device.info.name.clone(),
+        reason,
+    };
+    count_readback();
+    let data = tensor.into_data_async().await;
+    data.map_err(|error| failed(error.to_string()))?
+        .try_into_vec::<i32>()
         .map_err(|error| failed(format!("{error:?}")))
 }

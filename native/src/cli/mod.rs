@@ -3,6 +3,7 @@
 
 mod amulet_update;
 mod args;
+mod bench;
 mod doctor;
 mod generate;
 mod logits;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Detokenize(args) => tokenize::detokenize(&args),
         Command::AmuletUpdate(args) => amulet_update::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

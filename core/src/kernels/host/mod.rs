@@ -242,4 +242,13 @@ impl Ops for Flex {
         let chosen = TensorData::new(chosen, [answers, 2 + 2 * top]);
         (counts, tokens, FlexTensor::from_data(chosen))
     }
+
+    fn copy(x: FlexTensor) -> FlexTensor {
+        tensor(values(&x).to_vec(), x.layout().shape())
+    }
+
+    fn fma_chain(x: FlexTensor, rounds: usize) -> FlexTensor {
+        let chain = |x: &f32| (0..rounds).fold(*x, |y, _| y * 0.75 + 0.25);
+        tensor(values(&x).iter().map(chain).collect(), x.layout().shape())
+    }
 }

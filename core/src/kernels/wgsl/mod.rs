@@ -3,6 +3,9 @@
 //! Every binding is `read_write`: natively cubecl places many tensors in one buffer, and one
 //! buffer may not be bound both for reading and for writing in a dispatch.
 
+pub(super) mod stats;
+
+use super::Variant;
 use super::ops::{AttentionShape, CacheShape, Ops, Product};
 use crate::formats::gguf::TensorType;
 use burn::backend::{DispatchDevice, Shape};
@@ -11,8 +14,8 @@ use burn::cubecl::server::KernelArguments;
 use burn::tensor::{DType, Device};
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use periapt_shaders::{
-    ATTENTION, ATTENTION_COMBINE, COPY_PAGE, EMBED, GUIDANCE, MATVEC, ROPE_WRITE, SAMPLE, Shader,
-    Value,
+    ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, MATVEC, ROPE_WRITE,
+    SAMPLE, Shader, Value,
 };
 
 /// True where tensors on `device` go through these kernels.
@@ -32,11 +35,10 @@ struct Kernel {
 
 impl KernelSource for Kernel {
     fn source(&self) -> SourceTemplate {
-        let source = self.shader.source(&self.values);
-        // Browsers want the extension named; naga has it on and refuses the name.
-        let subgroups = cfg!(target_arch = "wasm32") && source.contains("subgroupBroadcast");
-        let enable = if subgroups { "enable subgroups;\n" } else { "" };
-        SourceTemplate::new(format!("{enable}{source}"))
+        SourceTemplate::new(match cfg!(target_arch = "wasm32") {
+            true => self.shader.browser_source(&self.values),
+            false => self.shader.source(&self.values),
+        })
     }
 
     fn id(&self) -> KernelId {
@@ -45,6 +47,18 @@ impl KernelSource for Kernel {
 
     fn lang(&self) -> &'static str {
         "wgsl"
+    }
+}
+
+impl Kernel {
+    /// What its time is counted under.
+    fn group(&self) -> String {
+        let sizes = self
+            .values
+            .iter()
+            .filter(|(name, _)| self.shader == MATVEC && ["inputs", "outputs"].contains(name))
+            .map(|(name, value)| format!(" {name} {value}"));
+        self.shader.name.to_owned() + &sizes.collect::<String>()
     }
 }
 
@@ -63,15 +77,17 @@ fn launch(shader: Shader, values: Values, bindings: &[&CubeTensor], workgroups: 
         .iter()
         .map(|tensor| tensor.handle.clone().binding())
         .collect();
-    bindings[0].client.launch(
-        // The workgroup's real size stands in the WGSL.
-        Box::new(SourceKernel::new(
-            Kernel { shader, values },
-            CubeDim::new_1d(64),
-        )),
-        CubeCount::Static(x, y, z),
-        KernelArguments::new().with_buffers(buffers),
-    );
+    let client = &bindings[0].client;
+    let kernel = Kernel { shader, values };
+    let name = stats::profiling().then(|| kernel.group());
+    stats::dispatch(client, name, || {
+        client.launch(
+            // The workgroup's real size stands in the WGSL.
+            Box::new(SourceKernel::new(kernel, CubeDim::new_1d(64))),
+            CubeCount::Static(x, y, z),
+            KernelArguments::new().with_buffers(buffers),
+        );
+    });
 }
 
 /// The type's name in `shaders/common/blocks.wgsl`.
@@ -139,13 +155,19 @@ fn matvec(x: &CubeTensor, words: &CubeTensor, product: Product, fused: Fused<'_>
     bindings.extend(fused.norm.map(|(gain, _)| gain));
     bindings.extend(fused.residual);
     bindings.push(&y);
-    let workgroups = [
+    let workgroups = matvec_workgroups(width, tokens, variant, outs);
+    launch(MATVEC, values, &bindings, workgroups);
+    y
+}
+
+/// One for each slice of outputs and each batch of rows.
+fn matvec_workgroups(width: usize, tokens: usize, variant: Variant, outs: usize) -> [usize; 3] {
+    let rows = tokens.min(MATVEC_ROWS);
+    [
         width.div_ceil(variant.lanes * outs),
         tokens.div_ceil(rows),
         1,
-    ];
-    launch(MATVEC, values, &bindings, workgroups);
-    y
+    ]
 }
 
 fn cache_values(shape: CacheShape) -> Values {
@@ -268,6 +290,8 @@ impl Ops for CubeBackend {
             heads,
             queries,
             splits,
+            lanes,
+            subgroup,
         } = spread;
         let (tokens, width) = (q.meta.shape()[0], heads * shape.head_dim);
         let mut values = cache_values(shape);
@@ -275,6 +299,8 @@ impl Ops for CubeBackend {
             ("group", (heads / shape.kv_heads).into()),
             ("queries", queries.into()),
             ("splits", splits.into()),
+            ("lanes", lanes.into()),
+            ("subgroup", if subgroup { lanes } else { 0 }.into()),
             ("scale", (shape.head_dim as f32).sqrt().recip().into()),
         ]);
         let workgroups = [tiles.meta.shape()[0], shape.kv_heads, splits];
@@ -361,5 +387,93 @@ impl Ops for CubeBackend {
         ];
         launch(SAMPLE, values, &bindings, [answers, 1, 1]);
         (counts, tokens, chosen)
+    }
+
+    fn copy(x: CubeTensor) -> CubeTensor {
+        let length = x.meta.shape()[0];
+        let y = empty(&x, &[length]);
+        let workgroups = [(length / 4).div_ceil(64).min(4096), 1, 1];
+        launch(COPY, Values::new(), &[&x, &y], workgroups);
+        y
+    }
+
+    fn fma_chain(x: CubeTensor, rounds: usize) -> CubeTensor {
+        let length = x.meta.shape()[0];
+        let y = empty(&x, &[length]);
+        let values = vec![("rounds", rounds.into())];
+        launch(
+            FMA_CHAIN,
+            values,
+            &[&x, &y],
+            [(length / 16).div_ceil(64), 1, 1],
+        );
+        y
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Variant, matvec_workgroups};
+    use crate::formats::gguf::TensorType;
+    use crate::kernels::matrix::part_rows;
+    use periapt_shaders::floor::{BINDING_BYTES, WORKGROUPS};
+
+    /// Outputs and inputs of every matrix of Qwen2.5-0.5B, Llama-3.2-1B and Llama-3.1-8B.
+    const SHAPES: [(usize, usize); 15] = [
+        (151_936, 896),
+        (1152, 896),
+        (896, 896),
+        (9728, 896),
+        (896, 4864),
+        (128_256, 2048),
+        (3072, 2048),
+        (2048, 2048),
+        (16_384, 2048),
+        (2048, 8192),
+        (128_256, 4096),
+        (6144, 4096),
+        (4096, 4096),
+        (28_672, 4096),
+        (4096, 14_336),
+    ];
+
+    #[test]
+    fn large_models_stay_within_the_floor() {
+        let mut split = 0;
+        for (outputs, inputs) in SHAPES {
+            for dtype in [
+                TensorType::F32,
+                TensorType::F16,
+                TensorType::Q8_0,
+                TensorType::Q4_0,
+            ] {
+                let rows = part_rows(dtype, inputs, BINDING_BYTES);
+                let bytes = inputs / dtype.block_size() * dtype.block_bytes() * rows.min(outputs);
+                // Packing pads at most an odd block.
+                assert!(
+                    bytes as u64 <= BINDING_BYTES,
+                    "{dtype} {outputs}x{inputs}: {bytes}"
+                );
+                split += usize::from(rows < outputs);
+                for variant in [Variant::WIDE, Variant::DEEP] {
+                    for tokens in [1, 2, 64, 256] {
+                        for outs in [variant.outs, 1] {
+                            let width = outputs.min(rows);
+                            let workgroups = matvec_workgroups(width, tokens, variant, outs);
+                            assert!(
+                                workgroups.iter().all(|n| *n <= WORKGROUPS as usize),
+                                "{outputs}x{inputs}: {workgroups:?}"
+                            );
+                        }
+                    }
+                }
+            }
+            // Activations and logits of 64 rows.
+            assert!(4 * 64 * outputs.max(inputs) as u64 <= BINDING_BYTES);
+        }
+        assert!(
+            split > 0,
+            "nothing is large enough to be split: the test shows nothing"
+        );
     }
 }
