@@ -102,7 +102,10 @@ impl Packer {
                 for tile in rows.chunks(TILE * row_bytes) {
                     pack_tile(dtype, tile, row_bytes, inputs, &mut words);
                 }
-                self.upload(words)
+                let piece = self.upload(words);
+                // Uploads are queued: without this, the whole model would wait on the host.
+                wgsl::flush(&self.device);
+                piece
             })
             .collect();
         match pieces.len() {

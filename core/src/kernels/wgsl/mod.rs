@@ -23,6 +23,15 @@ pub(super) fn is_gpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Cube(_))
 }
 
+/// Hands everything queued to the device, so that what was uploaded is no longer held by the host.
+pub(super) fn flush(device: &Device) {
+    if let DispatchDevice::Cube(device) = device.as_dispatch()
+        && let Err(error) = device.client().flush()
+    {
+        tracing::warn!(%error, "the device did not take its work");
+    }
+}
+
 /// Template values by name.
 type Values = Vec<(&'static str, Value)>;
 
