@@ -10,9 +10,10 @@ mod request;
 
 use error::{JsResult, bad_request};
 use js_sys::{Function, Promise};
-use periapt_core::decoding::Conversation;
 use periapt_core::decoding::streams::StreamKind;
-use periapt_core::session::{Event, Generation, Loader};
+use periapt_core::decoding::{AmuletParams, Conversation, Method};
+use periapt_core::kernels::measure;
+use periapt_core::session::{Event, Generation, Loader, Steps};
 use periapt_core::{DeviceChoice, OpenDevice, Session};
 use request::{ChatPrompt, GenerateParams};
 use serde::Serialize;
@@ -181,6 +182,48 @@ impl Model {
             "strength": request.method.strength(),
             "device": self.session.device().info,
         }))
+    }
+
+    /// What a decode step costs here, the mean of `steps` steps of one answer at a depth of `context` tokens: `{rows,
+    /// host_ms, step_ms, dispatches}`, `host_ms` being what passes until the step is recorded and submitted.
+    ///
+    /// # Errors
+    ///
+    /// One of the engine's own codes.
+    pub async fn bench(&self, amulet: bool, context: usize, steps: usize) -> JsResult<JsValue> {
+        let method = match amulet {
+            true => Method::Amulet(AmuletParams::default()),
+            false => Method::Pref,
+        };
+        let clock = js_sys::Reflect::get(&js_sys::global(), &"performance".into())?;
+        let read_clock: Function = js_sys::Reflect::get(&clock, &"now".into())?.dyn_into()?;
+        let now = || {
+            let time = read_clock.call0(&clock);
+            time.ok().and_then(|time| time.as_f64()).unwrap_or(f64::NAN)
+        };
+        let measured = async {
+            let (decoder, device) = (self.session.decoder(), self.session.device());
+            let room = steps + 2;
+            let kv = self.session.kv;
+            let mut batch = Steps::new(decoder, device, &method, 1, context, room, kv)?;
+            // The first two compile kernels.
+            batch.step(&now).await?;
+            batch.step(&now).await?;
+            let before = measure::dispatches();
+            let mut sums = (0.0, 0.0);
+            for _ in 0..steps {
+                let (host, all) = batch.step(&now).await?;
+                sums = (sums.0 + host, sums.1 + all);
+            }
+            let count = steps.max(1) as f64;
+            Ok(json!({
+                "rows": batch.rows(),
+                "host_ms": sums.0 / count,
+                "step_ms": sums.1 / count,
+                "dispatches": (measure::dispatches() - before) as f64 / count,
+            }))
+        };
+        to_object(&measured.await.map_err(|error| error::to_js(&error))?)
     }
 
     /// The `count` best next tokens after a chat prompt (`{question, system?}`), best first:

@@ -93,6 +93,12 @@ export interface Calls {
     event: never;
     result: TopLogits;
   };
+  /** What a decode step costs here: milliseconds until it is submitted, and until its token is read back. */
+  bench: {
+    params: { amulet: boolean; context: number; steps: number };
+    event: never;
+    result: { rows: number; host_ms: number; step_ms: number; dispatches: number };
+  };
 }
 
 export type CallName = keyof Calls;

@@ -73,6 +73,10 @@ const handlers: Handlers = {
   async top_logits({ count, ...prompt }) {
     return await ready().top_logits(prompt, count);
   },
+
+  async bench({ amulet, context, steps }) {
+    return await ready().bench(amulet, context, steps);
+  },
 };
 
 /** What the browser tells of the GPU; more than wgpu passes on. */

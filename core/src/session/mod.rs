@@ -2,8 +2,10 @@
 //! [`Session`]; this file is what one does with it.
 
 mod load;
+mod measure;
 
 pub use load::{Loader, tokenizer_spec};
+pub use measure::Steps;
 
 use crate::decoding::streams::StreamKind;
 use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling, sampler};

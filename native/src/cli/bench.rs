@@ -4,11 +4,11 @@ use super::args::{BenchArgs, KernelsArg, MethodArg};
 use super::{Usage, load, millis, print_json};
 use indicatif::HumanBytes;
 use periapt_core::Error;
-use periapt_core::decoding::{AmuletParams, Method, Sampler, Sampling};
+use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::device::{self, OpenDevice};
 use periapt_core::kernels::measure;
 use periapt_core::model::{Decoder, KvCache, KvType, Logits};
-use periapt_core::session::{read, read_ids};
+use periapt_core::session::{Steps, read};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -214,29 +214,6 @@ impl Subject {
     }
 }
 
-/// A batch in decode: what one step needs.
-struct Batch<'a> {
-    subject: &'a Subject,
-    rows: Vec<usize>,
-    cache: KvCache,
-    sampler: Sampler,
-}
-
-impl Batch<'_> {
-    /// Records and submits a step; gives the milliseconds of that, and of all with the tokens read back.
-    fn step(&mut self) -> Result<(f64, f64), Error> {
-        let started = Instant::now();
-        let Subject {
-            decoder, device, ..
-        } = self.subject;
-        let logits = decoder.step_rows(self.sampler.tokens(), &self.rows, &mut self.cache)?;
-        let chosen = self.sampler.choose(logits);
-        let recorded = millis(started);
-        pollster::block_on(read_ids(chosen, device))?;
-        Ok((recorded, millis(started)))
-    }
-}
-
 fn measure(
     subject: &Subject,
     method: MethodArg,
@@ -260,17 +237,8 @@ fn measure(
         },
         MethodArg::Amulet => Method::Amulet(AmuletParams::default()),
     };
-    let streams = method.streams().len();
-    let answers: Vec<_> = (0..rows)
-        .map(|answer| {
-            let streams_of = method.weights().into_iter();
-            streams_of
-                .map(|(row, weight)| (answer * streams + row, weight))
-                .collect()
-        })
-        .collect();
-    let batch_rows = rows * streams;
-
+    let mut batch = Steps::new(decoder, device, &method, rows, context, steps + 4, *kv)?;
+    let batch_rows = batch.rows();
     let length = context.min(PREFILL / batch_rows).max(1);
     let prefill_tokens = length * batch_rows;
     let prefill_ms = match prefills.get(&(batch_rows, length)) {
@@ -278,19 +246,15 @@ fn measure(
         None => prefill(subject, batch_rows, length)?,
     };
     prefills.insert((batch_rows, length), prefill_ms);
-    let vocab = decoder.config().vocab;
-    let mut batch = Batch {
-        subject,
-        rows: (0..batch_rows).collect(),
-        cache: decoder.blank_cache(batch_rows, context - 1, steps + 4, *kv)?,
-        sampler: Sampler::new(&Sampling::default(), &answers, 0, vocab, &device.device)?,
-    };
-    batch.step()?;
-    batch.step()?;
+    let clock = Instant::now();
+    let now = || millis(clock);
+    let mut step = || pollster::block_on(batch.step(&now));
+    step()?;
+    step()?;
     let before = measure::dispatches();
     let mut times = Vec::with_capacity(steps);
     for _ in 0..steps {
-        times.push(batch.step()?);
+        times.push(step()?);
     }
     let dispatches = (measure::dispatches() - before) / steps as u64;
     let median = |mut times: Vec<f64>| {
@@ -301,7 +265,7 @@ fn measure(
     let host_ms = median(times.iter().map(|(host, _)| *host).collect());
 
     let mut failed = None;
-    let profile = pollster::block_on(measure::profile(|| failed = batch.step().err()));
+    let profile = pollster::block_on(measure::profile(|| failed = step().err()));
     if let Some(error) = failed {
         return Err(error.into());
     }

@@ -3,10 +3,16 @@
 use super::args::DoctorArgs;
 use super::print_json;
 use crate::store::{DEFAULT_MODEL, State, Store};
+use anyhow::Context;
 use indicatif::HumanBytes;
 use periapt_core::device::{self, DeviceChoice, describe};
+use periapt_core::formats::gguf::Gguf;
+use periapt_core::model::{DecoderConfig, KvCache, KvType};
+use serde::Serialize;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::Path;
 
 pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let adapters: Vec<Value> = pollster::block_on(device::adapters())
@@ -60,6 +66,13 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         Some(State::WrongSize) => "damaged: remove it with `periapt models rm`",
         None => "not here yet: the first command that needs it pulls it",
     };
+    let model_memory = match model.map(|entry| entry.state) {
+        Some(State::Complete) => store
+            .path(DEFAULT_MODEL.name)?
+            .map(|path| model_memory(&path)),
+        _ => None,
+    }
+    .transpose()?;
     let broken = model.is_some_and(|entry| entry.state == State::WrongSize);
     let memory = available_memory();
 
@@ -68,6 +81,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             "adapters": adapters,
             "auto": { "device": auto, "why": why },
             "memory_available_bytes": memory,
+            "default_model_memory": model_memory,
             "store": { "path": store.root(), "default_model": model_state },
             "generation_possible": !broken,
         }))?;
@@ -110,12 +124,47 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         }
         writeln!(out, "store: {}", store.root().display())?;
         writeln!(out, "default model: {model_state}")?;
+        if let Some(memory) = &model_memory {
+            writeln!(
+                out,
+                "  takes {} for its weights, and for a row of {ROW_TOKENS} tokens {} (--kv f16) or {} (--kv f32)",
+                HumanBytes(memory.weight_bytes),
+                HumanBytes(memory.row_bytes_f16),
+                HumanBytes(memory.row_bytes_f32),
+            )?;
+        }
         let verdict = if broken { "not possible" } else { "possible" };
         writeln!(out, "a generation is {verdict}")?;
     }
     // Says what is wrong with a damaged default model, and so sets the exit code.
     store.path(DEFAULT_MODEL.name)?;
     Ok(())
+}
+
+/// Tokens of the row whose memory is predicted.
+const ROW_TOKENS: usize = 1024;
+
+/// What a model takes on the device.
+#[derive(Debug, Serialize)]
+struct ModelMemory {
+    weight_bytes: u64,
+    row_tokens: usize,
+    row_bytes_f16: u64,
+    row_bytes_f32: u64,
+}
+
+/// From the file's header alone.
+fn model_memory(path: &Path) -> anyhow::Result<ModelMemory> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let gguf = Gguf::read(&mut BufReader::new(file)).map_err(periapt_core::Error::from)?;
+    let config = DecoderConfig::from_gguf(&gguf).map_err(periapt_core::Error::from)?;
+    let row_bytes = |kv| KvCache::row_bytes(&config, kv, ROW_TOKENS);
+    Ok(ModelMemory {
+        weight_bytes: gguf.tensors.iter().map(|tensor| tensor.bytes).sum(),
+        row_tokens: ROW_TOKENS,
+        row_bytes_f16: row_bytes(KvType::F16),
+        row_bytes_f32: row_bytes(KvType::F32),
+    })
 }
 
 /// Host memory that is free to use, in bytes, where the system says so (Linux).

@@ -1,0 +1,76 @@
+//! Decode steps to measure: a batch at any depth, without a prompt.
+
+use super::{Error, read_ids};
+use crate::decoding::{Method, Sampler, Sampling};
+use crate::device::OpenDevice;
+use crate::model::{Decoder, KvCache, KvType};
+
+/// A batch of answers in decode, greedy, at a depth that was never computed.
+#[derive(Debug)]
+pub struct Steps<'a> {
+    decoder: &'a Decoder,
+    device: &'a OpenDevice,
+    rows: Vec<usize>,
+    cache: KvCache,
+    sampler: Sampler,
+}
+
+impl<'a> Steps<'a> {
+    /// `answers` answers of `method`, each stream's row holding `context` tokens at the first step, with room for
+    /// `steps` steps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where they pass the model's context or the device's memory.
+    pub fn new(
+        decoder: &'a Decoder,
+        device: &'a OpenDevice,
+        method: &Method,
+        answers: usize,
+        context: usize,
+        steps: usize,
+        kv: KvType,
+    ) -> Result<Self, Error> {
+        let streams = method.streams().len();
+        let of_answer = |answer: usize| {
+            let weights = method.weights().into_iter();
+            weights
+                .map(|(row, weight)| (answer * streams + row, weight))
+                .collect()
+        };
+        let streams_of: Vec<_> = (0..answers).map(of_answer).collect();
+        let rows = answers * streams;
+        let vocab = decoder.config().vocab;
+        Ok(Self {
+            decoder,
+            device,
+            rows: (0..rows).collect(),
+            cache: decoder.blank_cache(rows, context.saturating_sub(1), steps + 1, kv)?,
+            sampler: Sampler::new(&Sampling::default(), &streams_of, 0, vocab, &device.device)?,
+        })
+    }
+
+    /// One step. Gives what passed on the clock `now` until it was recorded and submitted (on the CPU backend: until
+    /// it was computed), and until its tokens were read back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the device fails or there is no room.
+    pub async fn step(&mut self, now: &dyn Fn() -> f64) -> Result<(f64, f64), Error> {
+        let started = now();
+        let tokens = self.sampler.tokens();
+        let logits = self
+            .decoder
+            .step_rows(tokens, &self.rows, &mut self.cache)?;
+        let chosen = self.sampler.choose(logits);
+        let recorded = now() - started;
+        read_ids(chosen, self.device).await?;
+        Ok((recorded, now() - started))
+    }
+
+    /// Rows of the batch.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+}
