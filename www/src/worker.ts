@@ -25,7 +25,11 @@ let model: Model | undefined;
 
 const handlers: Handlers = {
   async open({ device }) {
-    await init();
+    if (!engine) {
+      // Once: see web/build.rs.
+      const { __wasm_call_ctors } = await init();
+      __wasm_call_ctors();
+    }
     const gpu = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
     // A GPU in software is much slower than the engine's own CPU backend.
     const best = gpu && !gpu.info.isFallbackAdapter ? "auto" : "cpu";
