@@ -34,6 +34,11 @@ pub async fn profile(work: impl FnOnce()) -> Vec<(String, Duration)> {
     wgsl::stats::profile(work).await
 }
 
+/// Records and submits everything queued on `device`, and doesn't wait for it.
+pub fn flush(device: &Device) {
+    wgsl::flush(device);
+}
+
 /// Bytes that the device's memory pools hold, at most, so far; `None` on the CPU backend.
 #[must_use]
 pub fn device_memory(device: &Device) -> Option<u64> {

@@ -3,7 +3,20 @@
 use super::{Error, read_ids};
 use crate::decoding::{Method, Sampler, Sampling};
 use crate::device::OpenDevice;
+use crate::kernels::measure::flush;
 use crate::model::{Decoder, KvCache, KvType};
+
+/// What a step took, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct StepTime {
+    /// Until its commands were recorded; on the CPU backend, computed.
+    pub record: f64,
+    /// From there until they were submitted. A driver that computes while it takes them, as lavapipe's does, has
+    /// the whole computation in here.
+    pub submit: f64,
+    /// Until the chosen tokens were read back.
+    pub whole: f64,
+}
 
 /// A batch of answers in decode, greedy, at a depth that was never computed.
 #[derive(Debug)]
@@ -50,22 +63,27 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// One step. Gives what passed on the clock `now` until it was recorded and submitted (on the CPU backend: until
-    /// it was computed), and until its tokens were read back.
+    /// One step, timed by the clock `now`, in milliseconds.
     ///
     /// # Errors
     ///
     /// [`Error`] where the device fails or there is no room.
-    pub async fn step(&mut self, now: &dyn Fn() -> f64) -> Result<(f64, f64), Error> {
+    pub async fn step(&mut self, now: &dyn Fn() -> f64) -> Result<StepTime, Error> {
         let started = now();
         let tokens = self.sampler.tokens();
         let logits = self
             .decoder
             .step_rows(tokens, &self.rows, &mut self.cache)?;
         let chosen = self.sampler.choose(logits);
-        let recorded = now() - started;
+        let record = now() - started;
+        flush(&self.device.device);
+        let submit = now() - started - record;
         read_ids(chosen, self.device).await?;
-        Ok((recorded, now() - started))
+        Ok(StepTime {
+            record,
+            submit,
+            whole: now() - started,
+        })
     }
 
     /// Rows of the batch.

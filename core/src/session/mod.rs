@@ -5,7 +5,7 @@ mod load;
 mod measure;
 
 pub use load::{Loader, tokenizer_spec};
-pub use measure::Steps;
+pub use measure::{StepTime, Steps};
 
 use crate::decoding::streams::StreamKind;
 use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling, sampler};

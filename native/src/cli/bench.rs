@@ -48,8 +48,10 @@ struct Measured {
     decode_tokens_per_s: f64,
     /// Median of the measured steps.
     step_ms: f64,
-    /// Until a step is recorded and submitted; on the CPU backend all of it.
+    /// Until a step is recorded; on the CPU backend all of it.
     host_ms: f64,
+    /// From there until it is submitted, which with a software driver is when it is computed.
+    submit_ms: f64,
     dispatches_per_step: u64,
     /// Weights, keys and values read once.
     bytes_per_step: u64,
@@ -261,8 +263,9 @@ fn measure(
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     };
-    let step_ms = median(times.iter().map(|(_, all)| *all).collect());
-    let host_ms = median(times.iter().map(|(host, _)| *host).collect());
+    let step_ms = median(times.iter().map(|time| time.whole).collect());
+    let host_ms = median(times.iter().map(|time| time.record).collect());
+    let submit_ms = median(times.iter().map(|time| time.submit).collect());
 
     let mut failed = None;
     let profile = pollster::block_on(measure::profile(|| failed = step().err()));
@@ -289,6 +292,7 @@ fn measure(
         decode_tokens_per_s: per_s(rows as f64),
         step_ms,
         host_ms,
+        submit_ms,
         dispatches_per_step: dispatches,
         bytes_per_step: bytes,
         share_of_bandwidth: limits.map(|limits| per_s(bytes as f64) / limits.copy_bytes_per_s),
