@@ -55,6 +55,11 @@ fn variants(devices: &Devices) -> Vec<Variant> {
     if !variants.contains(&Variant::WIDE) {
         variants.push(Variant::WIDE);
     }
+    // Both kernels for many rows, whatever the adapter prefers.
+    variants.push(Variant {
+        tiled: true,
+        ..Variant::DEEP
+    });
     variants
 }
 
@@ -84,7 +89,7 @@ fn products_of_every_type() {
     for dtype in TYPES {
         for (outputs, inputs) in [(65, 96), (128, 160)] {
             let (bytes, means) = weights(dtype, outputs, inputs);
-            for rows in [1, 9] {
+            for rows in [1, 9, 21] {
                 let x = random(rows as u64, rows * inputs, 4.0);
                 let want = product(&x, &means, inputs);
                 check(
@@ -148,7 +153,7 @@ fn products_after_a_norm_and_before_a_gate() {
     let gain = random(5, inputs, 2.0);
     for dtype in [TensorType::Q4_0, TensorType::Q4_1, TensorType::F16] {
         let (bytes, means) = weights(dtype, outputs, inputs);
-        for rows in [1, 2, 9] {
+        for rows in [1, 2, 9, 33] {
             let x = random(6, rows * inputs, 4.0);
             let want = product(&normed(&x, &gain, epsilon), &means, inputs);
             let matrix = (dtype, bytes.as_slice(), outputs, inputs);

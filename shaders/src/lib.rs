@@ -88,6 +88,8 @@ macro_rules! shaders {
 shaders! {
     /// Quantized matrix times rows, with norm, residual and gate fused in.
     MATVEC = "matvec";
+    /// The same for many rows.
+    MATMUL = "matmul";
     /// Embedding lookup from a quantized matrix.
     EMBED = "embed";
     /// Rotary embedding, and k and v into the cache.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use naga::{AddressSpace, valid};
-use periapt_shaders::{ALL, ATTENTION, EMBED, MATVEC, ROPE_WRITE, Shader, Value, floor};
+use periapt_shaders::{ALL, ATTENTION, EMBED, MATMUL, MATVEC, ROPE_WRITE, Shader, Value, floor};
 
 type Values = Vec<(&'static str, Value)>;
 
@@ -31,18 +31,21 @@ fn caches() -> impl Iterator<Item = (usize, Values)> {
     })
 }
 
+/// What a product does with its result, and whether it norms its input.
+const PRODUCTS: [(&str, bool); 4] = [
+    ("none", false),
+    ("none", true),
+    ("add", false),
+    ("silu_mul", true),
+];
+
 /// Every variant of a kernel worth checking.
 fn variants(shader: &Shader) -> Vec<Values> {
     let mut all = Vec::new();
     match shader.name {
         "matvec" => {
             for dtype in DTYPES {
-                for (after, norm) in [
-                    ("none", false),
-                    ("none", true),
-                    ("add", false),
-                    ("silu_mul", true),
-                ] {
+                for (after, norm) in PRODUCTS {
                     for (lanes, slices, outs, subgroup) in [
                         (8, 1, 8, 0),
                         (32, 8, 1, 0),
@@ -70,6 +73,23 @@ fn variants(shader: &Shader) -> Vec<Values> {
                                 ("epsilon", 1e-5f32.into()),
                             ]);
                         }
+                    }
+                }
+            }
+        }
+        "matmul" => {
+            for dtype in DTYPES {
+                for (after, norm) in PRODUCTS {
+                    for tokens in [32usize, 64] {
+                        all.push(vec![
+                            ("dtype", dtype.into()),
+                            ("inputs", 576usize.into()),
+                            ("outputs", 3072usize.into()),
+                            ("tokens", tokens.into()),
+                            ("norm", norm.into()),
+                            ("after", after.into()),
+                            ("epsilon", 1e-5f32.into()),
+                        ]);
                     }
                 }
             }
@@ -218,6 +238,7 @@ fn every_kernel_is_valid_and_within_the_floor() {
 fn a_planted_fault_is_found() {
     for (shader, good, bad) in [
         (MATVEC, "f32(INPUTS)", "INPUTS"),
+        (MATMUL, "f32(INPUTS)", "INPUTS"),
         (EMBED, "u32(tokens", "f32(tokens"),
         (ROPE_WRITE, "vec2<f32>(qkv", "vec3<f32>(qkv"),
         (ATTENTION, "exp(", "exp(1u + "),

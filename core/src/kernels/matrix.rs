@@ -212,6 +212,12 @@ impl Matrix {
         self.inputs
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.parts[0].words.device()
+    }
+
     /// Type and shape, as in `Q4_1 960x576`.
     #[must_use]
     pub fn name(&self) -> String {

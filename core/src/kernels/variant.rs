@@ -1,8 +1,8 @@
-//! Which form of the matrix kernel runs.
+//! Which matrix kernels run.
 
 use std::collections::BTreeMap;
 
-/// The form of `shaders/matvec.wgsl`: a workgroup of `lanes` by `slices` invocations, each with
+/// The form of `shaders/matvec.wgsl`, and whether `shaders/matmul.wgsl` takes over for many rows: a workgroup of `lanes` by `slices` invocations, each with
 /// `outs` outputs; `subgroup` invocations share their loads of x (0: none do).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Variant {
@@ -14,18 +14,24 @@ pub struct Variant {
     pub outs: usize,
     /// The adapter's fixed subgroup size, or 0.
     pub subgroup: usize,
+    /// True where more than [`Self::TILED_ABOVE`] rows go through `matmul.wgsl`.
+    pub tiled: bool,
 }
 
 /// Variants that were measured to be fastest, by adapter and shape.
 pub type Tuning = BTreeMap<String, Variant>;
 
 impl Variant {
+    /// Rows that never need the tiled kernel.
+    pub const TILED_ABOVE: usize = 16;
+
     /// For hardware: many invocations, each with few registers. Runs everywhere.
     pub const WIDE: Self = Self {
         lanes: 32,
         slices: 8,
         outs: 1,
         subgroup: 0,
+        tiled: true,
     };
     /// For software adapters: few invocations, many outputs each, no barriers. Runs everywhere.
     pub const DEEP: Self = Self {
@@ -33,6 +39,7 @@ impl Variant {
         slices: 1,
         outs: 8,
         subgroup: 0,
+        tiled: false,
     };
 
     /// Those worth trying on an adapter, the one to take without trying first. `subgroup` is its fixed
@@ -49,8 +56,12 @@ impl Variant {
                 slices: 1,
                 outs: (64 / subgroup).min(8),
                 subgroup,
+                tiled: false,
             };
             all.insert(if software { 0 } else { 1 }, shared);
+        }
+        for variant in &mut all {
+            variant.tiled = !software;
         }
         all
     }

@@ -14,8 +14,8 @@ use burn::cubecl::server::KernelArguments;
 use burn::tensor::{DType, Device};
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use periapt_shaders::{
-    ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, MATVEC, ROPE_WRITE,
-    SAMPLE, Shader, Value,
+    ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, MATMUL, MATVEC,
+    ROPE_WRITE, SAMPLE, Shader, Value,
 };
 
 /// True where tensors on `device` go through these kernels.
@@ -65,7 +65,9 @@ impl Kernel {
         let sizes = self
             .values
             .iter()
-            .filter(|(name, _)| self.shader == MATVEC && ["inputs", "outputs"].contains(name))
+            .filter(|(name, _)| {
+                [MATVEC, MATMUL].contains(&self.shader) && ["inputs", "outputs"].contains(name)
+            })
             .map(|(name, value)| format!(" {name} {value}"));
         self.shader.name.to_owned() + &sizes.collect::<String>()
     }
@@ -127,43 +129,50 @@ struct Fused<'a> {
     gate: bool,
 }
 
-fn matvec(x: &CubeTensor, words: &CubeTensor, product: Product, fused: Fused<'_>) -> CubeTensor {
+fn product(x: &CubeTensor, words: &CubeTensor, product: Product, fused: Fused<'_>) -> CubeTensor {
     let tokens = x.meta.shape()[0];
     let width = product.outputs / if fused.gate { 2 } else { 1 };
     let y = empty(x, &[tokens, width]);
-    let rows = tokens.min(MATVEC_ROWS);
     let variant = product.variant;
+    let after = match (fused.gate, fused.residual) {
+        (true, _) => "silu_mul",
+        (false, Some(_)) => "add",
+        (false, None) => "none",
+    };
+    let epsilon = fused.norm.map_or(0.0, |(_, epsilon)| epsilon);
+    let mut values = vec![
+        ("dtype", dtype_name(product.dtype).into()),
+        ("inputs", product.inputs.into()),
+        ("outputs", product.outputs.into()),
+        ("norm", fused.norm.is_some().into()),
+        ("after", after.into()),
+        ("epsilon", epsilon.into()),
+    ];
+    let mut bindings = vec![words, x];
+    bindings.extend(fused.norm.map(|(gain, _)| gain));
+    bindings.extend(fused.residual);
+    bindings.push(&y);
+    if variant.tiled && tokens > Variant::TILED_ABOVE {
+        let rows = if tokens > 32 { 64 } else { 32 };
+        let columns = if fused.gate { 32 } else { 64 };
+        values.push(("tokens", rows.into()));
+        let workgroups = [width.div_ceil(columns), tokens.div_ceil(rows), 1];
+        launch(MATMUL, values, &bindings, workgroups);
+        return y;
+    }
     // The gate doubles an invocation's outputs.
     let outs = if fused.gate {
         (variant.outs / 2).max(1)
     } else {
         variant.outs
     };
-    let after = match (fused.gate, fused.residual) {
-        (true, _) => "silu_mul",
-        (false, Some(_)) => "add",
-        (false, None) => "none",
-    };
-    let values = vec![
-        ("dtype", dtype_name(product.dtype).into()),
-        ("inputs", product.inputs.into()),
-        ("outputs", product.outputs.into()),
-        ("rows", rows.into()),
+    values.extend([
+        ("rows", tokens.min(MATVEC_ROWS).into()),
         ("lanes", variant.lanes.into()),
         ("slices", variant.slices.into()),
         ("outs", outs.into()),
         ("subgroup", variant.subgroup.into()),
-        ("norm", fused.norm.is_some().into()),
-        ("after", after.into()),
-        (
-            "epsilon",
-            fused.norm.map_or(0.0, |(_, epsilon)| epsilon).into(),
-        ),
-    ];
-    let mut bindings = vec![words, x];
-    bindings.extend(fused.norm.map(|(gain, _)| gain));
-    bindings.extend(fused.residual);
-    bindings.push(&y);
+    ]);
     let workgroups = matvec_workgroups(width, tokens, variant, outs);
     launch(MATVEC, values, &bindings, workgroups);
     y
@@ -188,21 +197,21 @@ fn cache_values(shape: CacheShape) -> Values {
 }
 
 impl Ops for CubeBackend {
-    fn linear(x: CubeTensor, words: CubeTensor, product: Product) -> CubeTensor {
-        matvec(&x, &words, product, Fused::default())
+    fn linear(x: CubeTensor, words: CubeTensor, matrix: Product) -> CubeTensor {
+        product(&x, &words, matrix, Fused::default())
     }
 
     fn linear_add(
         x: CubeTensor,
         words: CubeTensor,
         residual: CubeTensor,
-        product: Product,
+        matrix: Product,
     ) -> CubeTensor {
         let residual = Some(&residual);
-        matvec(
+        product(
             &x,
             &words,
-            product,
+            matrix,
             Fused {
                 residual,
                 ..Fused::default()
@@ -214,14 +223,14 @@ impl Ops for CubeBackend {
         x: CubeTensor,
         gain: CubeTensor,
         words: CubeTensor,
-        product: Product,
+        matrix: Product,
         epsilon: f32,
     ) -> CubeTensor {
         let norm = Some((&gain, epsilon));
-        matvec(
+        product(
             &x,
             &words,
-            product,
+            matrix,
             Fused {
                 norm,
                 ..Fused::default()
@@ -233,14 +242,14 @@ impl Ops for CubeBackend {
         x: CubeTensor,
         gain: CubeTensor,
         words: CubeTensor,
-        product: Product,
+        matrix: Product,
         epsilon: f32,
     ) -> CubeTensor {
         let norm = Some((&gain, epsilon));
-        matvec(
+        product(
             &x,
             &words,
-            product,
+            matrix,
             Fused {
                 norm,
                 gate: true,
@@ -249,16 +258,16 @@ impl Ops for CubeBackend {
         )
     }
 
-    fn embed(tokens: CubeTensor, words: CubeTensor, product: Product, first: usize) -> CubeTensor {
+    fn embed(tokens: CubeTensor, words: CubeTensor, matrix: Product, first: usize) -> CubeTensor {
         let count = tokens.meta.shape()[0];
-        let x = empty(&tokens, &[count, product.inputs]);
+        let x = empty(&tokens, &[count, matrix.inputs]);
         let values = vec![
-            ("dtype", dtype_name(product.dtype).into()),
-            ("inputs", product.inputs.into()),
-            ("outputs", product.outputs.into()),
+            ("dtype", dtype_name(matrix.dtype).into()),
+            ("inputs", matrix.inputs.into()),
+            ("outputs", matrix.outputs.into()),
             ("first", first.into()),
         ];
-        let workgroups = [(product.inputs / 8).div_ceil(64), count, 1];
+        let workgroups = [(matrix.inputs / 8).div_ceil(64), count, 1];
         launch(EMBED, values, &[&words, &tokens, &x], workgroups);
         x
     }
