@@ -15,7 +15,7 @@ help:
 	@echo "make build   the command line, target/release/periapt"
 	@echo "make model   pull the default model (98 MB)"
 	@echo "make web     the page, into www/dist"
-	@echo "make bench   what a decode step costs here, by rows and device"
+	@echo "make bench   how fast the model runs here, by rows and method, on the GPU and the CPU"
 	@echo "make lint    formatting, clippy, shellcheck"
 	@echo "make fmt     format the Rust code"
 
@@ -41,7 +41,8 @@ test: model web
 	@scripts/test.sh
 
 bench: model
-	PERIAPT_TEST_MODEL="$$(target/release/periapt models path)" cargo bench --locked --workspace --exclude periapt-web --bench decode
+	target/release/periapt bench --context 128
+	target/release/periapt bench --context 128 --device cpu
 
 fmt:
 	cargo fmt --all

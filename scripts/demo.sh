@@ -10,16 +10,9 @@ periapt=target/release/periapt
 say "what this machine computes on"
 "$periapt" doctor
 
-device=auto
-if "$periapt" doctor --json | grep -q '"auto":{"device":{[^}]*"kind":"gpu"[^}]*"software":true'; then
-    say "this GPU is a software one and slow today: one short answer on it, then the CPU backend"
-    "$periapt" generate "What is the capital of France?" --device gpu --max-new-tokens 8
-    device=cpu
-fi
-
 for preference in concise uplifting; do
-    say "\"$question\", with the preference \"$preference\" (seconds, on --device $device)"
-    "$periapt" compare "$question" --prefer "$preference" --device "$device" --max-new-tokens 48
+    say "\"$question\", with the preference \"$preference\""
+    "$periapt" compare "$question" --prefer "$preference" --max-new-tokens 48
 done
 
 say "that was the demo"

@@ -1,4 +1,4 @@
-"""Runs Periapt and llama.cpp in turns and prints medians and ratios. run.sh builds what it needs and calls it."""
+"""Runs Periapt, llama.cpp and candle in turns and prints medians and ratios. run.sh builds what it needs and calls it."""
 
 import json
 import os
@@ -43,6 +43,11 @@ def periapt(device, model):
     }
 
 
+def candle(folder, model):
+    """The same of candle's quantized llama."""
+    return json.loads(run([f"{folder}/candle/release/compare-candle", model, str(PROMPT), str(TOKENS)]))
+
+
 def main():
     model, folder, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
     # llama.cpp passes over software adapters unless one is named.
@@ -51,6 +56,7 @@ def main():
         "periapt cpu": lambda: periapt("cpu", model),
         "llama.cpp vulkan": lambda: llama(f"{folder}/vulkan", model, "99", GGML_VK_VISIBLE_DEVICES="0"),
         "llama.cpp cpu": lambda: llama(f"{folder}/cpu", model, "0"),
+        "candle cpu": lambda: candle(folder, model),
     }
     measured = {peer: [] for peer in peers}
     for number in range(rounds):

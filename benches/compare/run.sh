@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Periapt beside llama.cpp (CPU build and Vulkan build) on the same file, in turns, in one run.
+# Periapt beside llama.cpp (CPU build and Vulkan build) and candle on the same file, in turns, in one run.
 #
 #   benches/compare/run.sh [MODEL.gguf]
 #
-# Without a GPU, both Vulkan programs run on the same software adapter. Prints medians and ratios, and writes
+# Build Periapt first (make build). Without a GPU, both Vulkan programs run on the same software adapter. Prints medians and ratios, and writes
 # target/compare/result.json. What it installs goes into target/compare; a second run builds nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -56,5 +56,8 @@ build() { # NAME CMAKE-FLAGS...
 }
 build cpu -DGGML_VULKAN=OFF
 build vulkan -DGGML_VULKAN=ON
+
+say "building candle's quantized llama"
+CARGO_TARGET_DIR=$FOLDER/candle cargo build -q --release --locked --manifest-path benches/compare/candle/Cargo.toml
 
 exec python3 benches/compare/run.py "$MODEL" "$FOLDER" "$ROUNDS"
