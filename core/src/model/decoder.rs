@@ -260,6 +260,10 @@ impl Prefill<'_> {
             let row = self.last.len() + ends.len();
             let prompt = &self.prompts[row];
             if self.cache.rows() == row {
+                // What it shares is computed by a pass of its own first.
+                if self.cache.tokens(*from) < *done {
+                    break;
+                }
                 match *done {
                     0 => self.cache.add(),
                     shared => self.cache.fork(*from, shared),
