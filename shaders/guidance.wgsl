@@ -1,17 +1,24 @@
-// The next token's scores: a weighted sum of the streams' logits, and the plausibility cut.
+// The next token's scores: a weighted sum of the streams' logits, the plausibility cut, and the strength controller.
 //
-//     y[a, v] = w_0 * l_0[v] + sum_{s > 0} w_s * (l_s[v] - l_0[v])
+//     y[a, v] = w_0 * l_0[v] + t * d[v],   d[v] = sum_{s > 0} w_s * (l_s[v] - l_0[v])
 //
-// with l_s = logits[stream_rows[a, s]] and l_0 the anchor (pref); w_0 is the weight of all streams together. A difference that is not finite counts 0, so that
-// a token the anchor forbids stays forbidden. Tokens with l_0[v] < max l_0 + ln(beta) are cut to the lowest f32.
+// with l_s = logits[stream_rows[a, s]] and l_0 the anchor (pref); w_0 is the weight of all streams together. A
+// difference that is not finite counts 0, so that a token the anchor forbids stays forbidden. Tokens with
+// l_0[v] < max l_0 + ln(beta) are cut to the lowest f32.
+//
+// t is 1, or with a budget E the largest t in [0, 1] with KL(q_t || q_0) <= E, q_t = softmax(w_0 l_0 + t d) over the
+// tokens that are not cut. KL(t) = t E_t[d] - ln(Z_t / Z_0), and its derivative is t Var_t[d]: Newton's method on
+// its root finds t, bisection where that leaves the bracket. The answer is the bracket's lower end.
 // Source: Amulet (arXiv 2502.19148) collapsed, ../ARCHITECTURE.md; Li et al. 2023 (arXiv 2210.15097), eq. 3.
-// Dispatch: (SHARES, answers, 1). Tolerance against the CPU twin: 1e-5 relative.
+// Dispatch: (SHARES, answers, 1); one share where there is a budget. Tolerance against the CPU twin: 1e-5 relative,
+// t and KL 1e-4.
 
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;      // logits [rows, {{ vocab }}]
 @group(0) @binding(1) var<storage, read_write> stream_rows: array<i32>; // stream_rows [answers, {{ streams }}]
 @group(0) @binding(2) var<storage, read_write> weights: array<f32>;     // weights [answers, {{ streams }}]
-@group(0) @binding(3) var<storage, read_write> settings: array<f32>;    // settings [8], see sample.wgsl
+@group(0) @binding(3) var<storage, read_write> settings: array<f32>;    // settings [9], see sample.wgsl; the last is E
 @group(0) @binding(4) var<storage, read_write> scores: array<f32>;      // scores [answers, {{ vocab }}]
+@group(0) @binding(5) var<storage, read_write> leaning: array<f32>;     // leaning [answers, 2]: t and its KL (-1: not computed)
 
 const VOCAB: u32 = {{ vocab }}u;
 const STREAMS: u32 = {{ streams }}u;
@@ -25,13 +32,48 @@ fn difference(row: u32, anchor: f32, v: u32) -> f32 {
     return select(0.0, value, is_finite(value));
 }
 
+// w_0 l_0 and d of a token.
+fn parts(answer: u32, anchor: f32, v: u32) -> vec2<f32> {
+    var d = 0.0;
+    for (var s = 1u; s < STREAMS; s++) {
+        d += weights[answer * STREAMS + s] * difference(u32(stream_rows[answer * STREAMS + s]), anchor, v);
+    }
+    return vec2<f32>(weights[answer * STREAMS] * anchor, d);
+}
+{% if evaluations %}
+
+// Of q_t: ln Z_t, the mean of d, and its variance.
+fn tilted(answer: u32, row: u32, cut: f32, t: f32, lane: u32) -> vec3<f32> {
+    var highest = LOWEST;
+    var sums = vec3<f32>(0.0);
+    for (var v = lane; v < VOCAB; v += 256u) {
+        let anchor = logits[row * VOCAB + v];
+        let both = parts(answer, anchor, v);
+        let y = finite(both.x + t * both.y);
+        if (y > LOWEST && anchor >= cut) {
+            if (y > highest) {
+                sums *= exp(highest - y);
+                highest = y;
+            }
+            sums += exp(y - highest) * vec3<f32>(1.0, both.y, both.y * both.y);
+        }
+    }
+    let top = workgroup_best(Best(highest, lane), lane).value;
+    sums *= exp(highest - top);
+    let z = workgroup_sum(sums.x, lane);
+    let mean = workgroup_sum(sums.y, lane) / z;
+    let square = workgroup_sum(sums.z, lane) / z;
+    return vec3<f32>(top + log(z), mean, max(square - mean * mean, 0.0));
+}
+{% endif %}
+
 @compute @workgroup_size(256, 1, 1)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
 ) {
     let answer = group.y;
-    let anchor = u32(stream_rows[answer * STREAMS]);
+    let row = u32(stream_rows[answer * STREAMS]);
     if (local.x == 0u) {
         cuts = settings[0] > 0.0;
     }
@@ -40,19 +82,44 @@ fn main(
     if (workgroupUniformLoad(&cuts)) {
         var best = Best(LOWEST, 0u);
         for (var v = local.x; v < VOCAB; v += 256u) {
-            best = better(best, Best(finite(logits[anchor * VOCAB + v]), v));
+            best = better(best, Best(finite(logits[row * VOCAB + v]), v));
         }
         cut = workgroup_best(best, local.x).value + log(settings[0]);
     }
-    let total = weights[answer * STREAMS];
+    var t = 1.0;
+    var low_kl = -1.0;
+{% if evaluations %}
+    let budget = settings[8];
+    let target_root = sqrt(max(budget - min(0.0005, 0.002 * budget), 0.0));
+    let rest = tilted(answer, row, cut, 0.0, local.x).x;
+    var low = 0.0;
+    low_kl = 0.0;
+    var high = 1.0;
+    for (var evaluation = 0u; evaluation < {{ evaluations }}u; evaluation++) {
+        let at = tilted(answer, row, cut, t, local.x);
+        let kl = max(t * at.y - (at.x - rest), 0.0);
+        if (budget > 0.0 && kl <= budget) {
+            low = t;
+            low_kl = kl;
+        } else {
+            high = t;
+        }
+        let root = sqrt(kl);
+        let next = t + (target_root - root) * 2.0 * root / max(t * at.z, 1e-30);
+        t = select((low + high) / 2.0, next, next > low && next < high);
+        t = select(t, 1.0, low == 1.0);
+    }
+    t = low;
+{% endif %}
+    if (local.x == 0u && group.x == 0u) {
+        leaning[answer * 2u] = t;
+        leaning[answer * 2u + 1u] = low_kl;
+    }
     let share = (VOCAB + SHARES - 1u) / SHARES;
     let end = min(VOCAB, (group.x + 1u) * share);
     for (var v = group.x * share + local.x; v < end; v += 256u) {
-        let base = logits[anchor * VOCAB + v];
-        var y = total * base;
-        for (var s = 1u; s < STREAMS; s++) {
-            y += weights[answer * STREAMS + s] * difference(u32(stream_rows[answer * STREAMS + s]), base, v);
-        }
-        scores[answer * VOCAB + v] = select(y, LOWEST, cut > LOWEST && base < cut);
+        let anchor = logits[row * VOCAB + v];
+        let both = parts(answer, anchor, v);
+        scores[answer * VOCAB + v] = select(both.x + t * both.y, LOWEST, cut > LOWEST && anchor < cut);
     }
 }

@@ -17,11 +17,12 @@
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;      // scores [answers, {{ vocab }}]
 @group(0) @binding(1) var<storage, read_write> stream_rows: array<i32>; // stream_rows [answers, {{ streams }}]
-@group(0) @binding(2) var<storage, read_write> settings: array<f32>;    // settings [8]: beta, temperature, top_k, top_p, min_p, repetition, frequency, presence
-@group(0) @binding(3) var<storage, read_write> key: array<i32>;         // key [4]: seed low, seed high, step, first answer
+@group(0) @binding(2) var<storage, read_write> settings: array<f32>;    // settings [9]: beta, temperature, top_k, top_p, min_p, repetition, frequency, presence, KL budget
+@group(0) @binding(3) var<storage, read_write> key: array<i32>;         // key [3 + answers]: seed low, seed high, step, each answer's number
 @group(0) @binding(4) var<storage, read_write> counts: array<i32>;      // counts [answers, {{ vocab }}], updated
 @group(0) @binding(5) var<storage, read_write> tokens: array<i32>;      // tokens [rows], updated
-@group(0) @binding(6) var<storage, read_write> chosen: array<i32>;      // chosen [answers, {{ 2 + 2 * top }}]: id or -1, log-prob bits, then pairs of the best
+@group(0) @binding(6) var<storage, read_write> chosen: array<i32>;      // chosen [answers, {{ 4 + 2 * top }}]: id or -1, log-prob bits, leaning bits, then pairs of the best
+@group(0) @binding(7) var<storage, read_write> leaning: array<i32>;     // leaning [answers, 2] of guidance.wgsl, passed on
 
 const VOCAB: u32 = {{ vocab }}u;
 const STREAMS: u32 = {{ streams }}u;
@@ -77,7 +78,7 @@ fn philox(counter: vec4<u32>, start: vec2<u32>) -> vec4<u32> {
 }
 
 fn gumbel(answer: u32, v: u32) -> f32 {
-    let counter = vec4<u32>(v / 4u, u32(key[2]), u32(key[3]) + answer, 0u);
+    let counter = vec4<u32>(v / 4u, u32(key[2]), u32(key[3u + answer]), 0u);
     let words = philox(counter, vec2<u32>(u32(key[0]), u32(key[1])));
     let uniform01 = (f32(words[v % 4u] >> 9u) + 0.5) / 8388608.0;
     return -log(-log(uniform01));
@@ -306,11 +307,13 @@ fn main(
         id = workgroup_best(drawn, lane).id;
     }
 
-    let start = answer * (2u + 2u * TOP);
+    let start = answer * (4u + 2u * TOP);
     if (lane == 0u) {
         let is_any = highest > LOWEST;
         chosen[start] = select(-1, i32(id), is_any);
         chosen[start + 1u] = bitcast<i32>(scores[answer * VOCAB + min(id, VOCAB - 1u)] - log_sum);
+        chosen[start + 2u] = leaning[answer * 2u];
+        chosen[start + 3u] = leaning[answer * 2u + 1u];
         if (is_any) {
             counts[answer * VOCAB + id] += 1;
             for (var s = 0u; s < STREAMS; s++) {
@@ -330,8 +333,8 @@ fn main(
         }
         above = workgroup_best(next, lane);
         if (lane == 0u) {
-            chosen[start + 2u + 2u * n] = select(-1, i32(above.id), above.value > LOWEST);
-            chosen[start + 3u + 2u * n] = bitcast<i32>(above.value - log_sum);
+            chosen[start + 4u + 2u * n] = select(-1, i32(above.id), above.value > LOWEST);
+            chosen[start + 5u + 2u * n] = bitcast<i32>(above.value - log_sum);
         }
     }
 {% endif %}

@@ -4,47 +4,11 @@
 
 mod common;
 
+use common::{fails, json, periapt, stderr};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn periapt(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_periapt"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn json(args: &[&str]) -> Value {
-    let output = periapt(args);
-    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
-        panic!(
-            "{args:?}: {e} in {}",
-            String::from_utf8_lossy(&output.stdout)
-        )
-    })
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Fails with that exit code, says every word of `says`, and does not panic.
-fn fails(args: &[&str], code: i32, says: &[&str]) {
-    let output = periapt(args);
-    let error = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    assert!(!error.contains("panicked"), "{args:?}: {error}");
-    for word in says {
-        assert!(
-            error.contains(word),
-            "{args:?} does not say {word:?}: {error}"
-        );
-    }
-}
+use std::process::{Command, Stdio};
 
 fn model() -> Option<String> {
     Some(common::model()?.to_str().unwrap().to_owned())

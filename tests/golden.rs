@@ -4,8 +4,8 @@
 
 mod common;
 
-use periapt_core::decoding::streams::StreamKind;
-use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling, amulet};
+use periapt_core::decoding::streams::Stream;
+use periapt_core::decoding::{AmuletParams, Conversation, Method, amulet};
 use periapt_core::device::{DeviceChoice, OpenDevice};
 use periapt_core::kernels::measure;
 use periapt_core::model::{KvType, Logits};
@@ -44,13 +44,15 @@ fn generate(
     tokens: usize,
 ) -> Output {
     let request = GenerateRequest {
-        conversation,
+        conversations: vec![conversation],
         method,
-        sampling: Sampling::default(),
         max_new_tokens: tokens,
+        ..GenerateRequest::default()
     };
     let on_event = &mut async |_: periapt_core::session::Event<'_>| ControlFlow::Continue(());
-    let done = pollster::block_on(session.generate(&request, on_event)).unwrap();
+    let done = pollster::block_on(session.generate(&request, on_event))
+        .unwrap()
+        .remove(0);
     Output {
         ids: done.token_ids,
         prompts: done.prompt_token_ids,
@@ -59,7 +61,7 @@ fn generate(
 
 struct Output {
     ids: Vec<u32>,
-    prompts: Vec<(StreamKind, Vec<u32>)>,
+    prompts: Vec<(String, Vec<u32>)>,
 }
 
 /// Equal to the end, or, where the closest race of the golden run was too close to call in
@@ -112,7 +114,7 @@ fn the_model_equals_the_reference_on(choice: DeviceChoice) {
             question: question.clone(),
         };
         let prompt = session
-            .encode_chat(&conversation.messages(StreamKind::Base))
+            .encode_chat(&conversation.messages(&Stream::base()))
             .unwrap();
         assert_eq!(prompt, common::ids(&case["token_ids"]), "{name}: prompt");
 
@@ -156,24 +158,24 @@ fn the_model_equals_the_reference_on(choice: DeviceChoice) {
         };
         let method = Method::Amulet(AmuletParams::default());
         let want = common::ids(&amulet["greedy"]);
-        let got = generate(&session, conversation, method, want.len());
+        let got = generate(&session, conversation, method.clone(), want.len());
         let prompts = [
             common::ids(&amulet["base_ids"]),
             common::ids(&amulet["pref_ids"]),
         ];
         assert_eq!(
             got.prompts[0],
-            (StreamKind::Base, prompts[0].clone()),
+            ("base".to_owned(), prompts[0].clone()),
             "{name}"
         );
         assert_eq!(
             got.prompts[1],
-            (StreamKind::Pref, prompts[1].clone()),
+            ("pref".to_owned(), prompts[1].clone()),
             "{name}"
         );
         let min_gap = amulet["min_gap"].as_f64().unwrap();
         assert_tokens(&format!("{name} amulet"), &got.ids, &want, min_gap, |at| {
-            is_close(&session, method, &prompts, &want[..at])
+            is_close(&session, method.clone(), &prompts, &want[..at])
         });
         checked += 1;
     }
@@ -205,7 +207,9 @@ fn a_decode_step_is_few_dispatches_and_one_readback() {
     let method = Method::Amulet(AmuletParams::default());
     let run = |tokens| {
         let before = (measure::dispatches(), measure::readbacks());
-        let got = generate(&session, conversation(), method, tokens).ids.len();
+        let got = generate(&session, conversation(), method.clone(), tokens)
+            .ids
+            .len();
         let after = (measure::dispatches(), measure::readbacks());
         (got as u64, after.0 - before.0, after.1 - before.1)
     };

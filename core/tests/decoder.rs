@@ -3,119 +3,27 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../tests/common/tiny.rs"]
+mod tiny;
+
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
-use periapt_core::formats::gguf::{Gguf, GgufWriter, TensorType, Value};
-use periapt_core::formats::quant::quantize;
+use periapt_core::formats::gguf::{Gguf, Value};
 use periapt_core::model::{Decoder, DecoderBuilder, KvCache, KvType, Logits, ModelError};
 use periapt_core::session::read;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::io::Cursor;
+use tiny::{CONTEXT, Tiny, VOCAB};
 
-const VOCAB: usize = 97;
-const WIDTH: usize = 64;
-const LAYERS: usize = 2;
-const HEADS: usize = 4;
-const KV_HEADS: usize = 2;
-const HEAD_DIM: usize = WIDTH / HEADS;
-const FFN: usize = 96;
-const CONTEXT: u32 = 512;
-
-struct Tiny {
-    metadata: Vec<(String, Value)>,
-    tensors: Vec<(String, Vec<usize>)>,
-}
-
-impl Tiny {
-    fn new() -> Self {
-        let number = |key: &str, value: u32| (format!("llama.{key}"), Value::U32(value));
-        let mut tensors = vec![
-            ("token_embd.weight".to_owned(), vec![VOCAB, WIDTH]),
-            ("output_norm.weight".to_owned(), vec![WIDTH]),
-            ("output.weight".to_owned(), vec![VOCAB, WIDTH]),
-        ];
-        for layer in 0..LAYERS {
-            for (name, shape) in [
-                ("attn_norm", vec![WIDTH]),
-                ("attn_q", vec![HEADS * HEAD_DIM, WIDTH]),
-                ("attn_k", vec![KV_HEADS * HEAD_DIM, WIDTH]),
-                ("attn_v", vec![KV_HEADS * HEAD_DIM, WIDTH]),
-                ("attn_output", vec![WIDTH, HEADS * HEAD_DIM]),
-                ("ffn_norm", vec![WIDTH]),
-                ("ffn_gate", vec![FFN, WIDTH]),
-                ("ffn_up", vec![FFN, WIDTH]),
-                ("ffn_down", vec![WIDTH, FFN]),
-            ] {
-                tensors.push((format!("blk.{layer}.{name}.weight"), shape));
-            }
-        }
-        Self {
-            metadata: vec![
-                (
-                    "general.architecture".to_owned(),
-                    Value::String("llama".to_owned()),
-                ),
-                number("block_count", LAYERS as u32),
-                number("context_length", CONTEXT),
-                number("embedding_length", WIDTH as u32),
-                number("feed_forward_length", FFN as u32),
-                number("attention.head_count", HEADS as u32),
-                number("attention.head_count_kv", KV_HEADS as u32),
-                (
-                    "llama.attention.layer_norm_rms_epsilon".to_owned(),
-                    Value::F32(1e-5),
-                ),
-            ],
-            tensors,
-        }
+fn build(tiny: &Tiny, device: &OpenDevice) -> Result<Decoder, ModelError> {
+    let mut file = Cursor::new(tiny.file());
+    let gguf = Gguf::read(&mut file)?;
+    let mut builder = DecoderBuilder::new(&gguf, &device.device, device.variants(false)[0])?;
+    for info in &gguf.tensors {
+        let bytes = gguf.read_tensor(&mut file, info)?;
+        builder.tensor(info, &bytes)?;
     }
-
-    fn file(&self) -> Vec<u8> {
-        let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let mut writer = GgufWriter::new();
-        for (key, value) in &self.metadata {
-            writer.metadata(key.as_str(), value.clone());
-        }
-        for (name, shape) in &self.tensors {
-            let scale = 2.0 / (*shape.last().unwrap() as f32).sqrt();
-            let norm = shape.len() == 1;
-            let values: Vec<f32> = (0..shape.iter().product())
-                .map(|_| {
-                    let value = rng.next_u32() as f32 / u32::MAX as f32 - 0.5;
-                    if norm {
-                        1.0 + 0.2 * value
-                    } else {
-                        2.0 * scale * value
-                    }
-                })
-                .collect();
-            let dtype = if norm {
-                TensorType::F32
-            } else {
-                TensorType::Q8_0
-            };
-            writer.tensor(
-                name.as_str(),
-                shape.clone(),
-                dtype,
-                quantize(dtype, &values).unwrap(),
-            );
-        }
-        let mut file = Vec::new();
-        writer.write(&mut file).unwrap();
-        file
-    }
-
-    fn build(&self, device: &OpenDevice) -> Result<Decoder, ModelError> {
-        let mut file = Cursor::new(self.file());
-        let gguf = Gguf::read(&mut file)?;
-        let mut builder = DecoderBuilder::new(&gguf, &device.device, device.variants(false)[0])?;
-        for info in &gguf.tensors {
-            let bytes = gguf.read_tensor(&mut file, info)?;
-            builder.tensor(info, &bytes)?;
-        }
-        builder.finish()
-    }
+    builder.finish()
 }
 
 fn devices() -> Vec<OpenDevice> {
@@ -160,7 +68,7 @@ fn assert_near(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
 #[test]
 fn prefill_equals_step_by_step() {
     for device in devices() {
-        let decoder = Tiny::new().build(&device).unwrap();
+        let decoder = build(&Tiny::new(11), &device).unwrap();
         // Longer than one chunk, and not a whole number of anything.
         let ids = prompt(1, 150);
         let (at_once, _) = prefill(&decoder, std::slice::from_ref(&ids), 0);
@@ -181,7 +89,7 @@ fn prefill_equals_step_by_step() {
 #[test]
 fn rows_of_different_lengths_do_not_feel_each_other() {
     for device in devices() {
-        let decoder = Tiny::new().build(&device).unwrap();
+        let decoder = build(&Tiny::new(11), &device).unwrap();
         let prompts = [prompt(2, 3), prompt(3, 140), prompt(4, 64), prompt(5, 1)];
         let next = [5, 6, 7, 8];
         let (first, mut cache) = prefill(&decoder, &prompts, 2);
@@ -198,12 +106,41 @@ fn rows_of_different_lengths_do_not_feel_each_other() {
     }
 }
 
+/// Prompts that begin alike, within one pass and across passes, give what each gives alone.
+#[test]
+fn shared_beginnings_change_nothing() {
+    for device in devices() {
+        let decoder = build(&Tiny::new(11), &device).unwrap();
+        let whole = prompt(21, 400);
+        let with = |length: usize, end: u64| [&whole[..length], &prompt(end, 9)].concat();
+        let prompts = [
+            with(64, 1),
+            with(64, 1),
+            with(70, 2),
+            with(200, 3),
+            with(200, 4),
+            whole.clone(),
+            with(390, 5),
+            whole[..128].to_vec(),
+            prompt(22, 30),
+        ];
+        let (together, _) = prefill(&decoder, &prompts, 4);
+        let together = values(together, &device);
+        for (row, prompt) in prompts.iter().enumerate() {
+            let alone = prefill(&decoder, std::slice::from_ref(prompt), 4).0;
+            let what = format!("row {row} on {:?}", device.info.kind);
+            let row = &together[row * VOCAB..][..VOCAB];
+            assert_near(&what, row, &values(alone, &device), 1e-3);
+        }
+    }
+}
+
 #[test]
 fn both_devices_agree() {
     let all: Vec<Vec<f32>> = devices()
         .iter()
         .map(|device| {
-            let decoder = Tiny::new().build(device).unwrap();
+            let decoder = build(&Tiny::new(11), device).unwrap();
             values(prefill(&decoder, &[prompt(6, 40)], 0).0, device)
         })
         .collect();
@@ -221,9 +158,9 @@ fn both_devices_agree() {
 fn files_that_are_no_decoder_are_refused_by_name() {
     let device = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap();
     let refused = |change: &dyn Fn(&mut Tiny)| {
-        let mut tiny = Tiny::new();
+        let mut tiny = Tiny::new(11);
         change(&mut tiny);
-        tiny.build(&device).unwrap_err().to_string()
+        build(&tiny, &device).unwrap_err().to_string()
     };
     let set = |tiny: &mut Tiny, key: &str, value: Value| {
         tiny.metadata.retain(|(k, _)| k != key);
@@ -295,7 +232,7 @@ fn files_that_are_no_decoder_are_refused_by_name() {
 #[test]
 fn prompts_that_cannot_be_run_are_refused() {
     let device = pollster::block_on(device::open(DeviceChoice::Cpu)).unwrap();
-    let decoder = Tiny::new().build(&device).unwrap();
+    let decoder = build(&Tiny::new(11), &device).unwrap();
     let error = |prompts: &[Vec<u32>], more| {
         decoder
             .prefill(prompts, more, KvType::F32)
@@ -305,7 +242,7 @@ fn prompts_that_cannot_be_run_are_refused() {
     assert!(error(&[vec![]], 0).contains("no tokens"));
     assert!(error(&[], 0).contains("no tokens"));
     assert!(error(&[vec![VOCAB as u32]], 0).contains("97"));
-    assert!(error(&[vec![1; CONTEXT as usize]], 1).contains("512"));
+    assert!(error(&[vec![1; CONTEXT as usize]], 1).contains("1024"));
     let (_, mut cache) = prefill(&decoder, &[vec![1; CONTEXT as usize]], 0);
     assert!(
         decoder

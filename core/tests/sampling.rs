@@ -8,7 +8,7 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::device::{self, DeviceChoice};
-use periapt_core::kernels::sampling::{SETTINGS, guidance, sample};
+use periapt_core::kernels::sampling::{Guided, SETTINGS, guidance, log_probs, sample};
 use proptest::prelude::*;
 
 /// Settings by name, in the kernels' order.
@@ -22,6 +22,7 @@ struct Settings {
     repetition: f32,
     frequency: f32,
     presence: f32,
+    kl_budget: f32,
 }
 
 const GREEDY: Settings = Settings {
@@ -33,6 +34,7 @@ const GREEDY: Settings = Settings {
     repetition: 1.0,
     frequency: 0.0,
     presence: 0.0,
+    kl_budget: 0.0,
 };
 
 const DRAW: Settings = Settings {
@@ -51,6 +53,7 @@ impl Settings {
             self.repetition,
             self.frequency,
             self.presence,
+            self.kl_budget,
         ];
         floats(&all, [SETTINGS], device)
     }
@@ -65,7 +68,8 @@ struct Outcome {
     tokens: Vec<i32>,
 }
 
-/// Samples each answer of `scores [answers, vocab]`; answer `a` has the two rows 2a + 1 and 2a.
+/// Samples each answer of `scores [answers, vocab]`; answer `a` has the two rows 2a + 1 and 2a, and the number
+/// `key[3] + a`.
 fn run(
     device: &Device,
     scores: &[f32],
@@ -79,19 +83,30 @@ fn run(
     let rows: Vec<i32> = (0..answers as i32)
         .flat_map(|a| [2 * a + 1, 2 * a])
         .collect();
+    let [low, high, step, first] = key;
+    let numbers = (first..).take(answers);
+    let key: Vec<i32> = [low, high, step].into_iter().chain(numbers).collect();
+    let leaning: Vec<f32> = (0..answers).flat_map(|a| [0.25, a as f32]).collect();
     poison(device);
+    let guided = Guided {
+        scores: floats(scores, [answers, vocab], device),
+        leaning: floats(&leaning, [answers, 2], device),
+    };
     let sampled = sample(
-        floats(scores, [answers, vocab], device),
+        guided,
         ints(&rows, [answers, 2], device),
         settings.tensor(device),
-        ints(&key, [4], device),
+        ints(&key, [key.len()], device),
         ints(counts, [answers, vocab], device),
         ints(&vec![-7; 2 * answers], [2 * answers], device),
         top,
     );
     let chosen = int_values(sampled.chosen);
     let float = |bits: i32| f32::from_bits(bits as u32);
-    let width = 2 + 2 * top;
+    let width = 4 + 2 * top;
+    for (a, answer) in chosen.chunks(width).enumerate() {
+        assert_eq!([2, 3].map(|at| float(answer[at])), [0.25, a as f32]);
+    }
     Outcome {
         ids: chosen.chunks(width).map(|answer| answer[0]).collect(),
         log_probs: chosen
@@ -100,7 +115,7 @@ fn run(
             .collect(),
         top: chosen
             .chunks(width)
-            .flat_map(|answer| answer[2..].chunks(2).map(|pair| (pair[0], float(pair[1]))))
+            .flat_map(|answer| answer[4..].chunks(2).map(|pair| (pair[0], float(pair[1]))))
             .collect(),
         counts: int_values(sampled.counts),
         tokens: int_values(sampled.tokens),
@@ -371,12 +386,15 @@ fn guidance_equals_its_twin() {
             let settings = Settings { beta, ..GREEDY };
             let run = |device: &Device| {
                 poison(device);
-                values(guidance(
+                let guided = guidance(
                     floats(&logits, [3, vocab], device),
                     ints(&[1, 0, 2, 0, 2, 1], [2, 3], device),
                     floats(&[1.0, -4.65, 0.5, 1.0, 2.0, -1.0], [2, 3], device),
                     settings.tensor(device),
-                ))
+                    0,
+                );
+                assert_eq!(values(guided.leaning), [1.0, -1.0, 1.0, -1.0]);
+                values(guided.scores)
             };
             let (gpu, cpu) = (run(&devices.gpu.device), run(&devices.cpu.device));
             let what = format!("guidance {vocab} {beta}");
@@ -388,6 +406,106 @@ fn guidance_equals_its_twin() {
                 let is_cut = cpu[0] < -1e38;
                 assert!(is_cut == (beta > 0.0) || (cpu[0] - anchor - rest).abs() < 1e-3);
                 assert!(cpu[1] == f32::NEG_INFINITY || cpu[1] < -1e38);
+            }
+        }
+    }
+}
+
+/// KL divergence of softmax(anchor + t d) from softmax(anchor), in f64.
+fn divergence(anchor: &[f32], difference: &[f64], t: f64) -> f64 {
+    let log_softmax = |t: f64| -> Vec<f64> {
+        let scores = anchor.iter().zip(difference);
+        let scores: Vec<f64> = scores.map(|(a, d)| f64::from(*a) + t * d).collect();
+        let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+        let log_z = scores.iter().map(|s| (s - highest).exp()).sum::<f64>().ln() + highest;
+        scores.iter().map(|s| s - log_z).collect()
+    };
+    let (policy, rest) = (log_softmax(t), log_softmax(0.0));
+    let terms = policy.iter().zip(&rest).filter(|(p, _)| p.is_finite());
+    terms.map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+/// The strength controller: both implementations keep within the budget and leave none of it, hit pref at 0 and full
+/// strength at infinity, and report the KL that there is.
+#[test]
+fn the_strength_controller_spends_its_budget() {
+    let Some(devices) = devices() else { return };
+    let k = 4.6487f32;
+    for (vocab, size) in [(2, 1.0), (257, 4.0), (49_152, 0.5), (49_152, 12.0)] {
+        let logits = spread(7, 2 * vocab, size);
+        let (base, pref) = logits.split_at(vocab);
+        let pairs = pref.iter().zip(base);
+        let difference: Vec<f64> = pairs.map(|(p, b)| f64::from(k * (p - b))).collect();
+        let full = divergence(pref, &difference, 1.0);
+        for budget in [0.0, 0.01, 0.1, 1.0, 3.0, f32::MAX] {
+            let settings = Settings {
+                kl_budget: budget,
+                ..GREEDY
+            };
+            for (name, device) in [("GPU", &devices.gpu), ("CPU", &devices.cpu)] {
+                let device = &device.device;
+                poison(device);
+                let guided = guidance(
+                    floats(&logits, [2, vocab], device),
+                    ints(&[1, 0], [1, 2], device),
+                    floats(&[1.0, -k], [1, 2], device),
+                    settings.tensor(device),
+                    if budget == f32::MAX { 1 } else { 12 },
+                );
+                let leaning = values(guided.leaning);
+                let (t, kl) = (f64::from(leaning[0]), f64::from(leaning[1]));
+                let what =
+                    format!("{name}, vocab {vocab}, size {size}, budget {budget}: t {t} KL {kl}");
+                let have = divergence(pref, &difference, t);
+                assert!(have <= f64::from(budget) + 1e-3, "{what}, in truth {have}");
+                assert!(
+                    (have - kl).abs() < 1e-3 * have.max(1.0),
+                    "{what}, in truth {have}"
+                );
+                let want = full.min(f64::from(budget));
+                assert!(
+                    have >= want - 0.01 * want - 1e-3,
+                    "{what}: {want} was to be had"
+                );
+                if budget == 0.0 {
+                    assert_eq!(t, 0.0, "{what}");
+                }
+                if full <= f64::from(budget) {
+                    assert_eq!(t, 1.0, "{what}");
+                }
+                let scores = values(guided.scores);
+                for (id, score) in scores.iter().enumerate() {
+                    let want = f64::from(pref[id]) + t * difference[id];
+                    let near = 1e-4 * want.abs().max(1.0);
+                    assert!((f64::from(*score) - want).abs() < near, "{what}: {id}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn log_probs_equal_their_twin_and_f64() {
+    let Some(devices) = devices() else { return };
+    for (rows, vocab) in [(1, 1), (3, 255), (2, 257), (64, 1000), (2, 49_152)] {
+        let logits = spread(11, rows * vocab, 20.0);
+        let targets: Vec<i32> = (0..rows).map(|row| (row * 31 % vocab) as i32).collect();
+        for (name, device) in [("GPU", &devices.gpu), ("CPU", &devices.cpu)] {
+            let device = &device.device;
+            poison(device);
+            let got = values(log_probs(
+                floats(&logits, [rows, vocab], device),
+                ints(&targets, [rows], device),
+            ));
+            for (row, (got, target)) in got.iter().zip(&targets).enumerate() {
+                let row = &logits[row * vocab..][..vocab];
+                let highest = row.iter().copied().fold(f32::MIN, f32::max);
+                let sum: f64 = row.iter().map(|l| f64::from(l - highest).exp()).sum();
+                let want = f64::from(row[*target as usize] - highest) - sum.ln();
+                assert!(
+                    (f64::from(*got) - want).abs() < 1e-4,
+                    "{name} {vocab}: {got} {want}"
+                );
             }
         }
     }

@@ -102,6 +102,8 @@ shaders! {
     GUIDANCE = "guidance";
     /// Scores to tokens.
     SAMPLE = "sample";
+    /// Log-probabilities of given tokens.
+    LOG_PROBS = "log_probs";
     /// A copy, to measure with.
     COPY = "copy";
     /// Chains of multiply-adds, to measure with.

@@ -141,11 +141,16 @@ fn variants(shader: &Shader) -> Vec<Values> {
         }
         "copy" => all.push(Vec::new()),
         "fma_chain" => all.push(vec![("rounds", 256usize.into())]),
-        "guidance" => all.push(vec![
-            ("vocab", 49_152usize.into()),
-            ("streams", 2usize.into()),
-            ("shares", 16usize.into()),
-        ]),
+        "guidance" => {
+            for (shares, evaluations) in [(16usize, 0usize), (1, 12)] {
+                all.push(vec![
+                    ("vocab", 49_152usize.into()),
+                    ("streams", 2usize.into()),
+                    ("shares", shares.into()),
+                    ("evaluations", evaluations.into()),
+                ]);
+            }
+        }
         "sample" => {
             for top in [0usize, 20] {
                 all.push(vec![
@@ -155,6 +160,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
                 ]);
             }
         }
+        "log_probs" => all.push(vec![("vocab", 49_152usize.into())]),
         "copy_page" => all.push(vec![("words", 12_288usize.into())]),
         name => panic!("no values to try {name} with"),
     }

@@ -1,11 +1,14 @@
 //! What the integration tests share. A test that lacks what it needs skips aloud; with
 //! PERIAPT_REQUIRE_ALL set (as in CI) it fails instead.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod tiny;
 
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 /// Says that a test is skipped, or fails where nothing may be skipped.
 pub fn skip(what: &str) {
@@ -48,4 +51,43 @@ pub fn golden(name: &str) -> Value {
 /// A JSON array of token ids.
 pub fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("token ids: {e}"))
+}
+
+/// Runs the real binary.
+pub fn periapt(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_periapt"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The JSON that a call prints.
+pub fn json(args: &[&str]) -> Value {
+    let output = periapt(args);
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+        panic!(
+            "{args:?}: {e} in {}",
+            String::from_utf8_lossy(&output.stdout)
+        )
+    })
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails with that exit code, says every word of `says`, and does not panic.
+pub fn fails(args: &[&str], code: i32, says: &[&str]) {
+    let output = periapt(args);
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(!error.contains("panicked"), "{args:?}: {error}");
+    for word in says {
+        assert!(
+            error.contains(word),
+            "{args:?} does not say {word:?}: {error}"
+        );
+    }
 }

@@ -30,8 +30,8 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::Gguf(_) => "model_file",
         Error::Text(_) => "text",
-        Error::Model(_) => "model",
-        Error::Decoding(_) => "bad_request",
+        Error::Model(_) | Error::OtherVocabulary { .. } => "model",
+        Error::Decoding(_) | Error::NoCompanion(_) => "bad_request",
         Error::Device(_) => "device",
         Error::NoChatTemplate => "no_chat_template",
         Error::DeviceFailed { .. } | Error::NotANumber { .. } => "device_failed",

@@ -10,7 +10,7 @@ mod request;
 
 use error::{JsResult, bad_request};
 use js_sys::{Function, Promise};
-use periapt_core::decoding::streams::StreamKind;
+use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Conversation, Method};
 use periapt_core::kernels::measure;
 use periapt_core::session::{Event, Generation, Loader, Steps};
@@ -137,10 +137,10 @@ impl Model {
     }
 
     /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with
-    /// `{kind: "prefill", done, total}` and `{kind: "token", id, text}` as they happen, and breaks
+    /// `{kind: "prefill", done, total}` and `{kind: "token", id, text, log_prob, k, kl?}` as they happen, and breaks
     /// off by returning `false`, or a promise of it: the engine waits for a promise, which gives
     /// the worker a turn to hear of a cancellation on the CPU backend, too. Gives `{text,
-    /// token_ids, finish_reason, prompt_token_ids, method, strength, device}`.
+    /// token_ids, finish_reason, prompt_token_ids, method, strength, strengths, kl?, device}`.
     ///
     /// # Errors
     ///
@@ -162,26 +162,33 @@ impl Model {
         if let Some(error) = thrown {
             return Err(error);
         }
-        let generation = generation.map_err(|error| error::to_js(&error))?;
+        let mut generations = generation.map_err(|error| error::to_js(&error))?;
         let Generation {
             text,
             token_ids,
             finish_reason,
             prompt_token_ids,
-        } = generation;
+            strengths,
+            kl,
+        } = generations.remove(0);
         let prompts: Map<String, Value> = prompt_token_ids
-            .iter()
-            .map(|(stream, ids)| (stream.name().to_owned(), json!(ids)))
+            .into_iter()
+            .map(|(stream, ids)| (stream, json!(ids)))
             .collect();
-        to_object(&json!({
+        let mut object = json!({
             "text": text,
             "token_ids": token_ids,
             "finish_reason": finish_reason,
             "prompt_token_ids": prompts,
             "method": request.method.name(),
             "strength": request.method.strength(),
+            "strengths": strengths,
             "device": self.session.device().info,
-        }))
+        });
+        if request.sampling.kl_budget.is_some() {
+            object["kl"] = json!(kl);
+        }
+        to_object(&object)
     }
 
     /// What a decode step costs here, the mean of `steps` steps of one answer at a depth of `context` tokens: `{rows,
@@ -241,7 +248,7 @@ impl Model {
             preference: None,
             question: prompt.question,
         };
-        let messages = conversation.messages(StreamKind::Base);
+        let messages = conversation.messages(&Stream::base());
         let top = async {
             let ids = self.session.encode_chat(&messages)?;
             let logits = self.session.next_logits(&ids).await?;
@@ -272,7 +279,23 @@ async fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
         Event::Prefill { done, total } => {
             json!({ "kind": "prefill", "done": done, "total": total })
         }
-        Event::Token { id, text } => json!({ "kind": "token", "id": id, "text": text }),
+        Event::Token {
+            id,
+            text,
+            log_prob,
+            k,
+            kl,
+            ..
+        } => {
+            let mut event =
+                json!({ "kind": "token", "id": id, "text": text, "log_prob": log_prob, "k": k });
+            if let Some(kl) = kl {
+                event["kl"] = json!(kl);
+            }
+            event
+        }
+        // There is one answer, and it is the call's result.
+        Event::Done { .. } => return Ok(true),
     };
     let answer = on_event.call1(&JsValue::NULL, &to_object(&event)?)?;
     let answer = JsFuture::from(Promise::resolve(&answer)).await?;

@@ -39,6 +39,7 @@ pub struct GenerateParams {
     frequency_penalty: Option<f64>,
     presence_penalty: Option<f64>,
     plausibility: Option<f64>,
+    kl_budget: Option<f64>,
     seed: Option<u64>,
 }
 
@@ -62,11 +63,11 @@ impl GenerateParams {
             None => MethodName::Base,
         });
         GenerateRequest {
-            conversation: Conversation {
+            conversations: vec![Conversation {
                 system: self.system,
                 preference: preference.as_deref().map(expand_preference),
                 question: self.question,
-            },
+            }],
             method: match method {
                 MethodName::Base => Method::Base,
                 MethodName::Pref => Method::Pref,
@@ -91,9 +92,11 @@ impl GenerateParams {
                 frequency_penalty: self.frequency_penalty.unwrap_or(sampling.frequency_penalty),
                 presence_penalty: self.presence_penalty.unwrap_or(sampling.presence_penalty),
                 plausibility: self.plausibility.unwrap_or(sampling.plausibility),
+                kl_budget: self.kl_budget,
                 seed: self.seed.unwrap_or(sampling.seed),
             },
             max_new_tokens: self.max_new_tokens,
+            ..GenerateRequest::default()
         }
     }
 }

@@ -51,6 +51,8 @@ export interface GenerateParams {
   frequency_penalty?: number;
   presence_penalty?: number;
   plausibility?: number;
+  /** In nats; Infinity keeps the strength and reports the KL. */
+  kl_budget?: number;
   seed?: number;
 }
 
@@ -61,6 +63,10 @@ export interface Generation {
   prompt_token_ids: { base?: number[]; pref?: number[] };
   method: Method;
   strength: number;
+  /** The strength at each token. */
+  strengths: number[];
+  /** KL divergence from pref at each token, where a budget asked for it. */
+  kl?: number[];
   device: Adapter;
 }
 
@@ -85,7 +91,7 @@ export interface Calls {
     params: GenerateParams;
     event:
       | { kind: "prefill"; done: number; total: number }
-      | { kind: "token"; id: number; text: string };
+      | { kind: "token"; id: number; text: string; log_prob: number; k: number; kl?: number };
     result: Generation;
   };
   top_logits: {

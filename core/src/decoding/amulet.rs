@@ -10,7 +10,7 @@ use super::{DecodingError, guidance, in_range};
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
 
 /// Amulet's hyperparameters, with the names of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct AmuletParams {
     /// Weight of the utility `log x - log b`.
     pub alpha: f64,

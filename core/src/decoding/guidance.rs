@@ -4,13 +4,13 @@
 //! Linear Alignment (Gao et al. 2024, arXiv 2401.11458), Amulet and classifier-free guidance are
 //! pref with weight 1 + k and base with weight -k, at different strengths k.
 
+use super::streams::Stream;
 use super::{AmuletParams, DecodingError, in_range};
-use crate::decoding::streams::StreamKind;
 use crate::kernels::sampling;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// A decoding method.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Method {
     /// The prompt without the preference.
     Base,
@@ -23,6 +23,9 @@ pub enum Method {
     },
     /// Amulet: the strength follows from the online-learning problem's hyperparameters.
     Amulet(AmuletParams),
+    /// Any number of streams with weights of their own. The first is the anchor, against which plausibility and the
+    /// KL budget are measured.
+    Guidance(Vec<Stream>),
 }
 
 impl Method {
@@ -37,27 +40,37 @@ impl Method {
             Self::Pref => "pref",
             Self::LinearAlignment { .. } => "la",
             Self::Amulet(_) => "amulet",
+            Self::Guidance(_) => "guidance",
         }
     }
 
-    /// The strength k with which the method leans from pref away from base; 0 for one stream.
+    /// The strength k with which the method leans from pref away from base; 0 for one stream. Of streams with weights
+    /// of their own, the sum of all but the anchor's.
     #[must_use]
     pub fn strength(&self) -> f64 {
         match self {
             Self::Base | Self::Pref => 0.0,
             Self::LinearAlignment { strength } => *strength,
             Self::Amulet(params) => params.strength(),
+            Self::Guidance(streams) => streams.iter().skip(1).map(|s| s.weight).sum(),
         }
     }
 
     /// The streams the method runs, in the order of their rows.
     #[must_use]
-    pub fn streams(&self) -> &'static [StreamKind] {
+    pub fn streams(&self) -> Vec<Stream> {
         match self {
-            Self::Base => &[StreamKind::Base],
-            Self::Pref => &[StreamKind::Pref],
-            Self::LinearAlignment { .. } | Self::Amulet(_) => &[StreamKind::Base, StreamKind::Pref],
+            Self::Base => vec![Stream::base()],
+            Self::Pref => vec![Stream::pref()],
+            Self::LinearAlignment { .. } | Self::Amulet(_) => vec![Stream::base(), Stream::pref()],
+            Self::Guidance(streams) => streams.clone(),
         }
+    }
+
+    /// True where the method can't do without a preference.
+    #[must_use]
+    pub fn wants_preference(&self) -> bool {
+        !matches!(self, Self::Base | Self::Guidance(_))
     }
 
     /// # Errors
@@ -70,6 +83,22 @@ impl Method {
                 in_range("strength", *strength, 0.0, 1e6, "from 0 to 1000000")
             }
             Self::Amulet(params) => params.validate(),
+            Self::Guidance(streams) => {
+                if streams.is_empty() {
+                    return Err(DecodingError::NoStreams);
+                }
+                for (index, stream) in streams.iter().enumerate() {
+                    let range = "a number from -1000 to 1000";
+                    in_range("a stream's weight", stream.weight, -1e3, 1e3, range)?;
+                    if streams[..index]
+                        .iter()
+                        .any(|other| other.name == stream.name)
+                    {
+                        return Err(DecodingError::SameName(stream.name.clone()));
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -77,9 +106,18 @@ impl Method {
     /// [`crate::kernels::sampling::guidance`] wants them.
     #[must_use]
     pub fn weights(&self) -> Vec<(usize, f32)> {
-        match self.streams().len() {
-            1 => vec![(0, 1.0)],
-            _ => vec![(1, 1.0), (0, -self.strength() as f32)],
+        match self {
+            Self::Base | Self::Pref => vec![(0, 1.0)],
+            Self::LinearAlignment { .. } | Self::Amulet(_) => {
+                vec![(1, 1.0), (0, -self.strength() as f32)]
+            }
+            Self::Guidance(streams) => {
+                let all: f64 = streams.iter().map(|stream| stream.weight).sum();
+                let others = streams.iter().enumerate().skip(1);
+                std::iter::once((0, all as f32))
+                    .chain(others.map(|(row, stream)| (row, stream.weight as f32)))
+                    .collect()
+            }
         }
     }
 
@@ -108,7 +146,7 @@ fn weighted(logits: Tensor<2>, answers: &[Vec<(usize, f32)>]) -> Tensor<2> {
     let device = logits.device();
     let (rows, weights) = streams(answers, &device);
     let settings = Tensor::zeros([sampling::SETTINGS], &device);
-    sampling::guidance(logits, rows, weights, settings)
+    sampling::guidance(logits, rows, weights, settings, 0).scores
 }
 
 /// The tensors of [`sampling::guidance`]: each answer's rows and weights, `[answers, streams]`. All answers have

@@ -2,9 +2,11 @@
 //! for its logits alone: it never looks into a layer, and the sampler never sees a cache.
 
 pub mod amulet;
+pub mod beam;
 pub mod guidance;
 pub mod sampler;
 pub mod streams;
+pub mod trace;
 
 pub use amulet::AmuletParams;
 pub use guidance::Method;
@@ -27,6 +29,14 @@ pub enum DecodingError {
     /// A method that contrasts two prompts, without a preference to make the second.
     #[error("method {0} needs a preference (--prefer)")]
     NoPreference(&'static str),
+    /// Guidance without a stream.
+    #[error(
+        "method guidance needs streams: give --stream, or --prefer PREFERENCE:WEIGHT, at least once"
+    )]
+    NoStreams,
+    /// Two streams of one name.
+    #[error("two streams are called {0:?}: give each a name of its own")]
+    SameName(String),
     /// There are no logits at all.
     #[error("there are no logits: give at least one")]
     NoLogits,

@@ -28,9 +28,15 @@ pub struct Sampling {
     /// Keeps tokens whose probability under pref is at least this share of its best one's (Li et al. 2023,
     /// arXiv 2210.15097, eq. 3); 0 keeps all.
     pub plausibility: f64,
+    /// The most that the policy may differ from the anchor's (pref's) at a token, as KL divergence in nats: strength
+    /// is lowered to keep within it. `None` is full strength; infinity too, and reports what it comes to.
+    pub kl_budget: Option<f64>,
     /// Seed of the draws.
     pub seed: u64,
 }
+
+/// Evaluations in which the strength controller finds its share.
+const KL_EVALUATIONS: usize = 12;
 
 impl Default for Sampling {
     /// Greedy, and everything kept.
@@ -44,6 +50,7 @@ impl Default for Sampling {
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
             plausibility: 0.0,
+            kl_budget: None,
             seed: 0,
         }
     }
@@ -85,6 +92,9 @@ impl Sampling {
             100.0,
             penalty,
         )?;
+        if let Some(budget) = self.kl_budget.filter(|budget| *budget != f64::INFINITY) {
+            in_range("kl-budget", budget, 0.0, f64::MAX, "0 or more, in nats")?;
+        }
         in_range("plausibility", self.plausibility, 0.0, 1.0, "from 0 to 1")
     }
 
@@ -99,6 +109,7 @@ impl Sampling {
             self.repetition_penalty,
             self.frequency_penalty,
             self.presence_penalty,
+            self.kl_budget.unwrap_or(0.0).min(f64::from(f32::MAX)),
         ];
         TensorData::from(settings.map(|setting| setting as f32))
     }
@@ -119,15 +130,19 @@ pub struct Sampler {
     settings: Tensor<1>,
     counts: Tensor<2, Int>,
     tokens: Tensor<1, Int>,
+    evaluations: usize,
     seed: u64,
     step: u32,
+    /// Each answer's number, which its draws depend on.
+    numbers: Vec<u32>,
     top: usize,
     device: Device,
 }
 
 impl Sampler {
     /// A sampler at its first step. `answers` lists each answer's streams (row, weight) as
-    /// [`super::Method::weights`] gives them; `top` log-probs are asked for.
+    /// [`super::Method::weights`] gives them, all as many, and `first` is the first answer's number; `top` log-probs
+    /// are asked for.
     ///
     /// # Errors
     ///
@@ -135,6 +150,7 @@ impl Sampler {
     pub fn new(
         sampling: &Sampling,
         answers: &[Vec<(usize, f32)>],
+        first: u32,
         top: usize,
         vocab: usize,
         device: &Device,
@@ -149,8 +165,14 @@ impl Sampler {
             settings: Tensor::from_data(sampling.settings(), device),
             counts: zeros([answers.len(), vocab]),
             tokens: zeros([1, rows.unwrap_or(0)]).flatten(0, 1),
+            evaluations: match sampling.kl_budget {
+                None => 0,
+                Some(f64::INFINITY) => 1,
+                Some(_) => KL_EVALUATIONS,
+            },
             seed: sampling.seed,
             step: 0,
+            numbers: (first..).take(answers.len()).collect(),
             top,
             device: device.clone(),
         })
@@ -160,21 +182,44 @@ impl Sampler {
     #[must_use]
     pub fn choose(&mut self, logits: Logits) -> Tensor<2, Int> {
         let (rows, settings) = (self.stream_rows.clone(), self.settings.clone());
-        let scores = guidance(
+        let guided = guidance(
             logits.0,
             rows.clone(),
             self.weights.clone(),
             settings.clone(),
+            self.evaluations,
         );
-        let key = [self.seed as u32, (self.seed >> 32) as u32, self.step, 0];
-        let key = TensorData::from(key.map(|word| word as i32));
-        let key = Tensor::from_data(key, (&self.device, DType::I32));
+        let key = [self.seed as u32, (self.seed >> 32) as u32, self.step];
+        let key = key.iter().chain(&self.numbers).map(|word| *word as i32);
+        let key = ints(key.collect(), &self.device);
         self.step += 1;
         let (counts, tokens) = (self.counts.extract(), self.tokens.extract());
-        let sampled = sample(scores, rows, settings, key, counts, tokens, self.top);
+        let sampled = sample(guided, rows, settings, key, counts, tokens, self.top);
         self.counts = sampled.counts;
         self.tokens = sampled.tokens;
         sampled.chosen
+    }
+
+    /// Goes on with some of the answers alone, given by their places, in order. Their rows are then counted anew.
+    pub fn keep(&mut self, answers: &[usize]) {
+        let streams = self.stream_rows.dims()[1];
+        let places: Vec<i32> = answers.iter().map(|answer| *answer as i32).collect();
+        let places = ints(places, &self.device);
+        let rows = answers
+            .iter()
+            .flat_map(|answer| answer * streams..(answer + 1) * streams);
+        let rows = ints(rows.map(|row| row as i32).collect(), &self.device);
+        let shift = |(place, answer): (usize, &usize)| {
+            let shift = ((answer - place) * streams) as i32;
+            std::iter::repeat_n(shift, streams)
+        };
+        let shifts: Vec<i32> = answers.iter().enumerate().flat_map(shift).collect();
+        let shifts = ints(shifts, &self.device).reshape([answers.len(), streams]);
+        self.stream_rows = self.stream_rows.clone().select(0, places.clone()) - shifts;
+        self.weights = self.weights.clone().select(0, places.clone());
+        self.counts = self.counts.extract().select(0, places);
+        self.tokens = self.tokens.extract().select(0, rows);
+        self.numbers = answers.iter().map(|answer| self.numbers[*answer]).collect();
     }
 
     /// The token of every row that [`Sampler::choose`] chose last, `[rows]`.
@@ -184,6 +229,11 @@ impl Sampler {
     }
 }
 
+pub(crate) fn ints(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), (device, DType::I32))
+}
+
 /// One answer's token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chosen {
@@ -191,6 +241,10 @@ pub struct Chosen {
     pub id: Option<u32>,
     /// Its log-probability under the method's scores, before penalties and temperature.
     pub log_prob: f32,
+    /// The share of the method's strength that was taken, from 0 to 1.
+    pub share: f32,
+    /// The policy's KL divergence from the anchor's in nats, where a budget asked for it.
+    pub kl: Option<f32>,
     /// The best tokens with their log-probabilities, as many as were asked for.
     pub top: Vec<(u32, f32)>,
 }
@@ -198,22 +252,19 @@ pub struct Chosen {
 /// What [`Sampler::choose`] gave, read back: one answer each.
 #[must_use]
 pub fn read(chosen: &[i32], answers: usize) -> Vec<Chosen> {
-    let width = chosen.len() / answers.max(1);
+    let width = (chosen.len() / answers.max(1)).max(4);
+    let float = |bits: i32| f32::from_bits(bits as u32);
     chosen
-        .chunks_exact(width.max(1))
-        .map(|answer| {
-            let mut pairs = answer.chunks_exact(2).map(|pair| {
-                let id = u32::try_from(pair[0]).ok();
-                (id, f32::from_bits(pair[1] as u32))
-            });
-            let (id, log_prob) = pairs.next().unwrap_or((None, f32::NAN));
-            Chosen {
-                id,
-                log_prob,
-                top: pairs
-                    .filter_map(|(id, log_prob)| Some((id?, log_prob)))
-                    .collect(),
-            }
+        .chunks_exact(width)
+        .map(|answer| Chosen {
+            id: u32::try_from(answer[0]).ok(),
+            log_prob: float(answer[1]),
+            share: float(answer[2]),
+            kl: Some(float(answer[3])).filter(|kl| *kl >= 0.0),
+            top: answer[4..]
+                .chunks_exact(2)
+                .filter_map(|pair| Some((u32::try_from(pair[0]).ok()?, float(pair[1]))))
+                .collect(),
         })
         .collect()
 }

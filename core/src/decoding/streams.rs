@@ -12,23 +12,52 @@ pub const PAPER_SYSTEM_PROMPT: &str = "You are an AI designed to provide the mos
 /// Where a system prompt takes the preference.
 const PLACEHOLDER: &str = "{preference}";
 
-/// One of the two prompts a preference gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StreamKind {
-    /// Without the preference.
-    Base,
-    /// With the preference.
-    Pref,
+/// One prompt of those whose logits are weighed against each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    /// What it is called in reports; `base` and `pref` in the methods with two prompts.
+    pub name: String,
+    /// A system prompt of its own, in place of the conversation's.
+    pub system: Option<String>,
+    /// The preference it is given.
+    pub wish: Wish,
+    /// Its weight, where the method takes weights from the streams.
+    pub weight: f64,
+    /// The model that runs it: 0 for the session's own, else what `Session::attach` gave.
+    pub model: usize,
 }
 
-impl StreamKind {
-    /// `"base"` or `"pref"`.
+/// The preference of one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// None.
+    None,
+    /// The conversation's.
+    Own,
+    /// This one, as [`expand_preference`] gives it.
+    Text(String),
+}
+
+impl Stream {
+    /// The prompt without the preference.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Pref => "pref",
+    pub fn base() -> Self {
+        Self {
+            name: "base".to_owned(),
+            system: None,
+            wish: Wish::None,
+            weight: 1.0,
+            model: 0,
+        }
+    }
+
+    /// The prompt with the conversation's preference.
+    #[must_use]
+    pub fn pref() -> Self {
+        Self {
+            name: "pref".to_owned(),
+            wish: Wish::Own,
+            ..Self::base()
         }
     }
 }
@@ -46,13 +75,19 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// The messages of one stream. Without a preference both streams are the same prompt.
+    /// The messages of one stream. Without a preference anywhere, every stream is the same prompt.
     #[must_use]
-    pub fn messages(&self, stream: StreamKind) -> Vec<Message> {
-        let system = match (&self.preference, stream) {
-            (None, _) => self.system.clone(),
-            (Some(_), StreamKind::Base) => Some(self.system_with("")),
-            (Some(preference), StreamKind::Pref) => Some(self.system_with(preference)),
+    pub fn messages(&self, stream: &Stream) -> Vec<Message> {
+        let own = stream.system.as_ref().or(self.system.as_ref());
+        let preference = match (&stream.wish, &self.preference) {
+            (Wish::Text(text), _) => Some(text.as_str()),
+            (Wish::Own, preference) => preference.as_deref(),
+            (Wish::None, Some(_)) => Some(""),
+            (Wish::None, None) => None,
+        };
+        let system = match preference {
+            None => own.cloned(),
+            Some(preference) => Some(with_preference(own.map(String::as_str), preference)),
         };
         let mut messages = Vec::with_capacity(2);
         if let Some(content) = system {
@@ -67,19 +102,18 @@ impl Conversation {
         });
         messages
     }
+}
 
-    /// The system prompt with its placeholder replaced, or the preference appended where there is
-    /// no placeholder.
-    fn system_with(&self, preference: &str) -> String {
-        let system = self.system.as_deref().unwrap_or(PAPER_SYSTEM_PROMPT);
-        if system.contains(PLACEHOLDER) {
-            return system.replace(PLACEHOLDER, preference);
-        }
-        match (system, preference) {
-            ("", preference) => preference.to_owned(),
-            (system, "") => system.to_owned(),
-            (system, preference) => format!("{system} {preference}"),
-        }
+/// The system prompt with its placeholder replaced, or the preference appended where there is no placeholder.
+fn with_preference(system: Option<&str>, preference: &str) -> String {
+    let system = system.unwrap_or(PAPER_SYSTEM_PROMPT);
+    if system.contains(PLACEHOLDER) {
+        return system.replace(PLACEHOLDER, preference);
+    }
+    match (system, preference) {
+        ("", preference) => preference.to_owned(),
+        (system, "") => system.to_owned(),
+        (system, preference) => format!("{system} {preference}"),
     }
 }
 
@@ -97,7 +131,7 @@ pub fn expand_preference(preference: &str) -> String {
 mod tests {
     use super::*;
 
-    fn system(conversation: &Conversation, stream: StreamKind) -> Option<String> {
+    fn system(conversation: &Conversation, stream: &Stream) -> Option<String> {
         let messages = conversation.messages(stream);
         (messages.len() == 2).then(|| messages[0].content.clone())
     }
@@ -118,8 +152,8 @@ mod tests {
             question: "Why?".to_owned(),
             ..Conversation::default()
         };
-        assert_eq!(system(&conversation, StreamKind::Base), None);
-        assert_eq!(system(&conversation, StreamKind::Pref), None);
+        assert_eq!(system(&conversation, &Stream::base()), None);
+        assert_eq!(system(&conversation, &Stream::pref()), None);
     }
 
     #[test]
@@ -128,9 +162,9 @@ mod tests {
             preference: Some("Be brief, please.".to_owned()),
             ..Conversation::default()
         };
-        let base = system(&conversation, StreamKind::Base).unwrap_or_default();
+        let base = system(&conversation, &Stream::base()).unwrap_or_default();
         assert!(base.ends_with("user-friendly advice. "), "{base:?}");
-        let pref = system(&conversation, StreamKind::Pref).unwrap_or_default();
+        let pref = system(&conversation, &Stream::pref()).unwrap_or_default();
         assert!(pref.ends_with("advice. Be brief, please."), "{pref:?}");
     }
 
@@ -142,21 +176,18 @@ mod tests {
             question: String::new(),
         };
         assert_eq!(
-            system(&conversation, StreamKind::Pref).as_deref(),
+            system(&conversation, &Stream::pref()).as_deref(),
             Some("A P B")
         );
         assert_eq!(
-            system(&conversation, StreamKind::Base).as_deref(),
+            system(&conversation, &Stream::base()).as_deref(),
             Some("A  B")
         );
         conversation.system = Some("A".to_owned());
         assert_eq!(
-            system(&conversation, StreamKind::Pref).as_deref(),
+            system(&conversation, &Stream::pref()).as_deref(),
             Some("A P")
         );
-        assert_eq!(
-            system(&conversation, StreamKind::Base).as_deref(),
-            Some("A")
-        );
+        assert_eq!(system(&conversation, &Stream::base()).as_deref(), Some("A"));
     }
 }

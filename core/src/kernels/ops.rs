@@ -127,17 +127,20 @@ pub trait Ops: Backend {
         shape: CacheShape,
     ) -> IntTensor<Self>;
 
-    /// See [`super::sampling::guidance`].
+    /// See [`super::sampling::guidance`]; gives scores and leaning.
     fn guidance(
         logits: FloatTensor<Self>,
         stream_rows: IntTensor<Self>,
         weights: FloatTensor<Self>,
         settings: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+        evaluations: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// See [`super::sampling::sample`]; gives counts, tokens and what was chosen.
+    #[allow(clippy::too_many_arguments, reason = "each is a buffer of one kernel")]
     fn sample(
         scores: FloatTensor<Self>,
+        leaning: FloatTensor<Self>,
         stream_rows: IntTensor<Self>,
         settings: FloatTensor<Self>,
         key: IntTensor<Self>,
@@ -145,6 +148,9 @@ pub trait Ops: Backend {
         tokens: IntTensor<Self>,
         top: usize,
     ) -> (IntTensor<Self>, IntTensor<Self>, IntTensor<Self>);
+
+    /// See [`super::sampling::log_probs`].
+    fn log_probs(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self>;
 
     /// See [`super::measure::copy`].
     fn copy(x: FloatTensor<Self>) -> FloatTensor<Self>;

@@ -5,27 +5,47 @@ use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
 /// Length of the settings: beta (plausibility), temperature, top_k, top_p, min_p, repetition, frequency,
-/// presence.
-pub const SETTINGS: usize = 8;
+/// presence, and the KL budget.
+pub const SETTINGS: usize = 9;
 
-/// The scores of some answers' next tokens, `[answers, vocab]`: a weighted sum of their streams' logits,
-/// with the plausibility cut of `settings [8]` (Li et al. 2023, arXiv 2210.15097, eq. 3). `logits` is
-/// `[rows, vocab]`; `stream_rows` and `weights` are `[answers, streams]`, the anchor (pref) first:
-/// `y = w_0 l_0 + sum_{s>0} w_s (l_s - l_0)`, `w_0` being the weight of all streams together. Where a difference is not finite, it
-/// counts 0: what the anchor forbids (`-inf`) stays forbidden.
+/// What [`guidance`] gives.
+#[derive(Debug, Clone)]
+pub struct Guided {
+    /// The scores, `[answers, vocab]`.
+    pub scores: Tensor<2>,
+    /// The share t of the differences that was taken, and the policy's KL from the anchor's (-1: not computed),
+    /// `[answers, 2]`.
+    pub leaning: Tensor<2>,
+}
+
+/// The scores of some answers' next tokens: a weighted sum of their streams' logits, with the plausibility cut of
+/// `settings [9]` (Li et al. 2023, arXiv 2210.15097, eq. 3). `logits` is `[rows, vocab]`; `stream_rows` and
+/// `weights` are `[answers, streams]`, the anchor (pref) first:
+/// `y = w_0 l_0 + t sum_{s>0} w_s (l_s - l_0)`, `w_0` being the weight of all streams together. Where a difference is not
+/// finite, it counts 0: what the anchor forbids (`-inf`) stays forbidden.
+///
+/// Without `evaluations`, t is 1. With them it is the largest t up to 1 with which the policy's KL divergence from
+/// the one at t = 0 stays within the settings' budget, as near as so many evaluations come (12 come within a
+/// thousandth); one evaluation and an infinite budget only compute it.
 #[must_use]
 pub fn guidance(
     logits: Tensor<2>,
     stream_rows: Tensor<2, Int>,
     weights: Tensor<2>,
     settings: Tensor<1>,
-) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as Ops>::guidance(
+    evaluations: usize,
+) -> Guided {
+    let (scores, leaning) = <Dispatch as Ops>::guidance(
         logits.into_dispatch(),
         stream_rows.into_dispatch(),
         weights.into_dispatch(),
         settings.into_dispatch(),
-    ))
+        evaluations,
+    );
+    Guided {
+        scores: Tensor::from_dispatch(scores),
+        leaning: Tensor::from_dispatch(leaning),
+    }
 }
 
 /// What [`sample`] gives.
@@ -35,17 +55,17 @@ pub struct Sampled {
     pub counts: Tensor<2, Int>,
     /// The next token of every row, `[rows]`: the input, updated in place.
     pub tokens: Tensor<1, Int>,
-    /// `[answers, 2 + 2 top]`: the chosen id (-1 where no score is a number to choose by) and its log-prob's
-    /// bits, then ids and log-probs of the best `top` tokens. Log-probs are those of `scores`.
+    /// `[answers, 4 + 2 top]`: the chosen id (-1 where no score is a number to choose by) and its log-prob's
+    /// bits, those of the leaning, then ids and log-probs of the best `top` tokens. Log-probs are those of the scores.
     pub chosen: Tensor<2, Int>,
 }
 
-/// Chooses a token for each answer from `scores [answers, vocab]`, in the order and with the settings that
-/// `shaders/sample.wgsl` gives. `key [4]` holds the seed's low and high word, the step, and the first
-/// answer's number: the draw depends on these alone.
+/// Chooses a token for each answer from its scores, in the order and with the settings that
+/// `shaders/sample.wgsl` gives. `key [3 + answers]` holds the seed's low and high word, the step, and each
+/// answer's number: a draw depends on these alone.
 #[must_use]
 pub fn sample(
-    scores: Tensor<2>,
+    guided: Guided,
     stream_rows: Tensor<2, Int>,
     settings: Tensor<1>,
     key: Tensor<1, Int>,
@@ -54,7 +74,8 @@ pub fn sample(
     top: usize,
 ) -> Sampled {
     let (counts, tokens, chosen) = <Dispatch as Ops>::sample(
-        scores.into_dispatch(),
+        guided.scores.into_dispatch(),
+        guided.leaning.into_dispatch(),
         stream_rows.into_dispatch(),
         settings.into_dispatch(),
         key.into_dispatch(),
@@ -67,4 +88,13 @@ pub fn sample(
         tokens: Tensor::from_dispatch(tokens),
         chosen: Tensor::from_dispatch(chosen),
     }
+}
+
+/// The log-probability of `targets [rows]` under `softmax(logits [rows, vocab])`: `[rows]`.
+#[must_use]
+pub fn log_probs(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as Ops>::log_probs(
+        logits.into_dispatch(),
+        targets.into_dispatch(),
+    ))
 }

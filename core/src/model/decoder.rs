@@ -83,6 +83,21 @@ impl Decoder {
         more: usize,
         kv: KvType,
     ) -> Result<Prefill<'a>, ModelError> {
+        self.prefill_forks(prompts, more, 1, kv)
+    }
+
+    /// [`Decoder::prefill`], where each row may go on as up to `forks` rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::prefill`].
+    pub fn prefill_forks<'a>(
+        &'a self,
+        prompts: &'a [Vec<u32>],
+        more: usize,
+        forks: usize,
+        kv: KvType,
+    ) -> Result<Prefill<'a>, ModelError> {
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         if prompts.iter().any(Vec::is_empty) || prompts.is_empty() {
             return Err(ModelError::EmptyPrompt);
@@ -97,10 +112,14 @@ impl Decoder {
         let shared: Vec<(usize, usize)> = (0..prompts.len())
             .map(|row| shared_prefix(&prompts[..row], &prompts[row]))
             .collect();
+        // A fork shares the prompt's whole pages.
+        let fork = |prompt: &Vec<u32>| (prompt.len() % PAGE + more).div_ceil(PAGE);
         let pages = prompts
             .iter()
             .zip(&shared)
-            .map(|(prompt, (_, tokens))| (prompt.len() + more).div_ceil(PAGE) - tokens / PAGE)
+            .map(|(prompt, (_, tokens))| {
+                (prompt.len() + more).div_ceil(PAGE) - tokens / PAGE + (forks - 1) * fork(prompt)
+            })
             .sum();
         let cache = KvCache::new(&self.config, kv, pages, longest + more, &self.device)?;
         let waiting = prompts.iter().zip(&shared);
@@ -173,7 +192,7 @@ impl Decoder {
         Ok(self.logits(hidden))
     }
 
-    fn check(&self, ids: &[u32]) -> Result<(), ModelError> {
+    pub(super) fn check(&self, ids: &[u32]) -> Result<(), ModelError> {
         let vocab = self.config.vocab;
         match ids.iter().find(|id| **id as usize >= vocab) {
             Some(&id) => Err(ModelError::BadToken { id, vocab }),
@@ -181,15 +200,23 @@ impl Decoder {
         }
     }
 
-    fn ids(&self, ids: &[u32]) -> Tensor<1, Int> {
+    pub(super) fn ids(&self, ids: &[u32]) -> Tensor<1, Int> {
         let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         let ids = TensorData::new(ids.clone(), [ids.len()]);
         Tensor::from_data(ids, (&self.device, DType::I32))
     }
 
+    /// The most tokens of a prompt that attention takes at once.
+    pub(super) fn queries(&self) -> usize {
+        self.weights.layers.first().map_or(1, |layer| {
+            let vectors = layer.query_vectors().min(self.config.query_vectors());
+            (vectors / self.config.group()).max(1)
+        })
+    }
+
     /// `tokens` holds those of all `runs` (row, tokens), one run after the other; the result is the last
     /// layer's output, `[tokens, width]`.
-    fn forward(
+    pub(super) fn forward(
         &self,
         tokens: Tensor<1, Int>,
         runs: &[(usize, usize)],
@@ -205,7 +232,7 @@ impl Decoder {
     }
 
     /// `hidden [rows, width]` to logits.
-    fn logits(&self, hidden: Tensor<2>) -> Logits {
+    pub(super) fn logits(&self, hidden: Tensor<2>) -> Logits {
         let head = self
             .weights
             .head
@@ -281,13 +308,10 @@ impl Prefill<'_> {
         if runs.is_empty() {
             return Err(ModelError::CacheFull(self.total));
         }
-        let config = &self.decoder.config;
-        let queries = self.decoder.weights.layers.first().map_or(1, |layer| {
-            let vectors = layer.query_vectors().min(config.query_vectors());
-            (vectors / config.group()).max(1)
-        });
         let ids = self.decoder.ids(&tokens);
-        let hidden = self.decoder.forward(ids, &runs, queries, &mut self.cache)?;
+        let hidden = self
+            .decoder
+            .forward(ids, &runs, self.decoder.queries(), &mut self.cache)?;
         for end in ends {
             self.last.push(hidden.clone().narrow(0, end, 1));
         }

@@ -7,6 +7,7 @@ mod decoder;
 mod kv_cache;
 mod layers;
 mod load;
+mod log_probs;
 mod pages;
 mod random;
 mod tune;
@@ -15,6 +16,7 @@ pub use config::DecoderConfig;
 pub use decoder::{Decoder, Logits, Prefill};
 pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
+pub use log_probs::LogProbs;
 
 use crate::formats::gguf::GgufError;
 use crate::formats::quant::QuantError;

@@ -99,6 +99,7 @@ impl Parts {
             decoder,
             text,
             device: self.device,
+            companions: Vec::new(),
             kv,
         })
     }

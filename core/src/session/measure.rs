@@ -59,7 +59,14 @@ impl<'a> Steps<'a> {
             device,
             rows: (0..rows).collect(),
             cache: decoder.blank_cache(rows, context.saturating_sub(1), steps + 1, kv)?,
-            sampler: Sampler::new(&Sampling::default(), &streams_of, 0, vocab, &device.device)?,
+            sampler: Sampler::new(
+                &Sampling::default(),
+                &streams_of,
+                0,
+                0,
+                vocab,
+                &device.device,
+            )?,
         })
     }
 

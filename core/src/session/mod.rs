@@ -1,26 +1,29 @@
 //! The one front door: a model loaded on a device, ready to answer. [`load`] turns a file into a
 //! [`Session`]; this file is what one does with it.
 
+mod batch;
+mod beam;
+mod companions;
+mod generate;
 mod load;
 mod measure;
+mod score;
 
+pub use beam::{BeamRequest, Hypothesis};
+pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
+pub use score::{Score, Scorer};
 
-use crate::decoding::streams::StreamKind;
-use crate::decoding::{Conversation, DecodingError, Method, Sampler, Sampling, sampler};
+use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};
 use crate::formats::gguf::GgufError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::model::{Decoder, KvType, Logits, ModelError};
-use crate::text::{Message, TextError, Tokenizer};
+use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
 use burn::tensor::{Int, Tensor};
 use load::TextSide;
-use std::future::poll_fn;
-use std::ops::ControlFlow;
-use std::pin::pin;
-use std::task::Poll;
 
 /// Anything that can go wrong between a model file and an answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,20 @@ pub enum Error {
         /// What burn said.
         reason: String,
     },
+    /// A companion model with another vocabulary.
+    #[error(
+        "the stream model {model} has another vocabulary than the model itself ({difference}): streams weigh the \
+         scores of the same tokens against each other, so take a model of the same family"
+    )]
+    OtherVocabulary {
+        /// The companion's name.
+        model: String,
+        /// The first difference.
+        difference: String,
+    },
+    /// A stream of a model that was not loaded.
+    #[error("a stream wants the companion model number {0}, which is not loaded")]
+    NoCompanion(usize),
     /// The device answers without an error, but not with numbers.
     #[error(
         "the device {device} computed no usable number for the next token; its driver is probably \
@@ -65,88 +82,15 @@ pub enum Error {
     },
 }
 
-/// What to generate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GenerateRequest {
-    /// The question and the preference.
-    pub conversation: Conversation,
-    /// How the streams' logits become one set of scores.
-    pub method: Method,
-    /// How a token is chosen from the scores.
-    pub sampling: Sampling,
-    /// The most tokens to generate; fewer where the model's context ends first.
-    pub max_new_tokens: usize,
-}
-
-/// What happens while generating.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Event<'a> {
-    /// So many of the prompt's tokens (of its longest stream) are done.
-    Prefill {
-        /// Tokens done.
-        done: usize,
-        /// Tokens in all.
-        total: usize,
-    },
-    /// A token was chosen.
-    Token {
-        /// Its id.
-        id: u32,
-        /// The text it completes; empty for a control token, or in the middle of a character.
-        text: &'a str,
-    },
-}
-
-/// Why generating ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FinishReason {
-    /// The model ended its answer.
-    Stop,
-    /// The most tokens allowed, or the end of the context.
-    Length,
-    /// The caller broke off.
-    Cancelled,
-}
-
-/// A finished answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Generation {
-    /// The answer's text, without control tokens.
-    pub text: String,
-    /// The chosen tokens, the ending one included.
-    pub token_ids: Vec<u32>,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// Each stream's prompt.
-    pub prompt_token_ids: Vec<(StreamKind, Vec<u32>)>,
-}
-
 /// A model on a device.
 #[derive(Debug)]
 pub struct Session {
     decoder: Decoder,
     text: TextSide,
     device: OpenDevice,
+    companions: Vec<Session>,
     /// How keys and values are stored.
     pub kv: KvType,
-}
-
-impl GenerateRequest {
-    /// Checks all that can be checked without a model.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodingError`] for a setting out of range, or a method that lacks its preference.
-    pub fn validate(&self) -> Result<(), DecodingError> {
-        self.method.validate()?;
-        self.sampling.validate()?;
-        let wants_preference = self.method.streams().contains(&StreamKind::Pref);
-        if wants_preference && self.conversation.preference.is_none() {
-            return Err(DecodingError::NoPreference(self.method.name()));
-        }
-        Ok(())
-    }
 }
 
 impl Session {
@@ -194,6 +138,12 @@ impl Session {
         &self.text.tokenizer
     }
 
+    /// The chat template's source.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.text.template.as_ref().map(ChatTemplate::source)
+    }
+
     /// The model's name as its file has it (`general.name`).
     #[must_use]
     pub fn model_name(&self) -> Option<&str> {
@@ -207,8 +157,20 @@ impl Session {
     ///
     /// [`Error::NoChatTemplate`], or [`Error::Text`] where the template fails.
     pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
-        let template = self.text.template.as_ref().ok_or(Error::NoChatTemplate)?;
-        Ok(template.encode(&self.text.tokenizer, messages, true)?)
+        self.encode_with(None, messages, true)
+    }
+
+    /// [`Session::encode_chat`] with another model's `template` where it has one, and with or without the template's
+    /// generation prompt at the end.
+    fn encode_with(
+        &self,
+        template: Option<&ChatTemplate>,
+        messages: &[Message],
+        generation: bool,
+    ) -> Result<Vec<u32>, Error> {
+        let template = template.or(self.text.template.as_ref());
+        let template = template.ok_or(Error::NoChatTemplate)?;
+        Ok(template.encode(&self.text.tokenizer, messages, generation)?)
     }
 
     /// The ids of plain text, after the beginning-of-text token where the model wants one.
@@ -233,120 +195,6 @@ impl Session {
         let prompts = [ids.to_vec()];
         let (Logits(logits), _) = self.decoder.prefill(&prompts, 0, self.kv)?.finish()?;
         self.read(logits).await
-    }
-
-    /// Answers. `on_event` hears of every step as it happens and may break off after any.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] where the request can't be met or the device fails.
-    pub async fn generate(
-        &self,
-        request: &GenerateRequest,
-        on_event: &mut impl AsyncFnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<Generation, Error> {
-        let GenerateRequest {
-            conversation,
-            method,
-            sampling,
-            max_new_tokens,
-        } = request;
-        request.validate()?;
-        let prompts = method
-            .streams()
-            .iter()
-            .map(|stream| self.encode_chat(&conversation.messages(*stream)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-        let context = self.decoder.config().context;
-        let most = (*max_new_tokens).min(context.saturating_sub(longest));
-        if most == 0 && *max_new_tokens > 0 {
-            return Err(ModelError::ContextFull {
-                prompt: longest,
-                context,
-            }
-            .into());
-        }
-
-        let vocab = self.decoder.config().vocab;
-        let answers = [method.weights()];
-        let mut sampler = Sampler::new(sampling, &answers, 0, vocab, &self.device.device)?;
-        let mut tokens = Some(self.text.tokenizer.detokenize_stream());
-        let mut text = String::new();
-        let mut token_ids = Vec::new();
-        let mut finish_reason = FinishReason::Length;
-        let mut prefill = self.decoder.prefill(&prompts, most, self.kv)?;
-        let first = loop {
-            let logits = prefill.advance()?;
-            let (done, total) = prefill.progress();
-            if on_event(Event::Prefill { done, total }).await.is_break() {
-                finish_reason = FinishReason::Cancelled;
-                break None;
-            }
-            if logits.is_some() {
-                break logits;
-            }
-        };
-        let mut cache = prefill.into_cache();
-        let rows: Vec<usize> = (0..prompts.len()).collect();
-        // On a GPU the next step is on its way while this one's token is read back and turned to text; the
-        // CPU backend computes where it is called, and would only do a step too many at the end.
-        let runs_ahead = self.device.info.kind == "gpu";
-        let mut choice = first.map(|logits| sampler.choose(logits));
-        while let Some(chosen) = choice.take()
-            && token_ids.len() < most
-        {
-            let mut reading = pin!(read_ids(chosen, &self.device));
-            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
-            if runs_ahead && token_ids.len() + 1 < most {
-                let logits = self
-                    .decoder
-                    .step_rows(sampler.tokens(), &rows, &mut cache)?;
-                choice = Some(sampler.choose(logits));
-            }
-            let chosen = match begun {
-                Poll::Ready(chosen) => chosen?,
-                Poll::Pending => reading.await?,
-            };
-            let id = sampler::read(&chosen, 1)
-                .first()
-                .and_then(|answer| answer.id)
-                .ok_or_else(|| Error::NotANumber {
-                    device: self.device.info.name.clone(),
-                })?;
-            token_ids.push(id);
-            let ended = self.text.tokenizer.is_end_of_generation(id);
-            let last = ended || token_ids.len() == most;
-            let mut piece = String::new();
-            if let (false, Some(tokens)) = (ended, &mut tokens) {
-                piece = tokens.push(id)?;
-            }
-            if let Some(tokens) = tokens.take_if(|_| last) {
-                piece.push_str(&tokens.finish());
-            }
-            text.push_str(&piece);
-            let heard = on_event(Event::Token { id, text: &piece }).await;
-            if ended {
-                finish_reason = FinishReason::Stop;
-            } else if heard.is_break() {
-                finish_reason = FinishReason::Cancelled;
-            } else if !runs_ahead && token_ids.len() < most {
-                let logits = self
-                    .decoder
-                    .step_rows(sampler.tokens(), &rows, &mut cache)?;
-                choice = Some(sampler.choose(logits));
-            }
-            if ended || heard.is_break() {
-                break;
-            }
-        }
-        let streams = method.streams().iter().copied();
-        Ok(Generation {
-            text,
-            token_ids,
-            finish_reason,
-            prompt_token_ids: streams.zip(prompts).collect(),
-        })
     }
 
     /// Reads a tensor back: its values in row-major order.

@@ -78,6 +78,12 @@ impl ChatTemplate {
         })
     }
 
+    /// The template's source.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The conversation as the template writes it, control tokens as text: for display, and the
     /// text on which a reference tokenizer gives [`ChatTemplate::encode`]'s ids.
     /// `add_generation_prompt` opens the assistant's next turn.

@@ -14,6 +14,22 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Instant;
 
+fn method_of(method: MethodArg) -> Result<Method, Usage> {
+    match method {
+        MethodArg::Base => Ok(Method::Base),
+        MethodArg::Pref => Ok(Method::Pref),
+        MethodArg::La => Ok(Method::LinearAlignment {
+            strength: Method::LINEAR_ALIGNMENT_STRENGTH,
+        }),
+        MethodArg::Amulet => Ok(Method::Amulet(AmuletParams::default())),
+        MethodArg::Beam | MethodArg::Guidance => Err(Usage(
+            "bench measures base, pref, la and amulet: beam search and guidance run the same steps \
+             over as many rows as they have beams or streams (--rows)"
+                .to_owned(),
+        )),
+    }
+}
+
 /// Tokens of all rows in a measured prefill, at most.
 const PREFILL: usize = 256;
 
@@ -66,17 +82,22 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     if args.steps == 0 || args.rows.contains(&0) || args.context.contains(&0) {
         return Err(Usage("--steps, --rows and --context must be at least 1".to_owned()).into());
     }
+    let methods = args
+        .method
+        .iter()
+        .map(|method| method_of(*method))
+        .collect::<Result<Vec<_>, _>>()?;
     let subject = Subject::new(args)?;
     let device = &subject.device;
     let limits = limits(device)?;
     let mut results = Vec::new();
     let mut prefills = BTreeMap::new();
-    for method in &args.method {
+    for method in &methods {
         for &context in &args.context {
             for &rows in &args.rows {
                 results.push(measure(
                     &subject,
-                    *method,
+                    method,
                     rows,
                     context,
                     args.steps,
@@ -218,7 +239,7 @@ impl Subject {
 
 fn measure(
     subject: &Subject,
-    method: MethodArg,
+    method: &Method,
     rows: usize,
     context: usize,
     steps: usize,
@@ -231,15 +252,7 @@ fn measure(
         kv,
         ..
     } = subject;
-    let method = match method {
-        MethodArg::Base => Method::Base,
-        MethodArg::Pref => Method::Pref,
-        MethodArg::La => Method::LinearAlignment {
-            strength: Method::LINEAR_ALIGNMENT_STRENGTH,
-        },
-        MethodArg::Amulet => Method::Amulet(AmuletParams::default()),
-    };
-    let mut batch = Steps::new(decoder, device, &method, rows, context, steps + 4, *kv)?;
+    let mut batch = Steps::new(decoder, device, method, rows, context, steps + 4, *kv)?;
     let batch_rows = batch.rows();
     let length = context.min(PREFILL / batch_rows).max(1);
     let prefill_tokens = length * batch_rows;

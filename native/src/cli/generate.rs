@@ -1,10 +1,11 @@
 //! `periapt generate` and `periapt compare`.
 
-use super::args::{CompareArgs, GenerateArgs, MethodArg};
-use super::{Loaded, load, millis, print_json, text_or_stdin};
-use periapt_core::decoding::streams::expand_preference;
-use periapt_core::decoding::{Conversation, Method};
-use periapt_core::session::{Event, GenerateRequest, Generation};
+use super::args::{CompareArgs, DecodingArgs, GenerateArgs, MethodArg};
+use super::trace::Recorder;
+use super::{Loaded, Usage, load, millis, print_json, streams, text_or_stdin};
+use periapt_core::decoding::streams::{Wish, expand_preference};
+use periapt_core::decoding::{Conversation, DecodingError, Method};
+use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -13,61 +14,81 @@ use std::time::Instant;
 /// An answer, with what it took.
 struct Answer {
     generation: Generation,
-    method: Method,
     prefill_ms: f64,
     decode_ms: f64,
 }
 
 pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
-    let method = args.method.unwrap_or(match args.prefer {
-        Some(_) => MethodArg::Amulet,
-        None => MethodArg::Base,
+    check(&args.decoding)?;
+    let guided = args.prefer.len() > 1 || !args.streams.stream.is_empty();
+    let method = args.method.unwrap_or(match args.prefer.len() {
+        _ if guided => MethodArg::Guidance,
+        0 => MethodArg::Base,
+        _ => MethodArg::Amulet,
     });
-    let request = GenerateRequest {
-        conversation: Conversation {
-            system: args.system.clone(),
-            preference: args.prefer.as_deref().map(expand_preference),
-            question: text_or_stdin(&args.prompt)?,
-        },
-        method: args.decoding.method(method),
-        sampling: args.decoding.sampling(),
-        max_new_tokens: args.decoding.max_new_tokens,
+    if guided && method != MethodArg::Guidance {
+        let what = "several --prefer, and --stream, go with --method guidance alone";
+        return Err(Usage(what.to_owned()).into());
+    }
+    let mut conversation = Conversation {
+        system: args.system.clone(),
+        preference: args.prefer.first().map(|text| expand_preference(text)),
+        question: text_or_stdin(&args.prompt)?,
     };
+    if method == MethodArg::Beam {
+        return beam(args, conversation);
+    }
+    let mut method = match args.decoding.method(method) {
+        Some(method) => method,
+        None => Method::Guidance(streams::streams(&args.prefer, &args.streams)?),
+    };
+    if let Method::Guidance(streams) = &method {
+        // What the streams wish for is theirs; that there is a wish at all decides which system prompt is taken.
+        let wishes = streams.iter().any(|stream| stream.wish != Wish::None);
+        conversation.preference = wishes.then(String::new);
+    }
+    streams::stream_models(&method, &args.streams)?;
+    let mut request = request(&args.decoding, conversation, method.clone());
+    request.trace = args.trace.as_ref().map(|_| args.trace_top);
     request.validate()?;
-    let loaded = load(&args.model)?;
-    let answer = answer(&loaded, &request, !args.json)?;
+    let mut recorder = args.trace.as_deref().map(Recorder::create).transpose()?;
+    let mut loaded = load(&args.model)?;
+    streams::attach(&mut loaded.session, &mut method, &args.model, &args.streams)?;
+    request.method = method;
+    if let Some(recorder) = &mut recorder {
+        recorder.begin(&loaded, &request, args.decoding.paper_compat)?;
+    }
+    let answer = answer(&loaded, &request, !args.json, recorder.as_mut())?;
     if args.json {
-        print_json(&describe(&loaded, &answer))?;
+        print_json(&describe(&loaded, &request, &args.decoding, &answer))?;
     }
     Ok(())
 }
 
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
-    let mut request = GenerateRequest {
-        conversation: Conversation {
-            system: args.system.clone(),
-            preference: Some(expand_preference(&args.prefer)),
-            question: text_or_stdin(&args.prompt)?,
-        },
-        method: Method::Base,
-        sampling: args.decoding.sampling(),
-        max_new_tokens: args.decoding.max_new_tokens,
+    check(&args.decoding)?;
+    let conversation = Conversation {
+        system: args.system.clone(),
+        preference: Some(expand_preference(&args.prefer)),
+        question: text_or_stdin(&args.prompt)?,
     };
     let methods = [
         MethodArg::Base,
         MethodArg::Pref,
         MethodArg::La,
         MethodArg::Amulet,
-    ]
-    .map(|method| args.decoding.method(method));
-    for method in methods {
-        request.method = method;
+    ];
+    let methods = methods.into_iter().filter_map(|m| args.decoding.method(m));
+    let requests: Vec<GenerateRequest> = methods
+        .map(|method| request(&args.decoding, conversation.clone(), method))
+        .collect();
+    for request in &requests {
         request.validate()?;
     }
     let loaded = load(&args.model)?;
     let mut answers = Vec::new();
-    for method in methods {
-        request.method = method;
+    for request in &requests {
+        let method = &request.method;
         if !args.json {
             let mut out = std::io::stdout().lock();
             match method {
@@ -80,8 +101,8 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
                 )?,
             }
         }
-        let answer = answer(&loaded, &request, !args.json)?;
-        answers.push(describe(&loaded, &answer));
+        let answer = answer(&loaded, request, !args.json, None)?;
+        answers.push(describe(&loaded, request, &args.decoding, &answer));
         if !args.json {
             writeln!(std::io::stdout())?;
         }
@@ -92,69 +113,188 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses what contradicts itself, and says what `--paper-compat` does.
+pub fn check(decoding: &DecodingArgs) -> Result<(), Usage> {
+    if decoding.paper_compat {
+        if decoding.temperature != 0.0 {
+            let what = "--paper-compat takes the best token, as the paper's code does: leave --temperature out";
+            return Err(Usage(what.to_owned()));
+        }
+        eprintln!(
+            "paper-compat: no generation prompt, top-p 0.95 and then the best token, as in the paper's code"
+        );
+    }
+    Ok(())
+}
+
+/// One conversation's request, with the settings of the command line.
+fn request(decoding: &DecodingArgs, conversation: Conversation, method: Method) -> GenerateRequest {
+    GenerateRequest {
+        conversations: vec![conversation],
+        method,
+        sampling: decoding.sampling(),
+        max_new_tokens: decoding.max_new_tokens,
+        generation_prompt: !decoding.paper_compat,
+        ..GenerateRequest::default()
+    }
+}
+
+fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
+    let refused = [
+        ("--trace", args.trace.is_some()),
+        ("--kl-budget", args.decoding.kl_budget.is_some()),
+        ("--temperature", args.decoding.temperature != 0.0),
+        ("--stream-model", !args.streams.stream_model.is_empty()),
+    ];
+    if let Some((name, _)) = refused.into_iter().find(|(_, given)| *given) {
+        return Err(Usage(format!("beam search has no {name}: leave it out")).into());
+    }
+    if conversation.preference.is_none() {
+        return Err(DecodingError::NoPreference("beam").into());
+    }
+    let request = BeamRequest {
+        conversation,
+        params: args.decoding.beam(),
+        max_new_tokens: args.decoding.max_new_tokens,
+        generation_prompt: !args.decoding.paper_compat,
+    };
+    request.params.validate()?;
+    let best = args.decoding.n_best;
+    if !(1..=request.params.beams).contains(&best) {
+        let most = request.params.beams;
+        return Err(Usage(format!(
+            "--n-best = {best} must be from 1 to --beams ({most})"
+        ))
+        .into());
+    }
+    let loaded = load(&args.model)?;
+    let started = Instant::now();
+    let on_step = &mut async |_: usize| ControlFlow::Continue(());
+    let mut found = pollster::block_on(loaded.session.beam(&request, on_step))?;
+    found.truncate(best);
+    let search_ms = millis(started);
+    if !args.json {
+        let mut out = std::io::stdout().lock();
+        for (place, hypothesis) in found.iter().enumerate() {
+            if best > 1 {
+                writeln!(out, "--- {} (score {:.4}) ---", place + 1, hypothesis.score)?;
+            }
+            writeln!(out, "{}", hypothesis.generation.text)?;
+        }
+        return Ok(());
+    }
+    let hypotheses: Vec<Value> = found
+        .iter()
+        .map(|hypothesis| {
+            json!({
+                "text": hypothesis.generation.text,
+                "token_ids": hypothesis.generation.token_ids,
+                "finish_reason": hypothesis.generation.finish_reason,
+                "log_prob": hypothesis.log_prob,
+                "score": hypothesis.score,
+            })
+        })
+        .collect();
+    let Some(first) = found.first() else {
+        return print_json(&json!({ "hypotheses": [] }));
+    };
+    print_json(&json!({
+        "text": first.generation.text,
+        "token_ids": first.generation.token_ids,
+        "finish_reason": first.generation.finish_reason,
+        "prompt_token_ids": prompts(&first.generation),
+        "method": "beam",
+        "strength": 0.0,
+        "beams": request.params.beams,
+        "length_penalty": request.params.length_penalty,
+        "hypotheses": hypotheses,
+        "paper_compat": args.decoding.paper_compat,
+        "device": loaded.session.device().info,
+        "model": { "name": loaded.session.model_name(), "path": loaded.path },
+        "timings": { "load_ms": loaded.load_ms, "search_ms": search_ms },
+    }))
+}
+
 /// Generates, streaming the text to stdout where `stream` is set. A reader that hangs up ends
 /// the generation.
-fn answer(loaded: &Loaded, request: &GenerateRequest, stream: bool) -> anyhow::Result<Answer> {
+fn answer(
+    loaded: &Loaded,
+    request: &GenerateRequest,
+    stream: bool,
+    mut recorder: Option<&mut Recorder>,
+) -> anyhow::Result<Answer> {
     let started = Instant::now();
     let mut prefilled = None;
-    let mut printed = Ok(());
+    let mut written = Ok(());
     let mut out = std::io::stdout().lock();
     let on_event = &mut async |event: Event<'_>| {
-        match event {
-            Event::Prefill { .. } => {}
-            Event::Token { text, .. } => {
-                // The first token comes with the prefill's own logits.
-                prefilled.get_or_insert_with(Instant::now);
-                if stream && !text.is_empty() {
-                    printed = write!(out, "{text}").and_then(|()| out.flush());
-                }
+        if let Event::Token { text, trace, .. } = event {
+            // The first token comes with the prefill's own logits.
+            prefilled.get_or_insert_with(Instant::now);
+            if stream && !text.is_empty() {
+                written = write!(out, "{text}")
+                    .and_then(|()| out.flush())
+                    .map_err(anyhow::Error::from);
+            }
+            if let (Some(recorder), Some(trace), Ok(())) = (&mut recorder, trace, &written) {
+                written = recorder.token(text, trace);
             }
         }
-        match printed {
+        match written {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     };
-    let generation = pollster::block_on(loaded.session.generate(request, on_event))?;
+    let generation = pollster::block_on(loaded.session.generate(request, on_event))?.remove(0);
     let decode_ms = prefilled.map_or(0.0, millis);
-    printed?;
+    written?;
     if stream {
         writeln!(out)?;
     }
+    if let Some(recorder) = recorder {
+        recorder.end(&generation)?;
+    }
     Ok(Answer {
         generation,
-        method: request.method,
         prefill_ms: millis(started) - decode_ms,
         decode_ms,
     })
 }
 
+fn prompts(generation: &Generation) -> serde_json::Map<String, Value> {
+    let prompts = generation.prompt_token_ids.iter();
+    prompts
+        .map(|(stream, ids)| (stream.clone(), json!(ids)))
+        .collect()
+}
+
 /// The JSON object of one answer.
-fn describe(loaded: &Loaded, answer: &Answer) -> Value {
+fn describe(
+    loaded: &Loaded,
+    request: &GenerateRequest,
+    decoding: &DecodingArgs,
+    answer: &Answer,
+) -> Value {
     let Answer {
         generation,
-        method,
         prefill_ms,
         decode_ms,
     } = answer;
-    let prompts: serde_json::Map<String, Value> = generation
-        .prompt_token_ids
-        .iter()
-        .map(|(stream, ids)| (stream.name().to_owned(), json!(ids)))
-        .collect();
     // Steps after the one whose logits the prefill gave.
     let steps = generation.token_ids.len().saturating_sub(1) as f64;
     let tokens_per_second = match *decode_ms > 0.0 {
         true => steps / decode_ms * 1e3,
         false => 0.0,
     };
-    json!({
+    let mut object = json!({
         "text": generation.text,
         "token_ids": generation.token_ids,
         "finish_reason": generation.finish_reason,
-        "prompt_token_ids": prompts,
-        "method": method.name(),
-        "strength": method.strength(),
+        "prompt_token_ids": prompts(generation),
+        "method": request.method.name(),
+        "strength": request.method.strength(),
+        "strengths": generation.strengths,
+        "paper_compat": decoding.paper_compat,
         "device": loaded.session.device().info,
         "model": { "name": loaded.session.model_name(), "path": loaded.path },
         "timings": {
@@ -163,5 +303,9 @@ fn describe(loaded: &Loaded, answer: &Answer) -> Value {
             "decode_ms": decode_ms,
             "tokens_per_second": tokens_per_second,
         },
-    })
+    });
+    if decoding.kl_budget.is_some() {
+        object["kl"] = json!(generation.kl);
+    }
+    object
 }

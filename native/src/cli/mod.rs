@@ -5,10 +5,14 @@ mod amulet_update;
 mod args;
 mod bench;
 mod doctor;
+mod eval;
 mod generate;
 mod logits;
 mod models;
+mod score;
+mod streams;
 mod tokenize;
+mod trace;
 mod tuning;
 
 pub use args::Cli;
@@ -41,6 +45,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Generate(args) => generate::generate(&args),
         Command::Compare(args) => generate::compare(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::tokenize(&args),
         Command::Detokenize(args) => tokenize::detokenize(&args),
@@ -83,12 +90,18 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return DEVICE;
     }
     match error.downcast_ref::<Error>() {
-        Some(Error::Decoding(_)) => USAGE,
+        Some(Error::Decoding(_) | Error::NoCompanion(_)) => USAGE,
         Some(Error::Model(
             ModelError::ContextFull { .. } | ModelError::BadToken { .. } | ModelError::EmptyPrompt,
         )) => USAGE,
         Some(Error::Device(_) | Error::DeviceFailed { .. } | Error::NotANumber { .. }) => DEVICE,
-        Some(Error::Gguf(_) | Error::Text(_) | Error::Model(_) | Error::NoChatTemplate) => MODEL,
+        Some(
+            Error::Gguf(_)
+            | Error::Text(_)
+            | Error::Model(_)
+            | Error::NoChatTemplate
+            | Error::OtherVocabulary { .. },
+        ) => MODEL,
         None => 1,
     }
 }

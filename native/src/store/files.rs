@@ -51,7 +51,7 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Size and SHA-256 of a file.
-pub(super) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String), StoreError> {
+pub(crate) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String), StoreError> {
     let mut file = File::open(path).map_err(StoreError::io("open", path))?;
     let total = file.metadata().map_err(StoreError::io("read", path))?.len();
     let label = path.file_name().unwrap_or_default().to_string_lossy();

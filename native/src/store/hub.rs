@@ -9,7 +9,6 @@ use std::{
 
 use ureq::{
     Agent,
-    config::RedirectAuthHeaders,
     http::{Response, StatusCode, header},
 };
 
@@ -57,26 +56,13 @@ impl<'a> Download<'a> {
         label: &'a str,
         part: &'a Path,
     ) -> Self {
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::Never)
-            .user_agent(concat!("periapt/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            .timeout_resolve(Some(remote.connect_timeout))
-            .timeout_connect(Some(remote.connect_timeout))
-            .timeout_recv_response(Some(remote.stall_timeout))
-            .timeout_per_read(Some(remote.stall_timeout))
-            .timeout_per_write(Some(remote.stall_timeout));
-        if remote.hub_is_loopback() {
-            config = config.proxy(None);
-        }
         Self {
             remote,
             spec,
             label,
             part,
             url: format!("{}/{repo}/resolve/main/{file}", remote.hub),
-            agent: config.build().into(),
+            agent: remote.agent(),
             etag: None,
             received: false,
         }
@@ -134,12 +120,7 @@ impl<'a> Download<'a> {
             bytes: have,
             total: want,
         });
-        let mut request = self.agent.get(&self.url);
-        if let Some(token) = &self.remote.token
-            && (self.url.starts_with("https://") || self.remote.hub_is_loopback())
-        {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.remote.get(&self.agent, &self.url);
         if have > 0 {
             request = request.header(header::RANGE, format!("bytes={have}-"));
             // A part from an earlier pull goes without a validator: its size and the hash of the whole decide.

@@ -25,7 +25,8 @@ use std::{
 };
 
 use etcetera::BaseStrategy;
-use files::{check_name, file_bytes, hash, is_there, remove_folder};
+pub(crate) use files::hash;
+use files::{check_name, file_bytes, is_there, remove_folder};
 
 pub use error::StoreError;
 pub use progress::{Callback, Phase, Progress};

@@ -2,6 +2,10 @@
 
 use std::{env, ffi::OsString, fmt, time::Duration};
 
+use ureq::{
+    Agent, RequestBuilder, config::RedirectAuthHeaders, http::header, typestate::WithoutBody,
+};
+
 /// How the store reaches its sources; [`Remote::from_env`] is what the program uses.
 #[derive(Clone)]
 pub struct Remote {
@@ -60,6 +64,56 @@ impl Remote {
             hub.trim_end_matches('/').clone_into(&mut remote.hub);
         }
         remote
+    }
+
+    /// A client with the limits.
+    pub(super) fn agent(&self) -> Agent {
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .redirect_auth_headers(RedirectAuthHeaders::Never)
+            .user_agent(concat!("periapt/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .timeout_resolve(Some(self.connect_timeout))
+            .timeout_connect(Some(self.connect_timeout))
+            .timeout_recv_response(Some(self.stall_timeout))
+            .timeout_per_read(Some(self.stall_timeout))
+            .timeout_per_write(Some(self.stall_timeout));
+        if self.hub_is_loopback() {
+            config = config.proxy(None);
+        }
+        config.build().into()
+    }
+
+    /// A request to the hub, with the token where it may go.
+    pub(super) fn get(&self, agent: &Agent, url: &str) -> RequestBuilder<WithoutBody> {
+        let request = agent.get(url);
+        match &self.token {
+            Some(token) if url.starts_with("https://") || self.hub_is_loopback() => {
+                request.header(header::AUTHORIZATION, format!("Bearer {token}"))
+            }
+            _ => request,
+        }
+    }
+
+    /// A file of a dataset on the hub, at most 64 MiB, named `OWNER/NAME/PATH`.
+    ///
+    /// # Errors
+    ///
+    /// What the server or the connection said.
+    pub fn dataset(&self, id: &str) -> Result<String, String> {
+        const MOST: u64 = 64 << 20;
+        let parts: Vec<&str> = id.splitn(3, '/').collect();
+        let [owner, name, file] = parts[..] else {
+            return Err("a dataset on the hub is named OWNER/NAME/PATH".to_owned());
+        };
+        let url = format!("{}/datasets/{owner}/{name}/resolve/main/{file}", self.hub);
+        let response = self.get(&self.agent(), &url).call();
+        let mut response = response.map_err(|error| format!("{}: {error}", self.hub))?;
+        if !response.status().is_success() {
+            return Err(format!("{} answers {}", self.hub, response.status()));
+        }
+        let body = response.body_mut().with_config().limit(MOST);
+        body.read_to_string().map_err(|error| error.to_string())
     }
 
     /// Whether the hub runs on this machine.

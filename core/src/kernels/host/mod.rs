@@ -183,12 +183,15 @@ impl Ops for Flex {
         stream_rows: FlexTensor,
         weights: FlexTensor,
         settings: FlexTensor,
-    ) -> FlexTensor {
+        evaluations: usize,
+    ) -> (FlexTensor, FlexTensor) {
         let vocab = logits.layout().shape()[1];
         let shape = stream_rows.layout().shape();
         let (answers, streams) = (shape[0], shape[1]);
         let logits = values::<f32>(&logits);
-        let beta = values::<f32>(&settings)[0];
+        let settings = values::<f32>(&settings);
+        let (beta, budget) = (settings[0], settings[8]);
+        let mut leaning = Vec::with_capacity(answers * 2);
         let mut scores = vec![0.0; answers * vocab];
         let answers_streams = values::<i32>(&stream_rows)
             .chunks_exact(streams)
@@ -199,13 +202,23 @@ impl Ops for Flex {
                 .zip(weights)
                 .map(|(row, weight)| (&logits[*row as usize * vocab..][..vocab], *weight))
                 .collect();
-            sampling::guidance(&streams, beta, scores);
+            leaning.extend(sampling::guidance(
+                &streams,
+                beta,
+                budget,
+                evaluations,
+                scores,
+            ));
         }
-        tensor(scores, &[answers, vocab])
+        (
+            tensor(scores, &[answers, vocab]),
+            tensor(leaning, &[answers, 2]),
+        )
     }
 
     fn sample(
         scores: FlexTensor,
+        leaning: FlexTensor,
         stream_rows: FlexTensor,
         settings: FlexTensor,
         key: FlexTensor,
@@ -217,10 +230,10 @@ impl Ops for Flex {
         let streams = stream_rows.layout().shape()[1];
         let settings = sampling::Settings::new(values(&settings));
         let key = values::<i32>(&key);
-        let mut chosen = Vec::with_capacity(answers * (2 + 2 * top));
+        let mut chosen = Vec::with_capacity(answers * (4 + 2 * top));
         for (answer, scores) in values::<f32>(&scores).chunks_exact(vocab).enumerate() {
             let counts = &mut counts.storage_mut::<i32>()[answer * vocab..][..vocab];
-            let number = key[3] as u32 + answer as u32;
+            let number = key[3 + answer] as u32;
             let key = [key[0] as u32, key[1] as u32, key[2] as u32, number];
             let id = sampling::sample(scores, counts, &settings, key);
             let sum = sampling::log_sum_exp(scores);
@@ -235,12 +248,25 @@ impl Ops for Flex {
                 }
                 None => chosen.extend([-1, f32::NAN.to_bits() as i32]),
             }
+            let leaning = &values::<f32>(&leaning)[2 * answer..][..2];
+            chosen.extend(leaning.iter().map(|value| value.to_bits() as i32));
             for (score, id) in sampling::best(scores, top) {
                 chosen.extend([id, log_prob(score)]);
             }
         }
-        let chosen = TensorData::new(chosen, [answers, 2 + 2 * top]);
+        let chosen = TensorData::new(chosen, [answers, 4 + 2 * top]);
         (counts, tokens, FlexTensor::from_data(chosen))
+    }
+
+    fn log_probs(logits: FlexTensor, targets: FlexTensor) -> FlexTensor {
+        let vocab = logits.layout().shape()[1];
+        let rows = values::<f32>(&logits).chunks_exact(vocab);
+        let y: Vec<f32> = rows
+            .zip(values::<i32>(&targets))
+            .map(|(row, target)| row[*target as usize] - sampling::log_sum_exp(row))
+            .collect();
+        let length = y.len();
+        tensor(y, &[length])
     }
 
     fn copy(x: FlexTensor) -> FlexTensor {

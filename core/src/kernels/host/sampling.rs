@@ -1,24 +1,28 @@
 //! Guidance and sampling on slices; `shaders/guidance.wgsl` and `shaders/sample.wgsl` have the equations.
 
-/// See [`super::super::sampling::guidance`]: one answer's scores. `streams` are its rows' logits with their
-/// weights, the anchor first.
-pub fn guidance(streams: &[(&[f32], f32)], beta: f32, scores: &mut [f32]) {
+/// See [`super::super::sampling::guidance`]: one answer's scores; gives t and its KL. `streams` are its rows' logits
+/// with their weights, the anchor first.
+pub fn guidance(
+    streams: &[(&[f32], f32)],
+    beta: f32,
+    budget: f32,
+    evaluations: usize,
+    scores: &mut [f32],
+) -> [f32; 2] {
     let Some((&(anchor, total), others)) = streams.split_first() else {
-        return;
+        return [1.0, -1.0];
     };
+    let mut differences = vec![0.0; scores.len()];
+    for (logits, weight) in others {
+        for ((sum, l), anchor) in differences.iter_mut().zip(*logits).zip(anchor) {
+            let difference = l - anchor;
+            if difference.is_finite() {
+                *sum += weight * difference;
+            }
+        }
+    }
     for (score, l) in scores.iter_mut().zip(anchor) {
         *score = total * l;
-    }
-    for (logits, weight) in others {
-        for ((score, l), anchor) in scores.iter_mut().zip(*logits).zip(anchor) {
-            let difference = l - anchor;
-            *score += weight
-                * if difference.is_finite() {
-                    difference
-                } else {
-                    0.0
-                };
-        }
     }
     if beta > 0.0 {
         let highest = anchor
@@ -32,6 +36,62 @@ pub fn guidance(streams: &[(&[f32], f32)], beta: f32, scores: &mut [f32]) {
             }
         }
     }
+    let [t, kl] = match evaluations {
+        0 => [1.0, -1.0],
+        _ => share(scores, &differences, budget, evaluations),
+    };
+    for (score, difference) in scores.iter_mut().zip(&differences) {
+        if *score > LOWEST {
+            *score += t * difference;
+        }
+    }
+    [t, kl]
+}
+
+/// The largest share t of `d` in `[0, 1]` that keeps `softmax(y + t d)` within `budget` of `softmax(y)`, and that KL.
+fn share(y: &[f32], d: &[f32], budget: f32, evaluations: usize) -> [f32; 2] {
+    // ln Z, mean of d and variance of d under softmax(y + t d), in f64: the terms nearly cancel.
+    let tilted = |t: f64| {
+        let terms = || {
+            let usable = y
+                .iter()
+                .zip(d)
+                .filter(|(y, _)| **y > LOWEST && y.is_finite());
+            usable.map(|(y, d)| (f64::from(*y) + t * f64::from(*d), f64::from(*d)))
+        };
+        let highest = terms().map(|(y, _)| y).fold(f64::NEG_INFINITY, f64::max);
+        let (mut z, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (y, d) in terms() {
+            let w = (y - highest).exp();
+            z += w;
+            sum += w * d;
+            squares += w * d * d;
+        }
+        let mean = sum / z;
+        (highest + z.ln(), mean, (squares / z - mean * mean).max(0.0))
+    };
+    let budget = f64::from(budget);
+    let target_root = (budget - f64::min(0.0005, 0.002 * budget)).max(0.0).sqrt();
+    let rest = tilted(0.0).0;
+    let (mut low, mut low_kl, mut high, mut t) = (0.0, 0.0, 1.0, 1.0);
+    for _ in 0..evaluations {
+        let (log_z, mean, variance) = tilted(t);
+        let kl = (t * mean - (log_z - rest)).max(0.0);
+        if budget > 0.0 && kl <= budget {
+            (low, low_kl) = (t, kl);
+        } else {
+            high = t;
+        }
+        if low == 1.0 {
+            break;
+        }
+        let root = kl.sqrt();
+        t += (target_root - root) * 2.0 * root / (t * variance).max(1e-30);
+        if !(low < t && t < high) {
+            t = f64::midpoint(low, high);
+        }
+    }
+    [low as f32, low_kl as f32]
 }
 
 /// What is at most this is no score to choose by.

@@ -14,8 +14,8 @@ use burn::cubecl::server::KernelArguments;
 use burn::tensor::{DType, Device};
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use periapt_shaders::{
-    ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, MATMUL, MATVEC,
-    ROPE_WRITE, SAMPLE, Shader, Value,
+    ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, LOG_PROBS, MATMUL,
+    MATVEC, ROPE_WRITE, SAMPLE, Shader, Value,
 };
 
 /// True where tensors on `device` go through these kernels.
@@ -363,22 +363,35 @@ impl Ops for CubeBackend {
         stream_rows: CubeTensor,
         weights: CubeTensor,
         settings: CubeTensor,
-    ) -> CubeTensor {
+        evaluations: usize,
+    ) -> (CubeTensor, CubeTensor) {
         let vocab = logits.meta.shape()[1];
         let [answers, streams] = [stream_rows.meta.shape()[0], stream_rows.meta.shape()[1]];
         let scores = empty(&logits, &[answers, vocab]);
+        let leaning = empty(&logits, &[answers, 2]);
+        // The search for t looks at the whole vocabulary.
+        let shares = if evaluations > 0 { 1 } else { GUIDANCE_SHARES };
         let values = vec![
             ("vocab", vocab.into()),
             ("streams", streams.into()),
-            ("shares", GUIDANCE_SHARES.into()),
+            ("shares", shares.into()),
+            ("evaluations", evaluations.into()),
         ];
-        let bindings = [&logits, &stream_rows, &weights, &settings, &scores];
-        launch(GUIDANCE, values, &bindings, [GUIDANCE_SHARES, answers, 1]);
-        scores
+        let bindings = [
+            &logits,
+            &stream_rows,
+            &weights,
+            &settings,
+            &scores,
+            &leaning,
+        ];
+        launch(GUIDANCE, values, &bindings, [shares, answers, 1]);
+        (scores, leaning)
     }
 
     fn sample(
         scores: CubeTensor,
+        leaning: CubeTensor,
         stream_rows: CubeTensor,
         settings: CubeTensor,
         key: CubeTensor,
@@ -387,7 +400,7 @@ impl Ops for CubeBackend {
         top: usize,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [answers, vocab] = [scores.meta.shape()[0], scores.meta.shape()[1]];
-        let mut chosen = empty(&scores, &[answers, 2 + 2 * top]);
+        let mut chosen = empty(&scores, &[answers, 4 + 2 * top]);
         chosen.dtype = DType::I32;
         let values = vec![
             ("vocab", vocab.into()),
@@ -402,9 +415,18 @@ impl Ops for CubeBackend {
             &counts,
             &tokens,
             &chosen,
+            &leaning,
         ];
         launch(SAMPLE, values, &bindings, [answers, 1, 1]);
         (counts, tokens, chosen)
+    }
+
+    fn log_probs(logits: CubeTensor, targets: CubeTensor) -> CubeTensor {
+        let [rows, vocab] = [logits.meta.shape()[0], logits.meta.shape()[1]];
+        let y = empty(&logits, &[rows]);
+        let values = vec![("vocab", vocab.into())];
+        launch(LOG_PROBS, values, &[&logits, &targets, &y], [rows, 1, 1]);
+        y
     }
 
     fn copy(x: CubeTensor) -> CubeTensor {

@@ -1,0 +1,252 @@
+//! What went on at one token: both policies, the strength between them, and Amulet's iterates.
+
+use super::{AmuletParams, Method};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One token of a trace. Log-probabilities are natural ones, over the whole vocabulary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenTrace {
+    /// The token.
+    pub id: u32,
+    /// What stands for it.
+    pub piece: String,
+    /// Its log-probability under each stream, by the stream's name, and under the policy that it was chosen from, as
+    /// `final` (before penalties and temperature); `None` where it is impossible.
+    pub log_prob: BTreeMap<String, Option<f64>>,
+    /// The strength that was taken.
+    pub k: f64,
+    /// KL divergence of the policy from the anchor's (pref's), in nats.
+    pub kl: f64,
+    /// Entropy of the policy, in nats.
+    pub entropy: f64,
+    /// The best tokens under each stream and under `final`, with their log-probabilities.
+    pub top: BTreeMap<String, Vec<TopToken>>,
+    /// The best token of the policy that was not chosen.
+    pub runner_up: Option<TopToken>,
+    /// Amulet's iterates, empty for other methods.
+    pub iterates: Vec<Iterate>,
+}
+
+/// A token with its log-probability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopToken {
+    /// The token.
+    pub id: u32,
+    /// What stands for it.
+    pub piece: String,
+    /// Its log-probability.
+    pub log_prob: f64,
+}
+
+/// One of Amulet's iterates at one token.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Iterate {
+    /// Steps so far.
+    pub i: u32,
+    /// Their strength.
+    pub k: f64,
+    /// Log-probability of the token that was chosen in the end.
+    pub chosen: f64,
+    /// Log-probability of its runner-up.
+    pub runner_up: Option<f64>,
+}
+
+/// `log softmax` of scores, in f64; what is not finite stays impossible.
+fn log_softmax(scores: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut scores: Vec<f64> = scores
+        .map(|s| if s.is_finite() { s } else { f64::NEG_INFINITY })
+        .collect();
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = scores.iter().map(|s| (s - highest).exp()).sum();
+    let log_z = highest + sum.ln();
+    scores.iter_mut().for_each(|s| *s -= log_z);
+    scores
+}
+
+fn best(log_probs: &[f64], top: usize) -> Vec<(u32, f64)> {
+    let mut all: Vec<(u32, f64)> = (0..).zip(log_probs.iter().copied()).collect();
+    let order = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let top = top.min(all.len());
+    if top < all.len() && top > 0 {
+        all.select_nth_unstable_by(top, order);
+    }
+    all.truncate(top);
+    all.sort_unstable_by(order);
+    all.retain(|(_, log_prob)| log_prob.is_finite());
+    all
+}
+
+/// The trace of a token `id` that `method` chose from its streams' `logits`, one slice each in the order of
+/// [`Method::streams`], at `share` of its strength, with the plausibility cut at `beta`. `piece` gives what stands for
+/// a token.
+#[must_use]
+pub fn token(
+    method: &Method,
+    logits: &[&[f32]],
+    share: f64,
+    beta: f64,
+    id: u32,
+    top: usize,
+    piece: &dyn Fn(u32) -> String,
+) -> TokenTrace {
+    let named = |(id, log_prob): (u32, f64)| TopToken {
+        id,
+        piece: piece(id),
+        log_prob,
+    };
+    let streams = method.streams();
+    let weights = method.weights();
+    let anchor_row = weights[0].0;
+    let all: f64 = f64::from(weights[0].1);
+    let anchor = logits[anchor_row];
+    let highest = anchor.iter().copied().filter(|l| l.is_finite());
+    let cut = match beta > 0.0 {
+        true => f64::from(highest.fold(f32::MIN, f32::max)) + beta.ln(),
+        false => f64::NEG_INFINITY,
+    };
+    let difference = |v: usize| -> f64 {
+        let others = weights[1..].iter().map(|(row, weight)| {
+            let d = f64::from(logits[*row][v] - anchor[v]);
+            if d.is_finite() {
+                f64::from(*weight) * d
+            } else {
+                0.0
+            }
+        });
+        others.sum()
+    };
+    let at = |share: f64| {
+        log_softmax((0..anchor.len()).map(|v| {
+            let l = f64::from(anchor[v]);
+            if l < cut {
+                f64::NEG_INFINITY
+            } else {
+                all * l + share * difference(v)
+            }
+        }))
+    };
+    let policy = at(share);
+    let rest = at(0.0);
+    let terms = || policy.iter().zip(&rest).filter(|(p, _)| p.is_finite());
+    let kl: f64 = terms().map(|(p, q)| p.exp() * (p - q)).sum();
+    let entropy: f64 = terms().map(|(p, _)| -p.exp() * p).sum();
+
+    let mut log_prob = BTreeMap::new();
+    let mut tops = BTreeMap::new();
+    let mut report = |name: &str, log_probs: &[f64]| {
+        let own = Some(log_probs[id as usize]).filter(|own| own.is_finite());
+        log_prob.insert(name.to_owned(), own);
+        let top = best(log_probs, top).into_iter().map(named);
+        tops.insert(name.to_owned(), top.collect());
+    };
+    for (stream, logits) in streams.iter().zip(logits) {
+        report(
+            &stream.name,
+            &log_softmax(logits.iter().map(|l| f64::from(*l))),
+        );
+    }
+    report("final", &policy);
+    let runner_up = best(&policy, 2).into_iter().find(|(other, _)| *other != id);
+    let iterates = match method {
+        Method::Amulet(params) if params.strength() > 0.0 => {
+            let steps = steps(params);
+            let whole = params.strength();
+            let one = |(i, k): (u32, f64)| {
+                let log_probs = at(k / whole);
+                Iterate {
+                    i,
+                    k,
+                    chosen: log_probs[id as usize],
+                    runner_up: runner_up.map(|(other, _)| log_probs[other as usize]),
+                }
+            };
+            steps.into_iter().map(one).collect()
+        }
+        _ => Vec::new(),
+    };
+    TokenTrace {
+        id,
+        piece: piece(id),
+        log_prob,
+        k: share * method.strength(),
+        kl: kl.max(0.0),
+        entropy,
+        top: tops,
+        runner_up: runner_up.map(named),
+        iterates,
+    }
+}
+
+/// The iterates worth showing, 0, 1, 2, 4, 8 and so on to T, with their strengths.
+fn steps(params: &AmuletParams) -> Vec<(u32, f64)> {
+    let doubling = std::iter::successors(Some(1u32), |i| i.checked_mul(2));
+    std::iter::once(0)
+        .chain(doubling.take_while(|i| *i < params.iterations))
+        .chain(std::iter::once(params.iterations))
+        .map(|iterations| {
+            let some = AmuletParams {
+                iterations,
+                ..*params
+            };
+            (iterations, some.strength())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn name(id: u32) -> String {
+        id.to_string()
+    }
+
+    #[test]
+    fn a_token_by_hand() {
+        // Two tokens; pref says 3:1, base 1:1. With k = 1 the policy is 9:1.
+        let base = [0.0, 0.0];
+        let pref = [3f32.ln(), 0.0];
+        let method = Method::LinearAlignment { strength: 1.0 };
+        let trace = token(&method, &[&base, &pref], 1.0, 0.0, 0, 1, &name);
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
+        close(trace.log_prob["base"].unwrap(), 0.5f64.ln());
+        close(trace.log_prob["pref"].unwrap(), 0.75f64.ln());
+        close(trace.log_prob["final"].unwrap(), 0.9f64.ln());
+        close(
+            trace.kl,
+            0.9 * (0.9f64 / 0.75).ln() + 0.1 * (0.1f64 / 0.25).ln(),
+        );
+        close(trace.entropy, -(0.9 * 0.9f64.ln() + 0.1 * 0.1f64.ln()));
+        assert_eq!(trace.runner_up.unwrap().piece, "1");
+        assert_eq!(trace.top["final"][0].id, 0);
+        // The cut leaves the first alone.
+        let trace = token(&method, &[&base, &pref], 1.0, 0.5, 0, 2, &name);
+        close(trace.log_prob["final"].unwrap(), 0.0);
+        assert_eq!(
+            (trace.runner_up.clone(), trace.top["final"].len()),
+            (None, 1)
+        );
+    }
+
+    #[test]
+    fn iterates_go_from_pref_to_the_policy() {
+        let base = [0.0, 0.5, -1.0];
+        let pref = [1.0, 0.0, 0.0];
+        let method = Method::Amulet(AmuletParams::default());
+        let trace = token(&method, &[&base, &pref], 1.0, 0.0, 0, 0, &name);
+        let (first, last) = (
+            trace.iterates.first().unwrap(),
+            trace.iterates.last().unwrap(),
+        );
+        assert_eq!(
+            trace.iterates.iter().map(|it| it.i).collect::<Vec<_>>(),
+            [0, 1, 2, 4, 8, 16, 32, 60]
+        );
+        assert!((first.chosen - trace.log_prob["pref"].unwrap()).abs() < 1e-9);
+        assert!((last.chosen - trace.log_prob["final"].unwrap()).abs() < 1e-9);
+        assert!((last.k - 4.648_699).abs() < 1e-5);
+    }
+}

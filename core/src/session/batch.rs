@@ -1,0 +1,175 @@
+//! A batch on the device: each model's rows, and the sampler over all of them.
+
+use super::{Error, Event, GenerateRequest, Session};
+use crate::decoding::streams::Stream;
+use crate::decoding::{Sampler, sampler::ints};
+use crate::model::{Decoder, KvCache, Logits};
+use burn::tensor::{Int, Tensor};
+use std::ops::ControlFlow;
+
+/// One step's result, still on the device.
+pub(super) struct Pending {
+    pub chosen: Tensor<2, Int>,
+    /// The logits it came from, where they are wanted.
+    pub logits: Option<Tensor<2>>,
+    /// The answers it is for.
+    pub places: Vec<usize>,
+}
+
+/// One model's streams.
+struct Part<'a> {
+    decoder: &'a Decoder,
+    /// Their places among an answer's streams.
+    streams: Vec<usize>,
+    /// A row for each answer and stream.
+    cache: KvCache,
+}
+
+pub(super) struct Batch<'a> {
+    parts: Vec<Part<'a>>,
+    streams: usize,
+    sampler: Sampler,
+    /// Answers that are still decoded, by their place.
+    active: Vec<usize>,
+    traces: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Runs all prompts, an answer's streams one after the other, with room for `most` tokens after them, and chooses
+    /// the first tokens. `None` where `on_event` breaks off.
+    pub async fn prefill(
+        session: &'a Session,
+        request: &GenerateRequest,
+        streams: &[Stream],
+        prompts: &[Vec<u32>],
+        most: usize,
+        on_event: &mut impl AsyncFnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<(Self, Pending)>, Error> {
+        let count = streams.len();
+        let mut models: Vec<usize> = streams.iter().map(|stream| stream.model).collect();
+        models.sort_unstable();
+        models.dedup();
+        let (mut parts, mut logits) = (Vec::new(), Vec::new());
+        for (index, &model) in models.iter().enumerate() {
+            let of_model = |place: &usize| streams[*place].model == model;
+            let places: Vec<usize> = (0..count).filter(of_model).collect();
+            let prompts: Vec<Vec<u32>> = prompts
+                .chunks_exact(count)
+                .flat_map(|answer| places.iter().map(|place| answer[*place].clone()))
+                .collect();
+            let decoder = session.model(model)?.decoder();
+            let mut prefill = decoder.prefill(&prompts, most, session.kv)?;
+            logits.push(loop {
+                let logits = prefill.advance()?;
+                let (done, total) = prefill.progress();
+                // Of several models, each takes an equal part of the bar.
+                let event = Event::Prefill {
+                    done: index * total + done,
+                    total: models.len() * total,
+                };
+                if on_event(event).await.is_break() {
+                    return Ok(None);
+                }
+                if let Some(Logits(logits)) = logits {
+                    break logits;
+                }
+            });
+            parts.push(Part {
+                decoder,
+                streams: places,
+                cache: prefill.into_cache(),
+            });
+        }
+        let answers = request.conversations.len();
+        let weights = request.method.weights();
+        let rows_of = |answer: usize| {
+            let rows = weights.iter();
+            rows.map(|(row, weight)| (answer * count + row, *weight))
+                .collect()
+        };
+        let rows: Vec<Vec<_>> = (0..answers).map(rows_of).collect();
+        let vocab = session.decoder.config().vocab;
+        let device = &session.device.device;
+        let mut batch = Self {
+            parts,
+            streams: count,
+            sampler: Sampler::new(&request.sampling, &rows, request.first, 0, vocab, device)?,
+            active: (0..answers).collect(),
+            traces: request.trace.is_some(),
+        };
+        let pending = batch.choose(logits);
+        Ok(Some((batch, pending)))
+    }
+
+    /// Decodes one step: the next tokens go into every model, and its logits give those after them.
+    pub fn step(&mut self) -> Result<Pending, Error> {
+        let tokens = self.sampler.tokens();
+        let device = tokens.device();
+        let mut logits = Vec::with_capacity(self.parts.len());
+        let several = self.parts.len() > 1;
+        for part in &mut self.parts {
+            let width = part.streams.len();
+            let rows = self.active.iter();
+            let rows: Vec<usize> = rows
+                .flat_map(|answer| answer * width..(answer + 1) * width)
+                .collect();
+            let mut own = tokens.clone();
+            if several {
+                let places = (0..self.active.len())
+                    .flat_map(|answer| part.streams.iter().map(move |s| (answer, *s)));
+                let places = places.map(|(answer, s)| (answer * self.streams + s) as i32);
+                own = own.select(0, ints(places.collect(), &device));
+            }
+            let Logits(of_part) = part.decoder.step_rows(own, &rows, &mut part.cache)?;
+            logits.push(of_part);
+        }
+        Ok(self.choose(logits))
+    }
+
+    fn choose(&mut self, logits: Vec<Tensor<2>>) -> Pending {
+        let logits = self.join(logits);
+        let kept = self.traces.then(|| logits.clone());
+        Pending {
+            chosen: self.sampler.choose(Logits(logits)),
+            logits: kept,
+            places: self.active.clone(),
+        }
+    }
+
+    /// The models' logits as one tensor, an answer's streams one after the other.
+    fn join(&self, mut logits: Vec<Tensor<2>>) -> Tensor<2> {
+        if logits.len() == 1 {
+            return logits.remove(0);
+        }
+        let mut order = vec![0; self.active.len() * self.streams];
+        let mut row = 0;
+        for part in &self.parts {
+            for answer in 0..self.active.len() {
+                for stream in &part.streams {
+                    order[answer * self.streams + stream] = row;
+                    row += 1;
+                }
+            }
+        }
+        let device = logits[0].device();
+        Tensor::cat(logits, 0).select(0, ints(order, &device))
+    }
+
+    /// Drops answers that are done once they are a quarter of those that are decoded.
+    pub fn drop_done(&mut self, done: impl Fn(usize) -> bool) {
+        let (gone, going): (Vec<usize>, Vec<usize>) =
+            (0..self.active.len()).partition(|index| done(self.active[*index]));
+        if going.is_empty() || 4 * gone.len() < self.active.len() {
+            return;
+        }
+        self.sampler.keep(&going);
+        for index in gone {
+            for part in &mut self.parts {
+                let width = part.streams.len();
+                let first = self.active[index] * width;
+                (first..first + width).for_each(|row| part.cache.release(row));
+            }
+        }
+        self.active = going.into_iter().map(|index| self.active[index]).collect();
+    }
+}

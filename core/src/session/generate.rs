@@ -1,0 +1,330 @@
+//! Answering: one batch of conversations, decoded together by one method.
+
+use super::batch::{Batch, Pending};
+use super::{Error, Session, read, read_ids};
+use crate::decoding::streams::Stream;
+use crate::decoding::trace::{self, TokenTrace};
+use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler};
+use crate::model::ModelError;
+use crate::text::DetokenizeStream;
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::Poll;
+
+/// What to generate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateRequest {
+    /// The questions with their preferences, one an answer.
+    pub conversations: Vec<Conversation>,
+    /// The first answer's number; an answer's draws depend on the seed and its number, whatever else is in the batch.
+    pub first: u32,
+    /// How the streams' logits become one set of scores.
+    pub method: Method,
+    /// How a token is chosen from the scores.
+    pub sampling: Sampling,
+    /// The most tokens to generate; fewer where the model's context ends first.
+    pub max_new_tokens: usize,
+    /// True where the prompt ends with the template's generation prompt, as it should; the paper's public code
+    /// leaves it out.
+    pub generation_prompt: bool,
+    /// Trace every token, with so many best tokens of each stream. Reads all logits back: slower.
+    pub trace: Option<usize>,
+}
+
+impl Default for GenerateRequest {
+    /// No conversation; greedy, from the plain prompt, 128 tokens.
+    fn default() -> Self {
+        Self {
+            conversations: Vec::new(),
+            first: 0,
+            method: Method::Base,
+            sampling: Sampling::default(),
+            max_new_tokens: 128,
+            generation_prompt: true,
+            trace: None,
+        }
+    }
+}
+
+impl GenerateRequest {
+    /// Checks all that can be checked without a model.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodingError`] for a setting out of range, or a method that lacks its preference.
+    pub fn validate(&self) -> Result<(), DecodingError> {
+        self.method.validate()?;
+        self.sampling.validate()?;
+        let without = |conversation: &Conversation| conversation.preference.is_none();
+        if self.method.wants_preference() && self.conversations.iter().any(without) {
+            return Err(DecodingError::NoPreference(self.method.name()));
+        }
+        Ok(())
+    }
+}
+
+/// What happens while generating.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// So many of the prompts' tokens are done.
+    Prefill {
+        /// Tokens done.
+        done: usize,
+        /// Tokens in all.
+        total: usize,
+    },
+    /// A token was chosen.
+    Token {
+        /// The answer's place in the batch.
+        answer: usize,
+        /// Its id.
+        id: u32,
+        /// The text it completes; empty for a control token, or in the middle of a character.
+        text: &'a str,
+        /// Its log-probability under the method's policy, before penalties and temperature.
+        log_prob: f32,
+        /// The strength that was taken.
+        k: f64,
+        /// KL divergence of the policy from the anchor's (pref's) in nats, where a budget asked for it.
+        kl: Option<f32>,
+        /// The trace, where it was asked for.
+        trace: Option<&'a TokenTrace>,
+    },
+    /// An answer is complete.
+    Done {
+        /// Its place in the batch.
+        answer: usize,
+        /// The answer.
+        generation: &'a Generation,
+    },
+}
+
+/// Why generating ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// The model ended its answer.
+    Stop,
+    /// The most tokens allowed, or the end of the context.
+    Length,
+    /// The caller broke off.
+    Cancelled,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// The answer's text, without control tokens.
+    pub text: String,
+    /// The chosen tokens, the ending one included.
+    pub token_ids: Vec<u32>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Each stream's name and prompt.
+    pub prompt_token_ids: Vec<(String, Vec<u32>)>,
+    /// The strength at each token.
+    pub strengths: Vec<f64>,
+    /// The policy's KL divergence from the anchor's at each token, where a budget asked for it.
+    pub kl: Vec<f32>,
+}
+
+/// An answer under way.
+struct Answer<'a> {
+    generation: Generation,
+    tokens: Option<DetokenizeStream<'a>>,
+    done: bool,
+}
+
+impl Session {
+    /// Answers all conversations of a request as one batch. `on_event` hears of every step as it happens and may
+    /// break off after any; what is done by then comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the request can't be met or the device fails.
+    pub async fn generate(
+        &self,
+        request: &GenerateRequest,
+        on_event: &mut impl AsyncFnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<Vec<Generation>, Error> {
+        request.validate()?;
+        let method = &request.method;
+        let streams = method.streams();
+        let mut prompts = Vec::with_capacity(request.conversations.len() * streams.len());
+        for conversation in &request.conversations {
+            for stream in &streams {
+                let messages = conversation.messages(stream);
+                let of_stream = self.model(stream.model)?;
+                let template = of_stream.text.template.as_ref();
+                prompts.push(self.encode_with(template, &messages, request.generation_prompt)?);
+            }
+        }
+        if prompts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        let context = streams
+            .iter()
+            .map(|stream| Ok(self.model(stream.model)?.decoder.config().context))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let context = context.into_iter().min().unwrap_or(0);
+        let most = most_tokens(longest, request.max_new_tokens, context)?;
+        let mut answers: Vec<Answer<'_>> = prompts
+            .chunks(streams.len())
+            .map(|prompts| self.answer(&streams, prompts))
+            .collect();
+        let vocab = self.decoder.config().vocab;
+        let begun = Batch::prefill(self, request, &streams, &prompts, most, on_event).await?;
+        let Some((mut batch, mut pending)) = begun else {
+            return Ok(cancelled(answers));
+        };
+        // On a GPU the next step is on its way while this one's tokens are read back and turned to text; the
+        // CPU backend computes where it is called, and would only do a step too many at the end.
+        let runs_ahead = self.device.info.kind == "gpu";
+        for count in 1..=most {
+            let Pending {
+                chosen,
+                logits,
+                places,
+            } = pending;
+            let mut reading = pin!(read_ids(chosen, &self.device));
+            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
+            let ahead = match runs_ahead && count < most {
+                true => Some(batch.step()?),
+                false => None,
+            };
+            let chosen = match begun {
+                Poll::Ready(chosen) => chosen?,
+                Poll::Pending => reading.await?,
+            };
+            let logits = match logits {
+                Some(logits) => read(logits, &self.device).await?,
+                None => Vec::new(),
+            };
+            for (index, chosen) in sampler::read(&chosen, places.len()).into_iter().enumerate() {
+                let place = places[index];
+                let answer = &mut answers[place];
+                if answer.done {
+                    continue;
+                }
+                let id = chosen.id.ok_or_else(|| Error::NotANumber {
+                    device: self.device.info.name.clone(),
+                })?;
+                let share = f64::from(chosen.share);
+                let trace = request.trace.map(|top| {
+                    let rows = logits.chunks_exact(vocab);
+                    let rows: Vec<&[f32]> = rows
+                        .skip(index * streams.len())
+                        .take(streams.len())
+                        .collect();
+                    let piece = |id| self.text.tokenizer.piece(id).unwrap_or_default();
+                    let beta = request.sampling.plausibility;
+                    trace::token(method, &rows, share, beta, id, top, &piece)
+                });
+                let k = share * method.strength();
+                let text = answer.push(self, id, k, chosen.kl, count == most)?;
+                let event = Event::Token {
+                    answer: place,
+                    id,
+                    text: &text,
+                    log_prob: chosen.log_prob,
+                    k,
+                    kl: chosen.kl,
+                    trace: trace.as_ref(),
+                };
+                let mut heard = on_event(event).await;
+                if answer.done && heard.is_continue() {
+                    let generation = &answer.generation;
+                    heard = on_event(Event::Done {
+                        answer: place,
+                        generation,
+                    })
+                    .await;
+                }
+                if heard.is_break() {
+                    return Ok(cancelled(answers));
+                }
+            }
+            if answers.iter().all(|answer| answer.done) {
+                break;
+            }
+            batch.drop_done(|place| answers[place].done);
+            pending = match ahead {
+                Some(ahead) => ahead,
+                None => batch.step()?,
+            };
+        }
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.generation)
+            .collect())
+    }
+
+    fn answer(&self, streams: &[Stream], prompts: &[Vec<u32>]) -> Answer<'_> {
+        let names = streams.iter().map(|stream| stream.name.clone());
+        Answer {
+            generation: Generation {
+                text: String::new(),
+                token_ids: Vec::new(),
+                finish_reason: FinishReason::Length,
+                prompt_token_ids: names.zip(prompts.iter().cloned()).collect(),
+                strengths: Vec::new(),
+                kl: Vec::new(),
+            },
+            tokens: Some(self.text.tokenizer.detokenize_stream()),
+            done: false,
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// Takes the next token; gives the text it completes.
+    fn push(
+        &mut self,
+        session: &Session,
+        id: u32,
+        k: f64,
+        kl: Option<f32>,
+        last: bool,
+    ) -> Result<String, Error> {
+        let generation = &mut self.generation;
+        generation.token_ids.push(id);
+        generation.strengths.push(k);
+        generation.kl.extend(kl);
+        let ended = session.text.tokenizer.is_end_of_generation(id);
+        let mut text = String::new();
+        if let (false, Some(tokens)) = (ended, &mut self.tokens) {
+            text = tokens.push(id)?;
+        }
+        if let Some(tokens) = self.tokens.take_if(|_| ended || last) {
+            text.push_str(&tokens.finish());
+            self.done = true;
+        }
+        if ended {
+            generation.finish_reason = FinishReason::Stop;
+        }
+        generation.text.push_str(&text);
+        Ok(text)
+    }
+}
+
+/// What there is of each answer when the caller breaks off.
+fn cancelled(answers: Vec<Answer<'_>>) -> Vec<Generation> {
+    let generation = |answer: Answer<'_>| {
+        let mut generation = answer.generation;
+        if !answer.done {
+            generation.finish_reason = FinishReason::Cancelled;
+        }
+        generation
+    };
+    answers.into_iter().map(generation).collect()
+}
+
+/// Tokens that an answer to a prompt may have: as many as wanted, or as the context leaves.
+pub(super) fn most_tokens(prompt: usize, wanted: usize, context: usize) -> Result<usize, Error> {
+    match wanted.min(context.saturating_sub(prompt)) {
+        0 if wanted > 0 => Err(ModelError::ContextFull { prompt, context }.into()),
+        most => Ok(most),
+    }
+}

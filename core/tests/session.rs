@@ -1,0 +1,363 @@
+//! Sessions on a tiny model: beam search against a plain one, batches, several models at once, scores.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../tests/common/tiny.rs"]
+mod tiny;
+
+use periapt_core::decoding::beam::BeamParams;
+use periapt_core::decoding::streams::{Stream, Wish};
+use periapt_core::decoding::{Conversation, Method, Sampling};
+use periapt_core::device::{self, DeviceChoice};
+use periapt_core::formats::gguf::Value;
+use periapt_core::model::KvType;
+use periapt_core::session::{
+    BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis,
+};
+use periapt_core::{Error, Session};
+use std::io::Cursor;
+use std::ops::ControlFlow;
+use tiny::{Tiny, VOCAB};
+
+const END: u32 = 0;
+
+fn load(tiny: &Tiny, choice: DeviceChoice) -> Option<Session> {
+    let device = match pollster::block_on(device::open(choice)) {
+        Ok(device) => device,
+        Err(error) => {
+            assert!(std::env::var_os("PERIAPT_REQUIRE_ALL").is_none(), "{error}");
+            eprintln!("SKIPPED: {error}");
+            return None;
+        }
+    };
+    let mut session =
+        Session::load(&mut Cursor::new(tiny.file()), &device, &mut |_, _| {}).unwrap();
+    session.kv = KvType::F32;
+    Some(session)
+}
+
+fn conversation(question: &str) -> Conversation {
+    Conversation {
+        system: Some("Be {preference}".to_owned()),
+        preference: Some("brief".to_owned()),
+        question: question.to_owned(),
+    }
+}
+
+fn generate(session: &Session, request: &GenerateRequest) -> Vec<Generation> {
+    let on_event = &mut async |_: Event<'_>| ControlFlow::Continue(());
+    pollster::block_on(session.generate(request, on_event)).unwrap()
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let highest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let sum: f32 = logits.iter().map(|l| (l - highest).exp()).sum();
+    logits.iter().map(|l| l - highest - sum.ln()).collect()
+}
+
+/// A beam search as plainly as it can be written: every beam's whole text goes through the model at every step.
+fn plain_beam(
+    session: &Session,
+    prompt: &[u32],
+    params: BeamParams,
+    most: usize,
+) -> Vec<(Vec<u32>, f32)> {
+    let rank = |sum: f32, length: usize| sum / (length as f32).powf(params.length_penalty as f32);
+    let mut live: Vec<(Vec<u32>, f32)> = vec![(Vec::new(), 0.0)];
+    let mut ended: Vec<(Vec<u32>, f32)> = Vec::new();
+    for length in 1..=most {
+        let mut next = Vec::new();
+        for (tokens, sum) in &live {
+            let ids = [prompt, tokens].concat();
+            let logits = pollster::block_on(session.next_logits(&ids)).unwrap();
+            for (id, own) in log_softmax(&logits).into_iter().enumerate() {
+                next.push(([&tokens[..], &[id as u32]].concat(), sum + own));
+            }
+        }
+        next.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let best = next[0].1;
+        let in_front: Vec<_> = next[..params.beams.min(next.len())]
+            .iter()
+            .filter(|(tokens, _)| tokens.last() == Some(&END))
+            .cloned()
+            .collect();
+        ended.extend(in_front);
+        ended.sort_by(|a, b| rank(b.1, b.0.len()).total_cmp(&rank(a.1, a.0.len())));
+        ended.truncate(params.beams);
+        next.truncate(2 * params.beams);
+        next.retain(|(tokens, _)| tokens.last() != Some(&END));
+        next.truncate(params.beams);
+        live = next;
+        if ended.len() == params.beams {
+            let (tokens, sum) = ended.last().unwrap();
+            if rank(*sum, tokens.len()) >= rank(best, length) {
+                live.clear();
+            }
+        }
+        if live.is_empty() {
+            break;
+        }
+    }
+    ended.extend(live);
+    ended.sort_by(|a, b| rank(b.1, b.0.len()).total_cmp(&rank(a.1, a.0.len())));
+    ended.truncate(params.beams);
+    ended
+}
+
+fn beam(session: &Session, params: BeamParams, most: usize) -> Vec<Hypothesis> {
+    let request = BeamRequest {
+        conversation: conversation("Why?"),
+        params,
+        max_new_tokens: most,
+        generation_prompt: true,
+    };
+    let on_step = &mut async |_: usize| ControlFlow::Continue(());
+    pollster::block_on(session.beam(&request, on_step)).unwrap()
+}
+
+#[test]
+fn beam_search_equals_a_plain_one() {
+    const NEAR: f64 = 1e-3;
+    let mut stopped = 0;
+    for seed in [1, 2] {
+        let tiny = Tiny::new(seed);
+        let Some(reference) = load(&tiny, DeviceChoice::Cpu) else {
+            return;
+        };
+        let prompt = reference
+            .encode_chat(&conversation("Why?").messages(&Stream::pref()))
+            .unwrap();
+        for (beams, length_penalty, most) in
+            [(1, 1.0, 8), (3, 0.0, 10), (16, 1.0, 10), (60, 2.0, 3)]
+        {
+            let params = BeamParams {
+                beams,
+                length_penalty,
+            };
+            let want = plain_beam(&reference, &prompt, params, most);
+            for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+                let Some(session) = load(&tiny, choice) else {
+                    continue;
+                };
+                let got = beam(&session, params, most);
+                let what = format!("seed {seed} {params:?} on {choice:?}");
+                assert_eq!(got.len(), want.len(), "{what}");
+                for (place, (got, (tokens, sum))) in got.iter().zip(&want).enumerate() {
+                    let sum = f64::from(*sum);
+                    assert!(
+                        (got.log_prob - sum).abs() < NEAR,
+                        "{what}: {} {sum}",
+                        got.log_prob
+                    );
+                    let score = sum / (tokens.len() as f64).powf(length_penalty);
+                    assert!((got.score - score).abs() < NEAR, "{what}");
+                    // Neighbours of nearly the same score may change places, and nothing else may.
+                    let ids = &got.generation.token_ids;
+                    let near = want.iter().any(|(other, other_sum)| {
+                        other == ids && (f64::from(*other_sum) - sum).abs() < NEAR
+                    });
+                    assert!(
+                        ids == tokens || near,
+                        "{what}, place {place}: {ids:?} {tokens:?}"
+                    );
+                    let ended = ids.last() == Some(&END);
+                    assert_eq!(got.generation.finish_reason == FinishReason::Stop, ended);
+                    stopped += usize::from(ended);
+                }
+            }
+        }
+    }
+    assert!(stopped > 10, "only {stopped} answers ended by themselves");
+}
+
+/// Answers of different lengths leave the batch one after the other, and each is what it is alone.
+#[test]
+fn an_answer_does_not_feel_its_batch() {
+    let questions = [
+        "Why?",
+        "Who are you, then?",
+        "A",
+        "What is it that makes the sky blue?",
+        "!",
+        "So",
+    ];
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(session) = load(&Tiny::new(5), choice) else {
+            continue;
+        };
+        for method in [Method::LinearAlignment { strength: 1.5 }, Method::Pref] {
+            let request = GenerateRequest {
+                conversations: questions.iter().map(|q| conversation(q)).collect(),
+                first: 7,
+                method,
+                sampling: Sampling {
+                    temperature: 1.5,
+                    seed: 3,
+                    kl_budget: Some(0.2),
+                    ..Sampling::default()
+                },
+                max_new_tokens: 150,
+                ..GenerateRequest::default()
+            };
+            let together = generate(&session, &request);
+            let lengths: Vec<usize> = together.iter().map(|g| g.token_ids.len()).collect();
+            let ended = together
+                .iter()
+                .filter(|g| g.finish_reason == FinishReason::Stop);
+            assert!(ended.count() >= 3, "{lengths:?}");
+            for (place, answer) in together.iter().enumerate() {
+                let alone = GenerateRequest {
+                    conversations: vec![conversation(questions[place])],
+                    first: 7 + place as u32,
+                    ..request.clone()
+                };
+                let alone = generate(&session, &alone).remove(0);
+                assert_eq!(
+                    answer.token_ids, alone.token_ids,
+                    "{choice:?} {place} of {lengths:?}"
+                );
+                assert_eq!(answer.text, alone.text);
+            }
+        }
+    }
+}
+
+#[test]
+fn several_models_and_prompts_make_one_answer() {
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let (Some(mut session), Some(other)) =
+            (load(&Tiny::new(1), choice), load(&Tiny::new(2), choice))
+        else {
+            continue;
+        };
+        let stream = |name: &str, wish: &str, weight, model| Stream {
+            name: name.to_owned(),
+            system: Some(format!("You are {name}.")),
+            wish: Wish::Text(wish.to_owned()),
+            weight,
+            model,
+        };
+        let streams = vec![
+            stream("large", "kind", 1.0, 0),
+            stream("expert", "wise", 0.75, 1),
+            stream("mean", "rude", -0.5, 0),
+            stream("amateur", "dull", -0.25, 1),
+        ];
+        // The weighted sum by hand, over the whole text at every step.
+        let plain = Conversation {
+            question: "Why?".to_owned(),
+            ..Conversation::default()
+        };
+        let mut want: Vec<u32> = Vec::new();
+        for _ in 0..12 {
+            let mut sum = vec![0.0; VOCAB];
+            for stream in &streams {
+                let model = if stream.model == 0 { &session } else { &other };
+                let mut ids = model.encode_chat(&plain.messages(stream)).unwrap();
+                ids.extend(&want);
+                let logits = pollster::block_on(model.next_logits(&ids)).unwrap();
+                for (sum, logit) in sum.iter_mut().zip(logits) {
+                    *sum += stream.weight * f64::from(logit);
+                }
+            }
+            let best = (0..VOCAB).max_by(|a, b| sum[*a].total_cmp(&sum[*b]).then(b.cmp(a)));
+            want.push(best.unwrap() as u32);
+            if want.last() == Some(&END) {
+                break;
+            }
+        }
+        assert_eq!(session.attach(other).unwrap(), 1);
+        let request = GenerateRequest {
+            // Two answers, so that rows are not in order by chance.
+            conversations: vec![plain.clone(), plain],
+            method: Method::Guidance(streams),
+            max_new_tokens: 12,
+            ..GenerateRequest::default()
+        };
+        for answer in generate(&session, &request) {
+            assert_eq!(answer.token_ids, want, "{choice:?}");
+            let names: Vec<&str> = answer
+                .prompt_token_ids
+                .iter()
+                .map(|p| p.0.as_str())
+                .collect();
+            assert_eq!(names, ["large", "expert", "mean", "amateur"]);
+        }
+    }
+}
+
+#[test]
+fn another_vocabulary_is_refused_by_its_first_difference() {
+    let Some(mut session) = load(&Tiny::new(1), DeviceChoice::Cpu) else {
+        return;
+    };
+    let mut tiny = Tiny::new(2);
+    for (key, value) in &mut tiny.metadata {
+        if let (true, Value::Array(periapt_core::formats::gguf::Array::Strings(tokens))) =
+            (key == "tokenizer.ggml.tokens", value)
+        {
+            tokens.swap(5, 6);
+        }
+    }
+    let other = load(&tiny, DeviceChoice::Cpu).unwrap();
+    let error = session.attach(other).unwrap_err();
+    assert!(matches!(error, Error::OtherVocabulary { .. }), "{error}");
+    assert!(error.to_string().contains("token 5"), "{error}");
+    let request = GenerateRequest {
+        conversations: vec![conversation("Why?")],
+        method: Method::Guidance(vec![Stream {
+            model: 1,
+            ..Stream::base()
+        }]),
+        ..GenerateRequest::default()
+    };
+    let on_event = &mut async |_: Event<'_>| ControlFlow::Continue(());
+    let error = pollster::block_on(session.generate(&request, on_event)).unwrap_err();
+    assert!(matches!(error, Error::NoCompanion(1)), "{error}");
+}
+
+/// Scores against sums by hand over each token's own forward pass; prompts share pages, and long ones pass the chunk.
+#[test]
+fn scores_equal_token_by_token_ones() {
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(session) = load(&Tiny::new(9), choice) else {
+            continue;
+        };
+        let long = "a long preference with many words in it ".repeat(6);
+        let conversations: Vec<Conversation> = ["brief", long.as_str()]
+            .iter()
+            .map(|preference| Conversation {
+                system: None,
+                preference: Some((*preference).to_owned()),
+                question: "Why?".to_owned(),
+            })
+            .collect();
+        let answers = ["No.", &"Because of this and that. ".repeat(5)];
+        let answers = answers.map(|text| session.encode_answer(text).unwrap());
+        let longest = answers.iter().map(Vec::len).max().unwrap();
+        let mut scorer = session.scorer(&conversations, longest).unwrap();
+        for (conversation, answer) in conversations.iter().zip(&answers) {
+            let got = pollster::block_on(scorer.score(conversation, answer)).unwrap();
+            let mean = |stream: &Stream| {
+                let mut ids = session.encode_chat(&conversation.messages(stream)).unwrap();
+                let mut sum = 0.0;
+                for id in answer {
+                    let logits = pollster::block_on(session.next_logits(&ids)).unwrap();
+                    sum += f64::from(log_softmax(&logits)[*id as usize]);
+                    ids.push(*id);
+                }
+                sum / answer.len() as f64
+            };
+            let (base, pref) = (mean(&Stream::base()), mean(&Stream::pref()));
+            let near = |got: f64, want: f64| (got - want).abs() < 1e-3 * want.abs().max(1.0);
+            assert!(
+                near(got.preference_score, pref - base),
+                "{got:?} {pref} {base}"
+            );
+            assert!(near(got.base_perplexity, (-base).exp()), "{got:?} {base}");
+            assert!(near(got.pref_perplexity, (-pref).exp()), "{got:?} {pref}");
+            assert_eq!(got.tokens, answer.len());
+        }
+        assert!(pollster::block_on(scorer.score(&conversations[0], &[])).is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! What `generate`, `compare` and `score` take.
+
+use super::{DecodingArgs, MethodArg, ModelArgs, StreamArgs};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The system prompt; `{preference}` in it is replaced, else the preference is appended
+    #[arg(long, value_name = "S")]
+    pub system: Option<String>,
+    /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text. Given several times,
+    /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base)
+    #[arg(long, value_name = "P")]
+    pub prefer: Vec<String>,
+    /// How to decode [default: amulet with one --prefer, guidance with several or with --stream, else base]
+    #[arg(long, value_enum)]
+    pub method: Option<MethodArg>,
+    #[command(flatten)]
+    pub streams: StreamArgs,
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
+    /// Write what went on at each token to a new file, as JSON lines; see `periapt trace`
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub trace: Option<PathBuf>,
+    /// With --trace: the best tokens of each stream to write
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "trace")]
+    pub trace_top: usize,
+    /// Print one JSON object instead of the answer
+    #[arg(long)]
+    pub json: bool,
+    /// The question; `-` reads standard input
+    #[arg(allow_hyphen_values = true)]
+    pub prompt: String,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The system prompt; `{preference}` in it is replaced, else the preference is appended
+    #[arg(long, value_name = "S")]
+    pub system: Option<String>,
+    /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text
+    #[arg(long, value_name = "P")]
+    pub prefer: String,
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
+    /// Print one JSON object instead of the answers
+    #[arg(long)]
+    pub json: bool,
+    /// The question; `-` reads standard input
+    #[arg(allow_hyphen_values = true)]
+    pub prompt: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The system prompt; `{preference}` in it is replaced, else the preference is appended
+    #[arg(long, value_name = "S")]
+    pub system: Option<String>,
+    /// The preference: one word, as in "Your answer should be WORD as much as possible.", or text
+    #[arg(long, value_name = "P")]
+    pub prefer: String,
+    /// A file with an answer, as often as there are answers; `-` reads standard input
+    #[arg(long, value_name = "FILE", required = true)]
+    pub response: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The question
+    #[arg(allow_hyphen_values = true)]
+    pub prompt: String,
+}

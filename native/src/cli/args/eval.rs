@@ -1,0 +1,46 @@
+//! What `periapt eval` takes.
+
+use super::{DecodingArgs, MethodArg, ModelArgs};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The system prompt [default: the Amulet paper's]; `{preference}` in it is replaced
+    #[arg(long, value_name = "S")]
+    pub system: Option<String>,
+    /// Questions: a JSON list of questions, or of objects with `index` and `question`; a path, or
+    /// `OWNER/NAME/PATH.json` of a dataset on the hub
+    #[arg(long, value_name = "D", required = true)]
+    pub dataset: Vec<String>,
+    /// Preferences
+    #[arg(long, value_name = "P", required = true)]
+    pub prefer: Vec<String>,
+    /// Methods
+    #[arg(long, value_enum, value_name = "M,M", value_delimiter = ',',
+          default_values_t = [MethodArg::Base, MethodArg::Pref, MethodArg::La, MethodArg::Amulet])]
+    pub method: Vec<MethodArg>,
+    /// KL budgets at which amulet runs as well, in nats
+    #[arg(long, value_name = "E,E", value_delimiter = ',')]
+    pub budget: Vec<f64>,
+    /// The matched comparison: amulet beside la at amulet's own strength, and at KL budgets (0.1, 0.3, 1 and 3 unless
+    /// --budget names others)
+    #[arg(long)]
+    pub matched: bool,
+    /// The first N questions of each dataset alone
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Answers decoded at once
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub batch: usize,
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
+    /// The folder for answers and report; an earlier run's is taken up where it ended
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

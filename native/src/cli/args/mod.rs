@@ -1,0 +1,284 @@
+//! The command line's grammar. Names and defaults here are a contract.
+
+mod answer;
+mod bench;
+mod decoding;
+mod eval;
+
+pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
+pub use bench::BenchArgs;
+pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
+pub use eval::EvalArgs;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use periapt_core::DeviceChoice;
+use periapt_core::model::KvType;
+use std::path::PathBuf;
+
+/// Aligns a language model with its user at the moment it answers, on the user's own GPU. Nothing
+/// leaves the machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "periapt",
+    version,
+    after_help = "Exit codes: 0 fine, 2 usage, 3 model or file problem, 4 device problem, 1 \
+                  anything else.\nPERIAPT_LOG=debug shows what goes on underneath, on stderr."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer a question, shaped by a preference
+    Generate(GenerateArgs),
+    /// Answer the same question with base, pref, la and amulet, one after the other
+    Compare(CompareArgs),
+    /// How well given answers fit a preference, by the model itself
+    Score(ScoreArgs),
+    /// Methods x preferences x questions, with scores: the Amulet paper's evaluation
+    Eval(EvalArgs),
+    /// Shows what `generate --trace` wrote
+    Trace(TraceArgs),
+    /// The scores of the token that comes next
+    Logits(LogitsArgs),
+    /// Text to token ids
+    Tokenize(TokenizeArgs),
+    /// Token ids to text
+    Detokenize(DetokenizeArgs),
+    /// Amulet's update on logits from a file
+    AmuletUpdate(AmuletUpdateArgs),
+    /// The models on this machine
+    Models(ModelsArgs),
+    /// How fast a model runs here, and how near that is to what the device can do
+    Bench(BenchArgs),
+    /// What this machine can compute on, and whether a generation is possible
+    Doctor(DoctorArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// The best GPU adapter, a software one included, else the CPU backend
+    Auto,
+    /// The best GPU adapter, a software one included
+    Gpu,
+    /// burn's CPU backend
+    Cpu,
+}
+
+impl From<DeviceArg> for DeviceChoice {
+    fn from(device: DeviceArg) -> Self {
+        match device {
+            DeviceArg::Auto => Self::Auto,
+            DeviceArg::Gpu => Self::Gpu,
+            DeviceArg::Cpu => Self::Cpu,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// A GGUF file, or the name of a known model (see `periapt models list`); by default
+    /// SmolLM2-135M-Instruct, which is pulled where it is missing
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: DeviceArg,
+    /// Which GPU kernels to run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub kernels: KernelsArg,
+    /// How keys and values are stored [default: f16 on a GPU; f32 on the CPU backend and for `logits`]
+    #[arg(long, value_enum)]
+    pub kv: Option<KvArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KernelsArg {
+    /// The fastest on this adapter, measured once and remembered
+    Auto,
+    /// Those that need nothing beyond what every WebGPU adapter grants
+    Floor,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KvArg {
+    /// 16 bits, half the memory
+    F16,
+    /// 32 bits, as computed
+    F32,
+}
+
+impl From<KvArg> for KvType {
+    fn from(kv: KvArg) -> Self {
+        match kv {
+            KvArg::F16 => Self::F16,
+            KvArg::F32 => Self::F32,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LogitsArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub input: LogitsInput,
+    /// With --chat: the system prompt
+    #[arg(long, value_name = "S", requires = "chat")]
+    pub system: Option<String>,
+    /// How many of the best tokens to show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+    /// Show every token, and with --json also all logits in the order of their ids
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct LogitsInput {
+    /// Plain text, no template; `-` reads standard input
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub prompt: Option<String>,
+    /// A question in the model's chat template; `-` reads standard input
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub chat: Option<String>,
+    /// Token ids
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    pub ids: Option<Vec<u32>>,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenizeArgs {
+    /// A GGUF file or a known model's name
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+    /// Parse control tokens in the text; without it they are ordinary text
+    #[arg(long)]
+    pub parse_special: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The text; `-` reads standard input
+    #[arg(allow_hyphen_values = true)]
+    pub text: String,
+}
+
+#[derive(Debug, Args)]
+pub struct DetokenizeArgs {
+    /// A GGUF file or a known model's name
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Token ids, separated by commas or spaces
+    #[arg(required = true, value_delimiter = ',')]
+    pub ids: Vec<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    #[command(subcommand)]
+    pub command: TraceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// The answer in the terminal, tokens coloured by log final - log base
+    Show {
+        /// What `generate --trace` wrote
+        file: PathBuf,
+    },
+    /// One self-contained page: heat map, token table, strength and KL
+    Html {
+        /// What `generate --trace` wrote
+        file: PathBuf,
+        /// The page to write
+        #[arg(short, long, value_name = "PAGE.html")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// One weighted sum, with the strength that T steps give
+    Collapsed,
+    /// The paper's loop of T steps
+    Iterative,
+}
+
+#[derive(Debug, Args)]
+pub struct AmuletUpdateArgs {
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: DeviceArg,
+    /// Which form of the update
+    #[arg(long, value_enum, default_value = "collapsed")]
+    pub form: Form,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// JSON with "cases": base_logits, pref_logits, alpha, lam, eta, iterations
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Models known and models here
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a model; goes on where an earlier download ended
+    Pull {
+        /// The model's name [default: the default model]
+        name: Option<String>,
+    },
+    /// Print where a model's file lies
+    Path {
+        /// The model's name [default: the default model]
+        name: Option<String>,
+    },
+    /// Check a model's file against its sha256
+    Verify {
+        /// The model's name [default: the default model]
+        name: Option<String>,
+    },
+    /// Delete a model's file
+    Rm {
+        /// The model's name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

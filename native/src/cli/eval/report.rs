@@ -1,0 +1,233 @@
+//! What a run comes to: a table, the paper's own JSON files, and the frontier as a plot.
+
+use super::record::Row;
+use super::{EvalArgs, matched_name, write_whole};
+use crate::cli::print_json;
+use minijinja::{AutoEscape, Environment, value::Serde};
+use periapt_core::decoding::Method;
+use periapt_core::session::Score;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// One method over all its answers.
+#[derive(Debug, Serialize)]
+struct Line {
+    method: String,
+    answers: usize,
+    /// Means over the answers; the perplexities' are geometric.
+    preference_score: f64,
+    base_perplexity: f64,
+    pref_perplexity: f64,
+    distinct_2: f64,
+    repetition: f64,
+    tokens: f64,
+    mean_k: f64,
+    mean_kl: Option<f64>,
+    max_kl: Option<f64>,
+}
+
+/// Writes all reports into the run's folder and prints the table.
+pub fn write(args: &EvalArgs, rows: &[Row]) -> anyhow::Result<()> {
+    let mut methods: Vec<&str> = Vec::new();
+    for row in rows {
+        if !methods.contains(&row.method.as_str()) {
+            methods.push(&row.method);
+        }
+    }
+    let of = |method: &&str| rows.iter().filter(|row| row.method == **method).collect();
+    let lines: Vec<Line> = methods
+        .iter()
+        .map(|method| line(method, &of(method) as &Vec<&Row>))
+        .collect();
+    let amulet = Method::Amulet(args.decoding.amulet());
+    let matched = matched(rows, "amulet", &matched_name(amulet.strength()));
+    let summary = json!({
+        "methods": lines,
+        "matched": matched,
+        "paper_compat": args.decoding.paper_compat,
+    });
+    let folder = &args.output;
+    write_whole(&folder.join("summary.json"), &format!("{summary:#}\n"))?;
+    write_whole(&folder.join("frontier.svg"), &frontier(&lines)?)?;
+    let mut files: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
+    for row in rows {
+        let file = files.entry((&row.dataset, &row.method)).or_default();
+        file.push(json!({
+            "index": row.index,
+            "question": row.question,
+            "preference": row.preference,
+            "response": row.response,
+        }));
+    }
+    for ((dataset, method), rows) in files {
+        let name = format!("{dataset}.{method}.json");
+        let text = format!("{:#}\n", Value::from(rows));
+        write_whole(&folder.join("responses").join(name), &text)?;
+    }
+    if args.json {
+        return print_json(&summary);
+    }
+    table(&lines, matched.as_ref())
+}
+
+fn line(method: &str, rows: &[&Row]) -> Line {
+    let scored: Vec<&Score> = rows.iter().filter_map(|row| row.score.as_ref()).collect();
+    let mean = |of: fn(&Score) -> f64| {
+        scored.iter().map(|score| of(score)).sum::<f64>() / scored.len().max(1) as f64
+    };
+    let count = rows.len().max(1) as f64;
+    let kl = || rows.iter().filter_map(|row| row.mean_kl);
+    Line {
+        method: method.to_owned(),
+        answers: rows.len(),
+        preference_score: mean(|score| score.preference_score),
+        base_perplexity: mean(|score| score.base_perplexity.ln()).exp(),
+        pref_perplexity: mean(|score| score.pref_perplexity.ln()).exp(),
+        distinct_2: mean(|score| score.distinct[1]),
+        repetition: mean(|score| score.repetition),
+        tokens: rows
+            .iter()
+            .map(|row| row.token_ids.len() as f64)
+            .sum::<f64>()
+            / count,
+        mean_k: rows.iter().map(|row| row.mean_k).sum::<f64>() / count,
+        mean_kl: kl().next().map(|_| kl().sum::<f64>() / kl().count() as f64),
+        max_kl: rows.iter().filter_map(|row| row.max_kl).reduce(f64::max),
+    }
+}
+
+/// How many of `other`'s answers are `method`'s, token for token; `None` where one of them has none.
+fn matched(rows: &[Row], method: &str, other: &str) -> Option<Value> {
+    let of = |name: &str| -> BTreeMap<(&str, &str, String), &[u32]> {
+        let own = rows.iter().filter(|row| row.method == name);
+        own.map(|row| {
+            let key = (
+                row.dataset.as_str(),
+                row.preference.as_str(),
+                row.index.to_string(),
+            );
+            (key, row.token_ids.as_slice())
+        })
+        .collect()
+    };
+    let (first, second) = (of(method), of(other));
+    let both: Vec<bool> = first
+        .iter()
+        .filter_map(|(key, ids)| Some(second.get(key)? == ids))
+        .collect();
+    (!both.is_empty()).then(|| {
+        json!({
+            "method": method,
+            "other": other,
+            "answers": both.len(),
+            "identical": both.iter().filter(|same| **same).count(),
+        })
+    })
+}
+
+fn table(lines: &[Line], matched: Option<&Value>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{:<18} {:>7} {:>10} {:>8} {:>8} {:>10} {:>10} {:>6} {:>6} {:>7} {:>7}",
+        "method",
+        "answers",
+        "preference",
+        "base ppl",
+        "pref ppl",
+        "distinct-2",
+        "repetition",
+        "tokens",
+        "k",
+        "KL",
+        "max KL"
+    )?;
+    for line in lines {
+        let kl = |kl: Option<f64>| kl.map_or_else(|| "-".to_owned(), |kl| format!("{kl:.3}"));
+        writeln!(
+            out,
+            "{:<18} {:>7} {:>+10.4} {:>8.2} {:>8.2} {:>10.3} {:>10.3} {:>6.1} {:>6.3} {:>7} {:>7}",
+            line.method,
+            line.answers,
+            line.preference_score,
+            line.base_perplexity,
+            line.pref_perplexity,
+            line.distinct_2,
+            line.repetition,
+            line.tokens,
+            line.mean_k,
+            kl(line.mean_kl),
+            kl(line.max_kl),
+        )?;
+    }
+    if let Some(matched) = matched {
+        writeln!(
+            out,
+            "{} gives the same tokens as amulet in {} of {} answers",
+            matched["other"].as_str().unwrap_or_default(),
+            matched["identical"],
+            matched["answers"]
+        )?;
+    }
+    Ok(())
+}
+
+const PLOT: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 440" role="img" aria-labelledby="title" font-family="system-ui, sans-serif" font-size="13">
+<title id="title">Preference score against base perplexity, by method</title>
+<rect width="720" height="440" fill="#fff"/>
+<g stroke="#ccc">{% for tick in x %}<line x1="{{ tick.at }}" y1="20" x2="{{ tick.at }}" y2="380"/>{% endfor %}{% for tick in y %}<line x1="70" y1="{{ tick.at }}" x2="700" y2="{{ tick.at }}"/>{% endfor %}</g>
+<g fill="#333" text-anchor="middle">{% for tick in x %}<text x="{{ tick.at }}" y="398">{{ tick.label }}</text>{% endfor %}<text x="385" y="425">base perplexity (lower is more fluent)</text></g>
+<g fill="#333" text-anchor="end">{% for tick in y %}<text x="64" y="{{ tick.at + 4 }}">{{ tick.label }}</text>{% endfor %}</g>
+<text fill="#333" transform="translate(16 200) rotate(-90)" text-anchor="middle">preference score, nats a token</text>
+<g fill="#0072b2">{% for point in points %}<circle cx="{{ point.x }}" cy="{{ point.y }}" r="5"/>{% endfor %}</g>
+<g fill="#111">{% for point in points %}<text x="{{ point.label_x }}" y="{{ point.y - 8 }}" text-anchor="{{ point.anchor }}">{{ point.name }}</text>{% endfor %}</g>
+</svg>
+"##;
+
+/// The methods as points.
+fn frontier(lines: &[Line]) -> anyhow::Result<String> {
+    const TICKS: usize = 5;
+    let axis = |values: Vec<f64>, from: f64, to: f64| {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let margin = ((high - low) * 0.1).max(1e-3);
+        let (low, high) = (low - margin, high + margin);
+        let at = move |value: f64| (from + (value - low) / (high - low) * (to - from)).round();
+        let ticks: Vec<Value> = (0..=TICKS)
+            .map(|tick| low + (high - low) * tick as f64 / TICKS as f64)
+            .map(|value| json!({ "at": at(value), "label": format!("{value:.2}") }))
+            .collect();
+        (at, ticks)
+    };
+    let (x_at, x) = axis(
+        lines.iter().map(|l| l.base_perplexity).collect(),
+        70.0,
+        700.0,
+    );
+    let (y_at, y) = axis(
+        lines.iter().map(|l| l.preference_score).collect(),
+        380.0,
+        20.0,
+    );
+    let points: Vec<Value> = lines
+        .iter()
+        .map(|line| {
+            let x = x_at(line.base_perplexity);
+            let right = x > 560.0;
+            json!({
+                "name": line.method,
+                "x": x,
+                "y": y_at(line.preference_score),
+                "label_x": if right { x - 8.0 } else { x + 8.0 },
+                "anchor": if right { "end" } else { "start" },
+            })
+        })
+        .collect();
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_template("plot", PLOT)?;
+    let plot = environment.get_template("plot")?;
+    Ok(plot.render(Serde(json!({ "x": x, "y": y, "points": points })))?)
+}

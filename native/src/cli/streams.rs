@@ -1,0 +1,200 @@
+//! Guidance's streams, from the command line.
+
+use super::args::{ModelArgs, StreamArgs};
+use super::{Usage, load};
+use periapt_core::Session;
+use periapt_core::decoding::Method;
+use periapt_core::decoding::streams::{Stream, Wish, expand_preference};
+
+/// The streams that `--prefer PREFERENCE:WEIGHT` (base first) and `--stream` ask for, in this order.
+pub fn streams(prefer: &[String], args: &StreamArgs) -> Result<Vec<Stream>, Usage> {
+    let mut streams = Vec::new();
+    if !prefer.is_empty() {
+        streams.push(Stream::base());
+    }
+    for (index, text) in prefer.iter().enumerate() {
+        let (text, weight) = weighted(text)?;
+        streams[0].weight -= weight;
+        streams.push(Stream {
+            name: match prefer.len() {
+                1 => "pref".to_owned(),
+                _ => format!("pref{}", index + 1),
+            },
+            system: None,
+            wish: Wish::Text(expand_preference(text)),
+            weight,
+            model: 0,
+        });
+    }
+    for (index, spec) in args.stream.iter().enumerate() {
+        streams.push(stream(spec, index + 1)?);
+    }
+    Ok(streams)
+}
+
+/// `text:weight`; the weight is 1 where what follows the last colon is no number.
+fn weighted(text: &str) -> Result<(&str, f64), Usage> {
+    match text.rsplit_once(':') {
+        Some((before, weight)) => match weight.trim().parse() {
+            Ok(weight) => Ok((before, weight)),
+            Err(_) => Ok((text, 1.0)),
+        },
+        None => Ok((text, 1.0)),
+    }
+}
+
+fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
+    let wrong = |what: &str| Usage(format!("--stream {spec:?}: {what}"));
+    let mut stream = Stream {
+        name: format!("stream{number}"),
+        system: None,
+        wish: Wish::None,
+        weight: f64::NAN,
+        model: 0,
+    };
+    let mut has_weight = false;
+    for field in fields(spec) {
+        let Some((key, value)) = field.split_once('=') else {
+            return Err(wrong(&format!("{field:?} is no key=value")));
+        };
+        match key.trim() {
+            "name" => stream.name = value.to_owned(),
+            "system" => stream.system = Some(value.to_owned()),
+            "prefer" => stream.wish = Wish::Text(expand_preference(value)),
+            "weight" => {
+                has_weight = true;
+                let weight = value.trim().parse();
+                stream.weight =
+                    weight.map_err(|_| wrong(&format!("the weight {value:?} is no number")))?;
+            }
+            other => {
+                let keys = "name, system, prefer and weight";
+                return Err(wrong(&format!("unknown key {other:?}; there are {keys}")));
+            }
+        }
+    }
+    match has_weight {
+        true => Ok(stream),
+        false => Err(wrong("no weight; add weight=NUMBER")),
+    }
+}
+
+/// Splits at `;`, where `\;` stands for the character itself.
+fn fields(spec: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut chars = spec.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, fields.last_mut()) {
+            (';', _) => fields.push(String::new()),
+            ('\\', Some(field)) if chars.peek() == Some(&';') => {
+                field.extend(chars.next());
+            }
+            (c, Some(field)) => field.push(c),
+            (_, None) => {}
+        }
+    }
+    fields.retain(|field| !field.trim().is_empty());
+    fields
+}
+
+/// Loads the models that `--stream-model` names and gives them to their streams of `method`.
+pub fn attach(
+    session: &mut Session,
+    method: &mut Method,
+    model: &ModelArgs,
+    args: &StreamArgs,
+) -> anyhow::Result<()> {
+    for (name, file) in stream_models(method, args)? {
+        let other = ModelArgs {
+            model: Some(file),
+            ..model.clone()
+        };
+        let number = session.attach(load(&other)?.session)?;
+        if let Method::Guidance(streams) = method {
+            let own = streams.iter_mut().filter(|stream| stream.name == name);
+            own.for_each(|stream| stream.model = number);
+        }
+    }
+    Ok(())
+}
+
+/// What `--stream-model` says, each stream with its model; checked against the method's streams.
+pub fn stream_models(method: &Method, args: &StreamArgs) -> Result<Vec<(String, String)>, Usage> {
+    let names: Vec<String> = match method {
+        Method::Guidance(streams) => streams.iter().map(|s| s.name.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let parse = |spec: &String| {
+        let wrong = |what: String| Usage(format!("--stream-model {spec:?}: {what}"));
+        let (name, model) = spec
+            .split_once('=')
+            .ok_or_else(|| wrong("give NAME=MODEL".to_owned()))?;
+        if !names.iter().any(|known| known == name) {
+            return Err(wrong(match names.is_empty() {
+                true => format!(
+                    "method {} has no streams to choose from; take guidance",
+                    method.name()
+                ),
+                false => format!(
+                    "no stream is called {name:?}; there are {}",
+                    names.join(", ")
+                ),
+            }));
+        }
+        Ok((name.to_owned(), model.to_owned()))
+    };
+    args.stream_model.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn args(stream: &[&str]) -> StreamArgs {
+        StreamArgs {
+            stream: stream.iter().map(|s| (*s).to_owned()).collect(),
+            stream_model: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn preferences_lean_away_from_base() {
+        let prefer = ["concise:2".to_owned(), "Answer: in verse".to_owned()];
+        let streams = streams(&prefer, &args(&[])).unwrap();
+        let all: Vec<_> = streams
+            .iter()
+            .map(|s| (s.name.as_str(), s.weight))
+            .collect();
+        assert_eq!(all, [("base", -2.0), ("pref1", 2.0), ("pref2", 1.0)]);
+        let wish = &streams[2].wish;
+        assert_eq!(wish, &Wish::Text("Answer: in verse".to_owned()));
+    }
+
+    #[test]
+    fn a_stream_says_all_of_itself() {
+        let spec = "name=rude;system=Be rude\\; insult.;weight=-0.5;prefer=loud";
+        let streams = streams(&[], &args(&[spec])).unwrap();
+        let [stream] = streams.as_slice() else {
+            panic!("{streams:?}");
+        };
+        assert_eq!(stream.name, "rude");
+        assert_eq!(stream.system.as_deref(), Some("Be rude; insult."));
+        assert_eq!(stream.weight, -0.5);
+        assert_eq!(stream.wish, Wish::Text(expand_preference("loud")));
+    }
+
+    #[test]
+    fn what_is_no_stream_is_refused() {
+        for (spec, says) in [
+            ("weight=much", "no number"),
+            ("name=a", "add weight"),
+            ("nmae=a;weight=1", "unknown key"),
+            ("nothing", "key=value"),
+        ] {
+            let error = streams(&[], &args(&[spec])).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! `periapt eval` with the real binary on a tiny model: what it writes, and that a killed run loses nothing.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::tiny::Tiny;
+use common::{fails, json, periapt, stderr};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use temp_dir::TempDir;
+
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        std::fs::write(place.path("tiny.gguf"), Tiny::new(4).file()).unwrap();
+        let questions: Vec<Value> = (0..9)
+            .map(|n| json!({ "index": n, "question": format!("Why {}?", "so ".repeat(n)) }))
+            .collect();
+        place.write("questions.json", &json!(questions).to_string());
+        place.write("plain.json", r#"["Who?", "What?"]"#);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// A run into the folder `output`.
+    fn args(&self, output: &str, more: &[&str]) -> Vec<String> {
+        let args = [
+            "eval",
+            "--device",
+            "cpu",
+            "--system",
+            "Be {preference}",
+            "-n",
+            "12",
+        ];
+        let mut args: Vec<String> = args.map(str::to_owned).to_vec();
+        args.extend(["--model".to_owned(), self.text("tiny.gguf")]);
+        args.extend(["--dataset".to_owned(), self.text("questions.json")]);
+        args.extend(
+            ["--prefer", "brief", "--prefer", "in rhyme", "--batch", "4"].map(str::to_owned),
+        );
+        args.extend(["--output".to_owned(), self.text(output)]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        args
+    }
+}
+
+fn words(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+fn rows(folder: &Path) -> BTreeSet<String> {
+    let file = std::fs::File::open(folder.join("answers.jsonl")).unwrap();
+    let rows: Vec<String> = BufReader::new(file).lines().map(Result::unwrap).collect();
+    let set: BTreeSet<String> = rows.iter().cloned().collect();
+    assert_eq!(set.len(), rows.len(), "a row is there twice");
+    set
+}
+
+#[test]
+fn methods_times_preferences_times_questions() {
+    let place = Place::new();
+    let more = [
+        "--matched",
+        "--budget",
+        "0.1",
+        "--method",
+        "base,pref,la,beam",
+        "--beams",
+        "3",
+    ];
+    let mut args = place.args("out", &more);
+    args.extend([
+        "--dataset".to_owned(),
+        place.text("plain.json"),
+        "--json".to_owned(),
+    ]);
+    let summary = json(&words(&args));
+    let methods = summary["methods"].as_array().unwrap();
+    let names: Vec<&str> = methods
+        .iter()
+        .map(|m| m["method"].as_str().unwrap())
+        .collect();
+    let want = [
+        "base",
+        "pref",
+        "la",
+        "beam",
+        "amulet",
+        "la@k=4.6487",
+        "amulet@kl=0.1",
+    ];
+    assert_eq!(names, want);
+    for method in methods {
+        assert_eq!(method["answers"], 22, "11 questions x 2 preferences");
+        assert!(method["base_perplexity"].as_f64().unwrap() > 1.0);
+    }
+    assert_eq!(summary["matched"]["answers"], 22);
+    assert_eq!(summary["matched"]["identical"], 22);
+    let budget = &methods[6];
+    assert!(budget["max_kl"].as_f64().unwrap() <= 0.101, "{budget}");
+    assert!(
+        methods[4]["max_kl"].as_f64().unwrap() > 0.2,
+        "the budget had nothing to do"
+    );
+
+    let folder = place.path("out");
+    assert_eq!(rows(&folder).len(), 7 * 22);
+    let row: Value = serde_json::from_str(rows(&folder).first().unwrap()).unwrap();
+    for key in [
+        "dataset",
+        "index",
+        "question",
+        "preference",
+        "method",
+        "response",
+        "score",
+    ] {
+        assert!(!row[key].is_null(), "{key} of {row}");
+    }
+    // The paper's own format.
+    let file = folder.join("responses/questions.amulet.json");
+    let paper: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(paper.as_array().unwrap().len(), 18);
+    let keys: Vec<&String> = paper[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["index", "preference", "question", "response"]);
+    let plot = std::fs::read_to_string(folder.join("frontier.svg")).unwrap();
+    assert!(
+        names.iter().all(|name| plot.contains(&format!(">{name}<"))),
+        "{plot}"
+    );
+
+    // Nothing to do is no error, and other settings are.
+    assert_eq!(json(&words(&args)), summary);
+    args.extend(["--seed".to_owned(), "5".to_owned()]);
+    fails(&words(&args), 2, &["other settings", "seed"]);
+}
+
+#[test]
+fn a_killed_run_goes_on_and_loses_nothing() {
+    let place = Place::new();
+    let more = ["--method", "pref,amulet", "--temperature", "0.8"];
+    let whole = place.args("whole", &more);
+    assert!(periapt(&words(&whole)).status.success());
+    let want = rows(&place.path("whole"));
+
+    let killed = place.args("killed", &more);
+    let folder = place.path("killed");
+    let mut kills = 0;
+    let mut before = BTreeSet::new();
+    // Points in time are spread by a fixed sequence; what matters is that they fall anywhere.
+    for turn in 0u64.. {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_periapt"))
+            .args(&killed)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(5 + turn * 7919 % 173));
+        let ended = run.try_wait().unwrap().is_some();
+        run.kill().ok();
+        run.wait().unwrap();
+        kills += usize::from(!ended);
+        if folder.join("answers.jsonl").exists() {
+            let path = folder.join("answers.jsonl");
+            let text = std::fs::read_to_string(&path).unwrap();
+            let now: BTreeSet<String> = text
+                .split_inclusive('\n')
+                .filter_map(|line| line.strip_suffix('\n'))
+                .map(str::to_owned)
+                .collect();
+            assert!(now.is_superset(&before), "an answer was lost");
+            before = now;
+        }
+        if kills >= 20 {
+            break;
+        }
+        if ended {
+            // It came through before it was killed often enough: once more from the start.
+            assert_eq!(rows(&folder), want);
+            std::fs::remove_dir_all(&folder).unwrap();
+            before.clear();
+        }
+    }
+    assert!(periapt(&words(&killed)).status.success());
+    assert_eq!(rows(&folder), want);
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused_early() {
+    let place = Place::new();
+    let refused = |more: &[&str], says: &[&str]| {
+        fails(&words(&place.args("out", more)), 2, says);
+    };
+    refused(&["--method", "guidance"], &["guidance"]);
+    refused(&["--batch", "0"], &["--batch"]);
+    refused(&["--budget", "nan"], &["kl-budget"]);
+    refused(&["--budget=-1"], &["kl-budget"]);
+    refused(&["--kl-budget", "1"], &["--budget"]);
+    refused(
+        &["--dataset", "/no/such.json"],
+        &["/no/such.json", "no such file"],
+    );
+    let again = place.text("questions.json");
+    refused(&["--dataset", &again], &["two datasets"]);
+    for (text, says) in [
+        ("{", "JSON list"),
+        ("[]", "no question"),
+        (r#"[{"index": 3}]"#, "JSON list"),
+    ] {
+        place.write("bad.json", text);
+        refused(&["--dataset", &place.text("bad.json")], &["bad.json", says]);
+    }
+    place.write("file", "");
+    let args = place.args("file", &[]);
+    fails(&words(&args), 2, &["--output"]);
+    let args = place.args("file/below", &[]);
+    fails(&words(&args), 2, &["--output"]);
+
+    // A row of another hand is named, not dropped.
+    std::fs::create_dir(place.path("edited")).unwrap();
+    place.write("edited/answers.jsonl", "{\"dataset\": 1}\n");
+    let output = periapt(&words(&place.args("edited", &[])));
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("line 1"), "{}", stderr(&output));
+    let left = std::fs::read_to_string(place.path("edited/answers.jsonl")).unwrap();
+    assert_eq!(left, "{\"dataset\": 1}\n");
+}
+
+/// A dataset's address on a hub, which a real server answers; the second run needs none.
+#[test]
+fn a_dataset_comes_from_the_hub_once() {
+    use std::io::Write;
+    let place = Place::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hub = format!("http://{}", server.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        let (stream, _) = server.accept().unwrap();
+        let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+        let request = head.next().unwrap().unwrap();
+        while head.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        let body = r#"["From afar?"]"#;
+        let length = body.len();
+        let mut stream = stream;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+        .unwrap();
+        request
+    });
+    let run = || {
+        let args = place.args(
+            "out",
+            &[
+                "--dataset",
+                "someone/things/data/far.json",
+                "--method",
+                "pref",
+            ],
+        );
+        Command::new(env!("CARGO_BIN_EXE_periapt"))
+            .args(&args)
+            .env("HF_ENDPOINT", &hub)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let output = run();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let request = serving.join().unwrap();
+    assert!(
+        request.starts_with("GET /datasets/someone/things/resolve/main/data/far.json "),
+        "{request}"
+    );
+    assert_eq!(rows(&place.path("out")).len(), 20);
+    assert!(run().status.success(), "the second run asked the hub again");
+    let args = place.args("other", &["--dataset", "someone/things/far.json"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_periapt"))
+        .args(&args)
+        .env("HF_ENDPOINT", &hub)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
