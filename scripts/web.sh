@@ -21,7 +21,7 @@ if ! [ "$engine/periapt_web_bg.wasm" -nt "$module" ] || ! [ "$engine/periapt_web
     "$bindgen" "$module" target/bindgen
     www/node_modules/.bin/wasm-opt -O1 \
         --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
-        --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
+        --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd \
         target/bindgen/periapt_web_bg.wasm -o target/bindgen/optimized.wasm
     mv target/bindgen/optimized.wasm target/bindgen/periapt_web_bg.wasm
     mv target/bindgen "$engine"
