@@ -1,6 +1,7 @@
 //! `periapt eval`: methods x preferences x questions.
 
 mod dataset;
+mod plot;
 mod record;
 mod report;
 

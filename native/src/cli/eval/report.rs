@@ -1,9 +1,8 @@
 //! What a run comes to: a table, the paper's own JSON files, and the frontier as a plot.
 
 use super::record::Row;
-use super::{EvalArgs, matched_name, write_whole};
+use super::{EvalArgs, matched_name, plot, write_whole};
 use crate::cli::print_json;
-use minijinja::{AutoEscape, Environment, value::Serde};
 use periapt_core::decoding::Method;
 use periapt_core::session::Score;
 use serde::Serialize;
@@ -50,7 +49,17 @@ pub fn write(args: &EvalArgs, rows: &[Row]) -> anyhow::Result<()> {
     });
     let folder = &args.output;
     write_whole(&folder.join("summary.json"), &format!("{summary:#}\n"))?;
-    write_whole(&folder.join("frontier.svg"), &frontier(&lines)?)?;
+    let points: Vec<(&str, f64, f64)> = lines
+        .iter()
+        .map(|line| {
+            (
+                line.method.as_str(),
+                line.base_perplexity,
+                line.preference_score,
+            )
+        })
+        .collect();
+    write_whole(&folder.join("frontier.svg"), &plot::frontier(&points)?)?;
     let mut files: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
     for row in rows {
         let file = files.entry((&row.dataset, &row.method)).or_default();
@@ -172,62 +181,4 @@ fn table(lines: &[Line], matched: Option<&Value>) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
-}
-
-const PLOT: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 440" role="img" aria-labelledby="title" font-family="system-ui, sans-serif" font-size="13">
-<title id="title">Preference score against base perplexity, by method</title>
-<rect width="720" height="440" fill="#fff"/>
-<g stroke="#ccc">{% for tick in x %}<line x1="{{ tick.at }}" y1="20" x2="{{ tick.at }}" y2="380"/>{% endfor %}{% for tick in y %}<line x1="70" y1="{{ tick.at }}" x2="700" y2="{{ tick.at }}"/>{% endfor %}</g>
-<g fill="#333" text-anchor="middle">{% for tick in x %}<text x="{{ tick.at }}" y="398">{{ tick.label }}</text>{% endfor %}<text x="385" y="425">base perplexity (lower is more fluent)</text></g>
-<g fill="#333" text-anchor="end">{% for tick in y %}<text x="64" y="{{ tick.at + 4 }}">{{ tick.label }}</text>{% endfor %}</g>
-<text fill="#333" transform="translate(16 200) rotate(-90)" text-anchor="middle">preference score, nats a token</text>
-<g fill="#0072b2">{% for point in points %}<circle cx="{{ point.x }}" cy="{{ point.y }}" r="5"/>{% endfor %}</g>
-<g fill="#111">{% for point in points %}<text x="{{ point.label_x }}" y="{{ point.y - 8 }}" text-anchor="{{ point.anchor }}">{{ point.name }}</text>{% endfor %}</g>
-</svg>
-"##;
-
-/// The methods as points.
-fn frontier(lines: &[Line]) -> anyhow::Result<String> {
-    const TICKS: usize = 5;
-    let axis = |values: Vec<f64>, from: f64, to: f64| {
-        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let margin = ((high - low) * 0.1).max(1e-3);
-        let (low, high) = (low - margin, high + margin);
-        let at = move |value: f64| (from + (value - low) / (high - low) * (to - from)).round();
-        let ticks: Vec<Value> = (0..=TICKS)
-            .map(|tick| low + (high - low) * tick as f64 / TICKS as f64)
-            .map(|value| json!({ "at": at(value), "label": format!("{value:.2}") }))
-            .collect();
-        (at, ticks)
-    };
-    let (x_at, x) = axis(
-        lines.iter().map(|l| l.base_perplexity).collect(),
-        70.0,
-        700.0,
-    );
-    let (y_at, y) = axis(
-        lines.iter().map(|l| l.preference_score).collect(),
-        380.0,
-        20.0,
-    );
-    let points: Vec<Value> = lines
-        .iter()
-        .map(|line| {
-            let x = x_at(line.base_perplexity);
-            let right = x > 560.0;
-            json!({
-                "name": line.method,
-                "x": x,
-                "y": y_at(line.preference_score),
-                "label_x": if right { x - 8.0 } else { x + 8.0 },
-                "anchor": if right { "end" } else { "start" },
-            })
-        })
-        .collect();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_template("plot", PLOT)?;
-    let plot = environment.get_template("plot")?;
-    Ok(plot.render(Serde(json!({ "x": x, "y": y, "points": points })))?)
 }

@@ -38,7 +38,8 @@ pub fn page(trace: &Trace) -> anyhow::Result<String> {
 }
 
 fn describe(token: &Token, reference: &str, streams: &[&str]) -> Value {
-    let lift = token.lift(reference);
+    // Not a negative zero.
+    let lift = (token.lift(reference) * 100.0).round() / 100.0 + 0.0;
     let number = |value: Option<&f64>| match value {
         Some(value) if value.is_finite() => format!("{value:.3}"),
         _ => "−∞".to_owned(),
