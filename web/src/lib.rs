@@ -12,7 +12,7 @@ use error::{JsResult, bad_request};
 use js_sys::{Function, Promise};
 use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Conversation, Method};
-use periapt_core::kernels::measure;
+use periapt_core::kernels::{Tuning, measure};
 use periapt_core::session::{Event, Generation, Loader, Steps};
 use periapt_core::{DeviceChoice, OpenDevice, Session};
 use request::{ChatPrompt, GenerateParams};
@@ -191,6 +191,21 @@ impl Model {
         to_object(&object)
     }
 
+    /// Takes the kernels that are fastest on this adapter: those that `known` names, what an earlier call on the same
+    /// adapter gave, and where it names none, after measuring. Gives all that is known now.
+    ///
+    /// # Errors
+    ///
+    /// `device_failed`. What `known` is not is measured anew.
+    pub async fn tune(&mut self, known: Option<String>) -> JsResult<String> {
+        let known = known.and_then(|known| serde_json::from_str(&known).ok());
+        let mut known: Tuning = known.unwrap_or_default();
+        let now = clock()?;
+        let tuned = self.session.tune(&mut known, &now).await;
+        tuned.map_err(|error| error::to_js(&error))?;
+        serde_json::to_string(&known).map_err(|error| error::new("internal", &error.to_string()))
+    }
+
     /// What a decode step costs here, the mean of `steps` steps of one answer at a depth of `context` tokens: `{rows,
     /// host_ms, step_ms, dispatches}`, `host_ms` being what passes until the step is recorded and submitted.
     ///
@@ -202,12 +217,7 @@ impl Model {
             true => Method::Amulet(AmuletParams::default()),
             false => Method::Pref,
         };
-        let clock = js_sys::Reflect::get(&js_sys::global(), &"performance".into())?;
-        let read_clock: Function = js_sys::Reflect::get(&clock, &"now".into())?.dyn_into()?;
-        let now = || {
-            let time = read_clock.call0(&clock);
-            time.ok().and_then(|time| time.as_f64()).unwrap_or(f64::NAN)
-        };
+        let now = clock()?;
         let measured = async {
             let (decoder, device) = (self.session.decoder(), self.session.device());
             let room = steps + 2;
@@ -271,6 +281,16 @@ impl Model {
             .collect();
         to_object(&json!({ "token_ids": ids, "top": top }))
     }
+}
+
+/// The browser's clock, in milliseconds.
+fn clock() -> JsResult<impl Fn() -> f64> {
+    let clock = js_sys::Reflect::get(&js_sys::global(), &"performance".into())?;
+    let now: Function = js_sys::Reflect::get(&clock, &"now".into())?.dyn_into()?;
+    Ok(move || {
+        let time = now.call0(&clock);
+        time.ok().and_then(|time| time.as_f64()).unwrap_or(f64::NAN)
+    })
 }
 
 /// Calls `on_event` and waits for its promise; `false` where that gave `false`.

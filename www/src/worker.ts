@@ -22,6 +22,7 @@ class CallError extends Error {
 
 let engine: Engine | undefined;
 let model: Model | undefined;
+let adapterName = "";
 
 const handlers: Handlers = {
   async open({ device }) {
@@ -35,7 +36,9 @@ const handlers: Handlers = {
     const best = gpu && !gpu.info.isFallbackAdapter ? "auto" : "cpu";
     engine ??= await Engine.open(device === "auto" ? best : device);
     const adapter: Adapter = engine.adapter;
-    return adapter.kind === "gpu" ? { ...adapter, name: nameOf(gpu?.info) || adapter.name } : adapter;
+    if (adapter.kind !== "gpu") return adapter;
+    adapterName = nameOf(gpu?.info) || adapter.name;
+    return { ...adapter, name: adapterName };
   },
 
   async load(source, tell, signal) {
@@ -61,7 +64,9 @@ const handlers: Handlers = {
       reader.cancel().catch(() => undefined);
       throw error;
     }
-    model = loader.finish();
+    const loaded = loader.finish();
+    await tune(loaded);
+    model = loaded;
     return model.info;
   },
 
@@ -82,6 +87,18 @@ const handlers: Handlers = {
     return await ready().bench(amulet, context, steps);
   },
 };
+
+/** Gives the model the fastest kernels, measured once an adapter and matrix shape, and remembered by the browser. */
+async function tune(loaded: Model): Promise<void> {
+  if (engine?.adapter.kind !== "gpu") return;
+  const name = `kernels.json?adapter=${encodeURIComponent(adapterName)}`;
+  // Where the browser keeps nothing, as in a private window, every load measures.
+  const store = await caches.open("periapt-kernels").catch(() => undefined);
+  const known = await store?.match(name);
+  const before = await known?.text();
+  const after = await loaded.tune(before);
+  if (after !== before) await store?.put(name, new Response(after)).catch(() => undefined);
+}
 
 /** What the browser tells of the GPU; more than wgpu passes on. */
 function nameOf(info: GPUAdapterInfo | undefined): string {
