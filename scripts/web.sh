@@ -14,7 +14,7 @@ module=$WASM_TARGET_DIR/$WASM_TRIPLE/release/periapt_web.wasm
 cargo build --release --locked --workspace --exclude periapt-web
 bindgen=target/release/periapt-bindgen
 
-engine=www/engine
+engine=www/engine/wasm
 if ! [ "$engine/periapt_web_bg.wasm" -nt "$module" ] || ! [ "$engine/periapt_web_bg.wasm" -nt "$bindgen" ]; then
     say "making the module small and its bindings (about two minutes)"
     rm -rf "$engine" target/bindgen

@@ -112,6 +112,7 @@ fn the_model_equals_the_reference_on(choice: DeviceChoice) {
             system: system.clone(),
             preference: None,
             question: question.clone(),
+            ..Conversation::default()
         };
         let prompt = session
             .encode_chat(&conversation.messages(&Stream::base()))
@@ -155,6 +156,7 @@ fn the_model_equals_the_reference_on(choice: DeviceChoice) {
             system: None,
             preference: text(&case["prefer"]),
             question,
+            ..Conversation::default()
         };
         let method = Method::Amulet(AmuletParams::default());
         let want = common::ids(&amulet["greedy"]);

@@ -47,6 +47,7 @@ fn conversations(questions: &[String], preference: &str) -> Vec<Conversation> {
         system: None,
         preference: Some(expand_preference(preference)),
         question: question.clone(),
+        ..Conversation::default()
     };
     questions.iter().map(one).collect()
 }

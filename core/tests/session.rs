@@ -41,6 +41,7 @@ fn conversation(question: &str) -> Conversation {
         system: Some("Be {preference}".to_owned()),
         preference: Some("brief".to_owned()),
         question: question.to_owned(),
+        ..Conversation::default()
     }
 }
 
@@ -330,6 +331,7 @@ fn scores_equal_token_by_token_ones() {
                 system: None,
                 preference: Some((*preference).to_owned()),
                 question: "Why?".to_owned(),
+                ..Conversation::default()
             })
             .collect();
         let answers = ["No.", &"Because of this and that. ".repeat(5)];

@@ -156,7 +156,7 @@ describe("the page", { timeout: HOUR }, () => {
     await page.locator("#model-status", { hasText: "135 million parameters" }).waitFor();
 
     const { user, token_ids, top_logits, greedy } = golden.cases[0];
-    const top = await call(page, "top_logits", { question: user, count: 30 });
+    const top = await call(page, "top_logits", { messages: [{ role: "user", content: user }], count: 30 });
     assert.deepEqual(top.token_ids, token_ids);
     const logits = new Map(top.top.map(([id, logit]) => [id, logit]));
     for (const [id, wanted] of top_logits) {
@@ -167,15 +167,17 @@ describe("the page", { timeout: HOUR }, () => {
 
     const generation = await page.evaluate(([question]) => {
       let tokens = 0;
-      const call = globalThis.periapt.call("generate", { question, max_new_tokens: 40 }, (event) => {
+      const messages = [{ role: "user", content: question }];
+      const call = globalThis.periapt.call("generate", { messages, max_new_tokens: 40 }, (event) => {
         if (event.kind === "token" && ++tokens === 3) call.cancel();
       });
       return call.done;
     }, [user]);
     // The cancellation takes its way; a step more may be done by then.
-    assert.equal(generation.finish_reason, "cancelled");
-    assert.ok(generation.token_ids.length >= 3, String(generation.token_ids));
-    assert.deepEqual(generation.token_ids, greedy.slice(0, generation.token_ids.length));
+    const [cancelled] = generation.answers;
+    assert.equal(cancelled.finish_reason, "cancelled");
+    assert.ok(cancelled.token_ids.length >= 3, String(cancelled.token_ids));
+    assert.deepEqual(cancelled.token_ids, greedy.slice(0, cancelled.token_ids.length));
     assert.deepEqual(generation.prompt_token_ids, { base: token_ids });
   });
 
@@ -188,7 +190,7 @@ describe("the page", { timeout: HOUR }, () => {
     if (!needsModel(t)) return;
     const refused = await page.evaluate(() =>
       globalThis.periapt
-        .call("generate", { question: "Hi.", max_new_tokens: 1, temperature: -1 })
+        .call("generate", { messages: [{ role: "user", content: "Hi." }], max_new_tokens: 1, temperature: -1 })
         .done.catch((error) => ({ code: error.code, message: error.message })),
     );
     assert.equal(refused.code, "bad_request");

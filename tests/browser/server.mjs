@@ -15,9 +15,10 @@ const TYPES = {
 
 /**
  * Serves `folder`, and each of `files` (an address's path to a file's path) beside it.
- * Resolves to `{ origin, close }`.
+ * `seen` takes every request's `{ path, start }`; where `cut(path)` gives a number, the connection breaks after so
+ * many bytes. Resolves to `{ origin, close }`.
  */
-export async function serve(folder, files = {}) {
+export async function serve(folder, files = {}, { seen = [], cut = () => undefined } = {}) {
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://127.0.0.1").pathname);
     // `normalize` of an absolute path leaves no `..` that could climb out of the folder.
@@ -40,8 +41,23 @@ export async function serve(folder, files = {}) {
     }
     if (range) headers["content-range"] = `bytes ${start}-${end}/${size}`;
     headers["content-length"] = end - start + 1;
+    seen.push({ path, start });
     response.writeHead(range ? 206 : 200, headers);
-    createReadStream(file, { start, end: Math.max(end, 0) }).pipe(response);
+    const body = createReadStream(file, { start, end: Math.max(end, 0) });
+    const most = cut(path);
+    if (most === undefined) {
+      body.pipe(response);
+      return;
+    }
+    let sent = 0;
+    for await (const part of body) {
+      const piece = part.subarray(0, most - sent);
+      sent += piece.length;
+      await new Promise((written) => response.write(piece, written));
+      if (sent === most || response.destroyed) break;
+    }
+    // What was sent arrives, and then nothing.
+    response.socket?.end();
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   return {

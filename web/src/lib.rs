@@ -10,14 +10,16 @@ mod request;
 
 use error::{JsResult, bad_request};
 use js_sys::{Function, Promise};
-use periapt_core::decoding::streams::Stream;
-use periapt_core::decoding::{AmuletParams, Conversation, Method};
+use periapt_core::decoding::streams::{Stream, expand_preference};
+use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
 use periapt_core::session::{Event, Generation, Loader, Steps};
 use periapt_core::{DeviceChoice, OpenDevice, Session};
-use request::{ChatPrompt, GenerateParams};
+use request::{ChatPrompt, GenerateParams, ScoreParams};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -72,6 +74,7 @@ impl Engine {
             .map(|total| total as u64);
         ModelLoader {
             loader: Loader::new(&self.device, total),
+            hasher: Sha256::new(),
         }
     }
 }
@@ -81,6 +84,7 @@ impl Engine {
 #[derive(Debug)]
 pub struct ModelLoader {
     loader: Loader,
+    hasher: Sha256,
 }
 
 #[wasm_bindgen]
@@ -91,9 +95,17 @@ impl ModelLoader {
     ///
     /// As soon as the bytes show that the file can't be loaded.
     pub fn push(&mut self, chunk: &[u8]) -> JsResult<()> {
+        self.hasher.update(chunk);
         self.loader
             .push(chunk)
             .map_err(|error| error::to_js(&error))
+    }
+
+    /// The SHA-256 of the bytes so far, in hexadecimal.
+    #[wasm_bindgen(getter)]
+    pub fn sha256(&self) -> String {
+        let digest = self.hasher.clone().finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The model, once the whole file has been pushed.
@@ -137,18 +149,17 @@ impl Model {
     }
 
     /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with
-    /// `{kind: "prefill", done, total}` and `{kind: "token", id, text, log_prob, k, kl?}` as they happen, and breaks
+    /// `{kind: "prefill", done, total}` and `{kind: "token", answer, id, text, log_prob, k, kl?, trace?}` as they
+    /// happen, and breaks
     /// off by returning `false`, or a promise of it: the engine waits for a promise, which gives
-    /// the worker a turn to hear of a cancellation on the CPU backend, too. Gives `{text,
-    /// token_ids, finish_reason, prompt_token_ids, method, strength, strengths, kl?, device}`.
+    /// the worker a turn to hear of a cancellation on the CPU backend, too. Gives `{answers: [{text, token_ids,
+    /// finish_reason, strengths, kl?}], prompt_token_ids, method, strength, device}`.
     ///
     /// # Errors
     ///
     /// `bad_request`, one of the engine's own codes, or whatever `on_event` throws.
     pub async fn generate(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
-        let params: GenerateParams = serde_wasm_bindgen::from_value(params)
-            .map_err(|error| bad_request(&error.to_string()))?;
-        let request = params.into_request();
+        let request = from_object::<GenerateParams>(params)?.into_request()?;
         let mut thrown = None;
         let mut listen = async |event: Event<'_>| match tell(&on_event, event).await {
             Ok(true) => ControlFlow::Continue(()),
@@ -158,37 +169,60 @@ impl Model {
                 ControlFlow::Break(())
             }
         };
-        let generation = self.session.generate(&request, &mut listen).await;
+        let generations = self.session.generate(&request, &mut listen).await;
         if let Some(error) = thrown {
             return Err(error);
         }
-        let mut generations = generation.map_err(|error| error::to_js(&error))?;
-        let Generation {
-            text,
-            token_ids,
-            finish_reason,
-            prompt_token_ids,
-            strengths,
-            kl,
-        } = generations.remove(0);
-        let prompts: Map<String, Value> = prompt_token_ids
+        let generations = generations.map_err(|error| error::to_js(&error))?;
+        let prompts: Map<String, Value> = generations
+            .first()
             .into_iter()
-            .map(|(stream, ids)| (stream, json!(ids)))
+            .flat_map(|generation| &generation.prompt_token_ids)
+            .map(|(stream, ids)| (stream.clone(), json!(ids)))
             .collect();
-        let mut object = json!({
-            "text": text,
-            "token_ids": token_ids,
-            "finish_reason": finish_reason,
+        let has_kl = request.sampling.kl_budget.is_some();
+        let answers: Vec<Value> = generations
+            .iter()
+            .map(|generation| answer(generation, has_kl))
+            .collect();
+        to_object(&json!({
+            "answers": answers,
             "prompt_token_ids": prompts,
             "method": request.method.name(),
             "strength": request.method.strength(),
-            "strengths": strengths,
             "device": self.session.device().info,
-        });
-        if request.sampling.kl_budget.is_some() {
-            object["kl"] = json!(kl);
-        }
-        to_object(&object)
+        }))
+    }
+
+    /// Scores answers: `params` is a [`ScoreParams`]. Gives a list of `{preference_score, base_perplexity,
+    /// pref_perplexity, distinct, repetition, tokens}`.
+    ///
+    /// # Errors
+    ///
+    /// `bad_request`, or one of the engine's own codes.
+    pub async fn score(&self, params: JsValue) -> JsResult<JsValue> {
+        let ScoreParams {
+            messages,
+            preference,
+            responses,
+        } = from_object(params)?;
+        let conversation = messages.into_conversation(Some(expand_preference(&preference)))?;
+        let scores = async {
+            let encode = |text: &String| self.session.encode_answer(text);
+            let answers = responses
+                .iter()
+                .map(encode)
+                .collect::<Result<Vec<_>, _>>()?;
+            let longest = answers.iter().map(Vec::len).max().unwrap_or(0);
+            let conversations = std::slice::from_ref(&conversation);
+            let mut scorer = self.session.scorer(conversations, longest)?;
+            let mut scores = Vec::with_capacity(answers.len());
+            for answer in &answers {
+                scores.push(scorer.score(&conversation, answer).await?);
+            }
+            Ok(scores)
+        };
+        to_object(&scores.await.map_err(|error| error::to_js(&error))?)
     }
 
     /// Takes the kernels that are fastest on this adapter: those that `known` names, what an earlier call on the same
@@ -244,20 +278,15 @@ impl Model {
         to_object(&measured.await.map_err(|error| error::to_js(&error))?)
     }
 
-    /// The `count` best next tokens after a chat prompt (`{question, system?}`), best first:
+    /// The `count` best next tokens after a chat prompt (`{messages}`), best first:
     /// `{token_ids, top: [[id, logit, piece], ...]}`.
     ///
     /// # Errors
     ///
     /// `bad_request`, or one of the engine's own codes.
     pub async fn top_logits(&self, prompt: JsValue, count: usize) -> JsResult<JsValue> {
-        let prompt: ChatPrompt = serde_wasm_bindgen::from_value(prompt)
-            .map_err(|error| bad_request(&error.to_string()))?;
-        let conversation = Conversation {
-            system: prompt.system,
-            preference: None,
-            question: prompt.question,
-        };
+        let prompt: ChatPrompt = from_object(prompt)?;
+        let conversation = prompt.messages.into_conversation(None)?;
         let messages = conversation.messages(&Stream::base());
         let top = async {
             let ids = self.session.encode_chat(&messages)?;
@@ -300,26 +329,55 @@ async fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
             json!({ "kind": "prefill", "done": done, "total": total })
         }
         Event::Token {
+            answer,
             id,
             text,
             log_prob,
             k,
             kl,
-            ..
+            trace,
         } => {
-            let mut event =
-                json!({ "kind": "token", "id": id, "text": text, "log_prob": log_prob, "k": k });
+            let mut event = json!({
+                "kind": "token",
+                "answer": answer,
+                "id": id,
+                "text": text,
+                "log_prob": log_prob,
+                "k": k,
+            });
             if let Some(kl) = kl {
                 event["kl"] = json!(kl);
             }
+            if let Some(trace) = trace {
+                event["trace"] = json!(trace);
+            }
             event
         }
-        // There is one answer, and it is the call's result.
+        // All answers are the call's result.
         Event::Done { .. } => return Ok(true),
     };
     let answer = on_event.call1(&JsValue::NULL, &to_object(&event)?)?;
     let answer = JsFuture::from(Promise::resolve(&answer)).await?;
     Ok(answer != JsValue::FALSE)
+}
+
+/// One answer as a plain object.
+fn answer(generation: &Generation, has_kl: bool) -> Value {
+    let mut object = json!({
+        "text": generation.text,
+        "token_ids": generation.token_ids,
+        "finish_reason": generation.finish_reason,
+        "strengths": generation.strengths,
+    });
+    if has_kl {
+        object["kl"] = json!(generation.kl);
+    }
+    object
+}
+
+/// What a caller passed, or why it is not what is wanted.
+fn from_object<T: DeserializeOwned>(value: JsValue) -> JsResult<T> {
+    serde_wasm_bindgen::from_value(value).map_err(|error| bad_request(&error.to_string()))
 }
 
 /// A value as a plain JavaScript object.

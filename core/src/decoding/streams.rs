@@ -62,6 +62,26 @@ impl Stream {
     }
 }
 
+/// The streams of several preferences with weights, base first: `base + sum_i weight_i (pref_i - base)`. They are called
+/// `pref`, or `pref1`, `pref2` and so on.
+#[must_use]
+pub fn preference_streams(preferences: &[(&str, f64)]) -> Vec<Stream> {
+    let mut streams = vec![Stream::base()];
+    for (index, (text, weight)) in preferences.iter().enumerate() {
+        streams[0].weight -= weight;
+        streams.push(Stream {
+            name: match preferences.len() {
+                1 => "pref".to_owned(),
+                _ => format!("pref{}", index + 1),
+            },
+            wish: Wish::Text(expand_preference(text)),
+            weight: *weight,
+            ..Stream::base()
+        });
+    }
+    streams
+}
+
 /// What a user asks, and how they'd like it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conversation {
@@ -70,6 +90,8 @@ pub struct Conversation {
     pub system: Option<String>,
     /// The preference, as [`expand_preference`] gives it.
     pub preference: Option<String>,
+    /// What was said before the question.
+    pub earlier: Vec<Message>,
     /// The question.
     pub question: String,
 }
@@ -89,13 +111,14 @@ impl Conversation {
             None => own.cloned(),
             Some(preference) => Some(with_preference(own.map(String::as_str), preference)),
         };
-        let mut messages = Vec::with_capacity(2);
+        let mut messages = Vec::with_capacity(2 + self.earlier.len());
         if let Some(content) = system {
             messages.push(Message {
                 role: Role::System,
                 content,
             });
         }
+        messages.extend_from_slice(&self.earlier);
         messages.push(Message {
             role: Role::User,
             content: self.question.clone(),
@@ -157,6 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn earlier_turns_stand_between_system_prompt_and_question() {
+        let turn = |role, content: &str| Message {
+            role,
+            content: content.to_owned(),
+        };
+        let conversation = Conversation {
+            system: Some("S".to_owned()),
+            preference: Some("P".to_owned()),
+            earlier: vec![turn(Role::User, "a"), turn(Role::Assistant, "b")],
+            question: "c".to_owned(),
+        };
+        let messages = conversation.messages(&Stream::pref());
+        let contents: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
+        assert_eq!(contents, ["S P", "a", "b", "c"]);
+    }
+
+    #[test]
     fn the_papers_prompt_keeps_its_trailing_space_in_base() {
         let conversation = Conversation {
             preference: Some("Be brief, please.".to_owned()),
@@ -173,7 +213,7 @@ mod tests {
         let mut conversation = Conversation {
             system: Some("A {preference} B".to_owned()),
             preference: Some("P".to_owned()),
-            question: String::new(),
+            ..Conversation::default()
         };
         assert_eq!(
             system(&conversation, &Stream::pref()).as_deref(),

@@ -34,6 +34,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         system: args.system.clone(),
         preference: args.prefer.first().map(|text| expand_preference(text)),
         question: text_or_stdin(&args.prompt)?,
+        ..Conversation::default()
     };
     if method == MethodArg::Beam {
         return beam(args, conversation);
@@ -71,6 +72,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         system: args.system.clone(),
         preference: Some(expand_preference(&args.prefer)),
         question: text_or_stdin(&args.prompt)?,
+        ..Conversation::default()
     };
     let methods = [
         MethodArg::Base,

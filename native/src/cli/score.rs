@@ -18,6 +18,7 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         system: args.system.clone(),
         preference: Some(expand_preference(&args.prefer)),
         question: args.prompt.clone(),
+        ..Conversation::default()
     };
     let loaded = load(&args.model)?;
     let session = &loaded.session;

@@ -4,27 +4,14 @@ use super::args::{ModelArgs, StreamArgs};
 use super::{Usage, load};
 use periapt_core::Session;
 use periapt_core::decoding::Method;
-use periapt_core::decoding::streams::{Stream, Wish, expand_preference};
+use periapt_core::decoding::streams::{Stream, Wish, expand_preference, preference_streams};
 
 /// The streams that `--prefer PREFERENCE:WEIGHT` (base first) and `--stream` ask for, in this order.
 pub fn streams(prefer: &[String], args: &StreamArgs) -> Result<Vec<Stream>, Usage> {
     let mut streams = Vec::new();
     if !prefer.is_empty() {
-        streams.push(Stream::base());
-    }
-    for (index, text) in prefer.iter().enumerate() {
-        let (text, weight) = weighted(text)?;
-        streams[0].weight -= weight;
-        streams.push(Stream {
-            name: match prefer.len() {
-                1 => "pref".to_owned(),
-                _ => format!("pref{}", index + 1),
-            },
-            system: None,
-            wish: Wish::Text(expand_preference(text)),
-            weight,
-            model: 0,
-        });
+        let weighted = prefer.iter().map(|text| weighted(text));
+        streams = preference_streams(&weighted.collect::<Vec<_>>());
     }
     for (index, spec) in args.stream.iter().enumerate() {
         streams.push(stream(spec, index + 1)?);
@@ -33,14 +20,11 @@ pub fn streams(prefer: &[String], args: &StreamArgs) -> Result<Vec<Stream>, Usag
 }
 
 /// `text:weight`; the weight is 1 where what follows the last colon is no number.
-fn weighted(text: &str) -> Result<(&str, f64), Usage> {
-    match text.rsplit_once(':') {
-        Some((before, weight)) => match weight.trim().parse() {
-            Ok(weight) => Ok((before, weight)),
-            Err(_) => Ok((text, 1.0)),
-        },
-        None => Ok((text, 1.0)),
-    }
+fn weighted(text: &str) -> (&str, f64) {
+    let parts = text.rsplit_once(':');
+    parts
+        .and_then(|(before, weight)| Some((before, weight.trim().parse().ok()?)))
+        .unwrap_or((text, 1.0))
 }
 
 fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {

@@ -222,6 +222,7 @@ impl Job<'_> {
                 system: args.system.clone(),
                 preference: Some(expand_preference(self.preference)),
                 question: question.text.clone(),
+                ..Conversation::default()
             })
             .collect();
         let most = args.decoding.max_new_tokens;

@@ -1,13 +1,16 @@
-/** The page's side of the protocol: calls as promises, and a new worker after a crash. */
+/** The page's side of the protocol: calls as promises, and a new worker where the old one is lost. */
 
-import type { CallName, Calls, ErrorCode, Reply, Request } from "./protocol.ts";
+import { type CallName, type Calls, type ErrorCode, REMEDIES, type Reply, type Request } from "./protocol.ts";
 
-/** A call's error, as the worker reported it. */
+/** What went wrong: a stable code, a message for people, and what they can do about it. */
 export class EngineError extends Error {
   readonly code: ErrorCode;
+  readonly remedy: string;
   constructor(code: ErrorCode, message: string) {
     super(message);
+    this.name = "EngineError";
     this.code = code;
+    this.remedy = REMEDIES[code] ?? REMEDIES.internal;
   }
 }
 
@@ -24,14 +27,15 @@ export interface Call<N extends CallName> {
 }
 
 export class EngineClient {
-  #worker = this.#spawn();
+  #worker: Worker;
   #pending = new Map<number, Pending>();
   #nextId = 1;
-  readonly #onCrash: () => void;
+  readonly #onLost: (error: EngineError) => void;
 
-  /** `onCrash` is told when the worker is lost; whatever it had loaded is gone, too. */
-  constructor(onCrash: () => void) {
-    this.#onCrash = onCrash;
+  /** `onLost` is told when the worker or its GPU is lost; whatever it had loaded is gone, too. */
+  constructor(onLost: (error: EngineError) => void) {
+    this.#onLost = onLost;
+    this.#worker = this.#spawn();
   }
 
   call<N extends CallName>(
@@ -50,13 +54,19 @@ export class EngineClient {
     };
   }
 
+  /** Ends the worker; what waits for it fails. */
+  close(): void {
+    this.#worker.terminate();
+    this.#fail(new EngineError("cancelled", "The engine was closed."));
+  }
+
   #spawn(): Worker {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => this.#receive(data));
     // A trap inside an asynchronous call settles no promise: it only comes up here.
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.#crash(event.message);
+      this.#lose(new EngineError("crashed", event.message || "the engine stopped"));
     });
     return worker;
   }
@@ -71,18 +81,23 @@ export class EngineClient {
     this.#pending.delete(reply.id);
     if (reply.kind === "result") {
       pending.result(reply.result as never);
-    } else {
-      pending.error(new EngineError(reply.code, reply.message));
-      if (reply.code === "crashed") this.#crash(reply.message);
+      return;
     }
+    const error = new EngineError(reply.code, reply.message);
+    pending.error(error);
+    if (reply.code === "crashed" || reply.code === "device_lost") this.#lose(error);
   }
 
-  #crash(reason: string): void {
+  #lose(error: EngineError): void {
     this.#worker.terminate();
+    this.#worker = this.#spawn();
+    this.#fail(error);
+    this.#onLost(error);
+  }
+
+  #fail(error: EngineError): void {
     const lost = [...this.#pending.values()];
     this.#pending.clear();
-    this.#worker = this.#spawn();
-    for (const pending of lost) pending.error(new EngineError("crashed", reason));
-    this.#onCrash();
+    for (const pending of lost) pending.error(error);
   }
 }

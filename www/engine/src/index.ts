@@ -1,0 +1,257 @@
+/**
+ * `@periapt/engine`: a language model on the visitor's own device, aligned with them at the moment it answers.
+ *
+ *     const engine = await Engine.start({ wasmUrl });
+ *     await engine.load({ kind: "url", url }, { onProgress });
+ *     const stream = await engine.chat.completions.create({
+ *       messages: [{ role: "user", content: "Why is the sky blue?" }],
+ *       alignment: { preference: "concise" },
+ *       stream: true,
+ *     });
+ *     for await (const chunk of stream) show(chunk.choices[0].delta.content);
+ */
+
+import { type Call, EngineClient, EngineError } from "./client.ts";
+import {
+  type ChatCompletion,
+  type ChatCompletionChunk,
+  type ChatParams,
+  chunkOf,
+  completionOf,
+  endOf,
+  head,
+  logprobOf,
+  type TokenLogprob,
+  toEngine,
+} from "./openai.ts";
+import type {
+  Adapter,
+  CallName,
+  Calls,
+  GenerateEvent,
+  LoadEvent,
+  Message,
+  ModelInfo,
+  ModelSource,
+  Score,
+  StoredModel,
+} from "./protocol.ts";
+
+export { EngineError } from "./client.ts";
+export type * from "./openai.ts";
+export type * from "./protocol.ts";
+
+export interface StartOptions {
+  /** Where the engine's WASM file lies: `@periapt/engine/periapt.wasm` through your bundler. */
+  wasmUrl: string | URL;
+  /** The better of both where it is left out. */
+  device?: "auto" | "gpu" | "cpu";
+  /** Told when the GPU or the engine is lost. The next call sets it up anew, and its model with it. */
+  onLost?: (error: EngineError) => void;
+}
+
+export interface Cancellable {
+  signal?: AbortSignal | undefined;
+}
+
+export interface LoadOptions extends Cancellable {
+  onProgress?: (event: LoadEvent) => void;
+}
+
+interface GenerateOptions extends Cancellable {
+  /** Every token, and the prompts' progress before. */
+  onEvent?: (event: GenerateEvent) => void;
+}
+
+export class Engine {
+  readonly #client: EngineClient;
+  readonly #start: { wasm: string; device: "auto" | "gpu" | "cpu" };
+  #adapter: Adapter | undefined;
+  #model: ModelInfo | undefined;
+  /** What to load again after a loss. */
+  #source: ModelSource | undefined;
+  #isLost = false;
+
+  readonly chat = {
+    completions: { create: this.#create.bind(this) as Create },
+  };
+
+  private constructor({ wasmUrl, device = "auto", onLost }: StartOptions) {
+    this.#start = { wasm: new URL(wasmUrl, location.href).href, device };
+    this.#client = new EngineClient((error) => {
+      this.#isLost = true;
+      onLost?.(error);
+    });
+  }
+
+  /** Starts the engine in a worker of its own. */
+  static async start(options: StartOptions): Promise<Engine> {
+    const engine = new Engine(options);
+    try {
+      engine.#adapter = await engine.#client.call("open", engine.#start).done;
+    } catch (error) {
+      engine.close();
+      throw error;
+    }
+    return engine;
+  }
+
+  /** What computes. */
+  get adapter(): Adapter {
+    if (!this.#adapter) throw new EngineError("not_ready", "The engine hasn't been started.");
+    return this.#adapter;
+  }
+
+  /** What is loaded. */
+  get model(): ModelInfo | undefined {
+    return this.#model;
+  }
+
+  /** Loads a model in place of the one before. An address's file is kept by the browser, and fetched once. */
+  async load(source: ModelSource, { onProgress, signal }: LoadOptions = {}): Promise<ModelInfo> {
+    this.#model = undefined;
+    this.#source = undefined;
+    await this.#revive(signal);
+    this.#model = await this.#call("load", source, signal, onProgress);
+    this.#source = source;
+    return this.#model;
+  }
+
+  /** Gives the model's memory back. */
+  async unload(): Promise<void> {
+    this.#model = undefined;
+    this.#source = undefined;
+    await this.#call("unload", null);
+  }
+
+  /** The models that the browser keeps. */
+  async stored(): Promise<StoredModel[]> {
+    return this.#call("stored", null);
+  }
+
+  /** Deletes the browser's copy of an address's file. */
+  async remove(url: string): Promise<void> {
+    await this.#call("remove", { url });
+  }
+
+  /** Answers without the preference and with it, from one seed. */
+  async compare(params: ChatParams, options: GenerateOptions = {}): Promise<{ base: ChatCompletion; aligned: ChatCompletion }> {
+    const { alignment: _, ...plain } = params;
+    // The same system prompt for both, with the preference's place empty.
+    const preference = params.alignment?.preference ?? params.alignment?.preferences?.[0]?.text;
+    const base = await this.#complete(
+      { ...plain, alignment: { ...(preference && { preference }), method: "base" } },
+      options,
+    );
+    return { base, aligned: await this.#complete(params, options) };
+  }
+
+  /** How well answers fit a preference, by the model itself. */
+  async score(
+    params: { messages: Message[]; preference: string; responses: string[] },
+    { signal }: Cancellable = {},
+  ): Promise<Score[]> {
+    await this.#revive(signal);
+    return this.#call("score", params, signal);
+  }
+
+  /** Any call of the protocol. */
+  call<N extends CallName>(
+    name: N,
+    params: Calls[N]["params"],
+    onEvent?: (event: Calls[N]["event"]) => void,
+  ): Call<N> {
+    return this.#client.call(name, params, onEvent);
+  }
+
+  /** Ends the worker. */
+  close(): void {
+    this.#client.close();
+  }
+
+  async #create(params: ChatParams, options: GenerateOptions = {}): Promise<unknown> {
+    return params.stream ? this.#stream(params, options) : this.#complete(params, options);
+  }
+
+  async #complete(params: ChatParams, { signal, onEvent }: GenerateOptions): Promise<ChatCompletion> {
+    await this.#revive(signal);
+    const logprobs: TokenLogprob[][] = [];
+    const generation = await this.#call("generate", toEngine(params), signal, (event) => {
+      if (event.kind === "token" && params.logprobs) (logprobs[event.answer] ??= []).push(logprobOf(event));
+      onEvent?.(event);
+    });
+    // What was broken off is no completion.
+    signal?.throwIfAborted();
+    return completionOf(head(this.#model?.name ?? ""), generation, params, logprobs);
+  }
+
+  async *#stream(params: ChatParams, { signal, onEvent }: GenerateOptions): AsyncGenerator<ChatCompletionChunk> {
+    await this.#revive(signal);
+    const chunks: ChatCompletionChunk[] = [];
+    let wake: () => void = () => undefined;
+    const common = head(this.#model?.name ?? "");
+    const begun = new Set<number>();
+    const stop = new AbortController();
+    const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    let ended = false;
+    const call = this.#call("generate", toEngine(params), both, (event) => {
+      onEvent?.(event);
+      if (event.kind !== "token") return;
+      chunks.push(chunkOf(common, event, params, !begun.has(event.answer)));
+      begun.add(event.answer);
+      wake();
+    }).finally(() => {
+      ended = true;
+      wake();
+    });
+    // Its failure is told below.
+    call.catch(() => undefined);
+    try {
+      while (!ended || chunks.length > 0) {
+        const chunk = chunks.shift();
+        if (chunk) yield chunk;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+      const generation = await call;
+      signal?.throwIfAborted();
+      for (let index = 0; index < generation.answers.length; index++) yield endOf(common, generation, index);
+    } finally {
+      // A consumer that leaves its loop wants no more of it.
+      stop.abort();
+    }
+  }
+
+  /** Sets up anew what was lost. */
+  async #revive(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (!this.#isLost) return;
+    this.#adapter = await this.#client.call("open", this.#start).done;
+    this.#isLost = false;
+    if (this.#source) this.#model = await this.#call("load", this.#source, signal);
+  }
+
+  async #call<N extends CallName>(
+    name: N,
+    params: Calls[N]["params"],
+    signal?: AbortSignal,
+    onEvent?: (event: Calls[N]["event"]) => void,
+  ): Promise<Calls[N]["result"]> {
+    signal?.throwIfAborted();
+    const call = this.#client.call(name, params, onEvent);
+    signal?.addEventListener("abort", call.cancel);
+    try {
+      return await call.done;
+    } catch (error) {
+      // As `fetch` does: the signal's own reason.
+      if (signal?.aborted && error instanceof EngineError && error.code === "cancelled") throw signal.reason;
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", call.cancel);
+    }
+  }
+}
+
+interface Create {
+  (params: ChatParams & { stream: true }, options?: GenerateOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
+  (params: ChatParams & { stream?: false }, options?: GenerateOptions): Promise<ChatCompletion>;
+}

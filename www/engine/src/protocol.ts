@@ -1,0 +1,222 @@
+/**
+ * What a page and the worker say to each other: the one place where both sides' types are.
+ *
+ * The page sends a `Request` with an id of its own; the worker answers it with any number of
+ * events and exactly one end, a result or an error. Requests run one after the other; `cancel`
+ * and nothing else overtakes. Names inside the values are those of the engine (`web/src`) and of
+ * the command line's `--json`.
+ */
+
+/** The device that computes. */
+export interface Adapter {
+  /** `"gpu"` for WebGPU, `"cpu"` for the engine's own CPU backend. */
+  kind: "gpu" | "cpu";
+  name: string;
+  backend: string;
+  software: boolean;
+  driver: string;
+}
+
+/** What a model file says of itself. */
+export interface ModelInfo {
+  name: string | null;
+  parameters: number;
+  layers: number;
+  vocab: number;
+  context: number;
+  /** Of the file's bytes. */
+  sha256: string;
+  /** Whether the known-answer test ran: only some files' answers are known. */
+  tested: boolean;
+}
+
+/** Where a model comes from. `sha256` is checked before the model is used. */
+export type ModelSource =
+  | { kind: "file"; file: File; sha256?: string }
+  | { kind: "url"; url: string; sha256?: string };
+
+/** What happens while a model is loaded. */
+export type LoadEvent =
+  /** Before the first byte: what is to come, as far as the server tells. */
+  | { kind: "plan"; bytes: number | null; stored: number; memory: number | null; keeps: boolean }
+  | { kind: "progress"; done: number; total: number | null }
+  /** The stored copy was damaged and is fetched anew. */
+  | { kind: "damaged" }
+  | { kind: "testing" };
+
+/** A file that the browser keeps. */
+export interface StoredModel {
+  url: string;
+  bytes: number;
+  total: number | null;
+  complete: boolean;
+}
+
+export type Method = "base" | "pref" | "la" | "amulet";
+
+export type Role = "system" | "user" | "assistant";
+
+export interface Message {
+  role: Role;
+  content: string;
+}
+
+/** See `GenerateParams` in `web/src/request.rs`; what is left out has the engine's default. */
+export interface GenerateParams {
+  messages: Message[];
+  max_new_tokens: number;
+  n?: number;
+  /** The best tokens of each stream to trace at every token. */
+  trace?: number;
+  preference?: string;
+  preferences?: { text: string; weight: number }[];
+  method?: Method;
+  strength?: number;
+  alpha?: number;
+  lambda?: number;
+  eta?: number;
+  iterations?: number;
+  temperature?: number;
+  top_k?: number;
+  top_p?: number;
+  min_p?: number;
+  repetition_penalty?: number;
+  frequency_penalty?: number;
+  presence_penalty?: number;
+  plausibility?: number;
+  /** In nats; Infinity keeps the strength and reports the KL. */
+  kl_budget?: number;
+  seed?: number;
+}
+
+export interface TopToken {
+  id: number;
+  piece: string;
+  log_prob: number;
+}
+
+/** What went on at one token, as in a line of the command line's `--trace`. */
+export interface TokenTrace {
+  id: number;
+  piece: string;
+  /** By stream, and `final`; null where it is impossible. */
+  log_prob: Record<string, number | null>;
+  k: number;
+  kl: number;
+  entropy: number;
+  top: Record<string, TopToken[]>;
+  runner_up: TopToken | null;
+  /** Amulet's. */
+  iterates: { i: number; k: number; chosen: number; runner_up: number | null }[];
+}
+
+export type GenerateEvent =
+  | { kind: "prefill"; done: number; total: number }
+  | {
+      kind: "token";
+      /** Which of the n answers. */
+      answer: number;
+      id: number;
+      text: string;
+      log_prob: number;
+      k: number;
+      kl?: number;
+      trace?: TokenTrace;
+    };
+
+export interface Answer {
+  text: string;
+  token_ids: number[];
+  finish_reason: "stop" | "length" | "cancelled";
+  /** The strength at each token. */
+  strengths: number[];
+  /** KL divergence from pref at each token, where a budget asked for it. */
+  kl?: number[];
+}
+
+export interface Generation {
+  answers: Answer[];
+  prompt_token_ids: Record<string, number[]>;
+  method: Method | "guidance";
+  strength: number;
+  device: Adapter;
+}
+
+export interface Score {
+  preference_score: number;
+  base_perplexity: number;
+  pref_perplexity: number;
+  distinct: [number, number, number];
+  repetition: number;
+  tokens: number;
+}
+
+export interface TopLogits {
+  token_ids: number[];
+  /** Best first: id, logit, the token's own text. */
+  top: [id: number, logit: number, piece: string][];
+}
+
+/** Every call: what it takes, what it tells on the way, what it gives. */
+export interface Calls {
+  /** Starts the engine on a device. First of all calls, once. */
+  open: { params: { wasm: string; device: "auto" | "gpu" | "cpu" }; event: never; result: Adapter };
+  /** Loads a model in place of the one before. */
+  load: { params: ModelSource; event: LoadEvent; result: ModelInfo };
+  unload: { params: null; event: never; result: null };
+  generate: { params: GenerateParams; event: GenerateEvent; result: Generation };
+  score: {
+    params: { messages: Message[]; preference: string; responses: string[] };
+    event: never;
+    result: Score[];
+  };
+  top_logits: { params: { messages: Message[]; count: number }; event: never; result: TopLogits };
+  /** The models that the browser keeps. */
+  stored: { params: null; event: never; result: StoredModel[] };
+  remove: { params: { url: string }; event: never; result: null };
+  /** What a decode step costs here: milliseconds until it is submitted, and until its token is read back. */
+  bench: {
+    params: { amulet: boolean; context: number; steps: number };
+    event: never;
+    result: { rows: number; host_ms: number; step_ms: number; dispatches: number };
+  };
+  /** Loses the GPU as a driver's reset would: for tests. */
+  lose_device: { params: null; event: never; result: null };
+}
+
+export type CallName = keyof Calls;
+
+/**
+ * Every error's code, and what a person can do about it. The first ones come from the engine
+ * (`web/src/error.rs`), the others from the worker.
+ */
+export const REMEDIES = {
+  bad_request: "Change the setting that the message names.",
+  device: "Update the browser or the graphics driver, or compute on the CPU.",
+  device_failed: "Update the graphics driver, or compute on the CPU.",
+  internal: "Load the page again; if it comes back, report it.",
+  model: "Choose another model file.",
+  model_file: "Choose a whole GGUF file of a supported model.",
+  no_chat_template: "Choose an instruction-tuned model.",
+  text: "Change the text that the message names.",
+  cancelled: "",
+  busy_elsewhere: "Unload the model in the other tab, or close that tab, and load it here again.",
+  crashed: "Load the model again.",
+  damaged: "Load it again, or from another address.",
+  device_lost: "Try again: the GPU and the model are set up anew.",
+  download: "Check the address and the connection, and load again: it goes on where it ended.",
+  not_ready: "Load a model first.",
+  too_large: "Choose a smaller model.",
+  wrong_device: "Update the graphics driver, or compute on the CPU.",
+} as const;
+
+export type ErrorCode = keyof typeof REMEDIES;
+
+export type Request =
+  | { [N in CallName]: { id: number; call: N; params: Calls[N]["params"] } }[CallName]
+  | { id: number; call: "cancel" };
+
+export type Reply =
+  | { id: number; kind: "event"; event: Calls[CallName]["event"] }
+  | { id: number; kind: "result"; result: Calls[CallName]["result"] }
+  | { id: number; kind: "error"; code: ErrorCode; message: string };

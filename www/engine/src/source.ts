@@ -1,0 +1,210 @@
+/** A model file's bytes, from wherever they come: a chosen file, the browser's own copy, or an address. */
+
+import type { ModelSource } from "./protocol.ts";
+import { CHUNK, StoredFile } from "./store.ts";
+
+/** A download that did not work, in words. */
+export class DownloadError extends Error {}
+
+export interface Source {
+  /** Bytes in all, where that is known. */
+  total: number | null;
+  /** Bytes that need no download. */
+  stored: number;
+  /** Whether what is downloaded is kept. */
+  keeps: boolean;
+  /** What the file's sha256 must be, where that is known. */
+  sha256: string | undefined;
+  chunks: AsyncGenerator<Uint8Array>;
+  /** The file was taken whole, with this sha256. */
+  done: (sha256: string) => void;
+  /** The bytes are not what they must be: true where a stored copy is gone now, and another try makes sense. */
+  reject: () => Promise<boolean>;
+  close: () => void;
+}
+
+export async function openSource(source: ModelSource, signal: AbortSignal): Promise<Source> {
+  if (source.kind === "file") {
+    const { file } = source;
+    return {
+      total: file.size,
+      stored: file.size,
+      keeps: false,
+      sha256: source.sha256,
+      chunks: read(file.stream()),
+      done: () => undefined,
+      reject: async () => false,
+      close: () => undefined,
+    };
+  }
+  return openUrl(source.url, source.sha256, signal);
+}
+
+async function openUrl(url: string, sha256: string | undefined, signal: AbortSignal): Promise<Source> {
+  let store = await StoredFile.open(url);
+  try {
+    let body: AsyncGenerator<Uint8Array> = none();
+    if (store?.journal.bytes == null) {
+      const answer = await request(url, store, signal);
+      body = read(answer.body);
+      if (store && !answer.resumes) store.reset(answer.total, answer.etag);
+      // A file that does not fit is loaded all the same, and not kept.
+      const room = await freeBytes();
+      if (store && answer.total !== null && room !== null && room < answer.total - store.bytes) {
+        await store.remove();
+        store = undefined;
+      }
+      return join(store, body, answer.total, sha256);
+    }
+    return join(store, body, store.journal.bytes, sha256);
+  } catch (error) {
+    store?.close();
+    throw error;
+  }
+}
+
+function join(
+  store: StoredFile | undefined,
+  body: AsyncGenerator<Uint8Array>,
+  total: number | null,
+  sha256: string | undefined,
+): Source {
+  const stored = store?.bytes ?? 0;
+  let kept = store;
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    if (kept) yield* kept.chunks();
+    if (kept?.journal.bytes != null) return;
+    let taken = stored;
+    for await (const { chunk, last } of whole(body)) {
+      taken += chunk.length;
+      if (last && total !== null && taken !== total) {
+        throw new DownloadError(`the connection ended after ${taken} of ${total} bytes`);
+      }
+      try {
+        kept?.append(chunk, last);
+      } catch {
+        // The disk is full: the model is loaded all the same, and not kept.
+        await kept?.remove();
+        kept = undefined;
+      }
+      yield chunk;
+    }
+  }
+  return {
+    total,
+    stored,
+    keeps: store !== undefined,
+    sha256: sha256 ?? store?.journal.sha256 ?? undefined,
+    chunks: chunks(),
+    done(sha256) {
+      if (!kept) return;
+      kept.journal.sha256 = sha256;
+      kept.save();
+    },
+    async reject() {
+      const copy = kept;
+      kept = undefined;
+      await copy?.remove();
+      return copy !== undefined && stored > 0;
+    },
+    close: () => kept?.close(),
+  };
+}
+
+interface Answer {
+  body: ReadableStream<Uint8Array>;
+  total: number | null;
+  etag: string | null;
+  /** Whether the body goes on where the store ends. */
+  resumes: boolean;
+}
+
+async function request(url: string, store: StoredFile | undefined, signal: AbortSignal): Promise<Answer> {
+  const have = store?.bytes ?? 0;
+  const response = await fetchAt(url, have, signal);
+  const etag = response.headers.get("etag");
+  if (have > 0 && response.status === 206) {
+    const [, from, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
+    const journal = store?.journal;
+    const same =
+      Number(from) === have &&
+      (journal?.total == null || journal.total === Number(total)) &&
+      (journal?.etag == null || etag === null || journal.etag === etag);
+    if (same && response.body) return { body: response.body, total: Number(total), etag, resumes: true };
+    // Another file lies there now.
+    await response.body?.cancel();
+    store?.reset(null, null);
+    return request(url, store, signal);
+  }
+  if (have > 0 && response.status === 416) {
+    store?.reset(null, null);
+    return request(url, store, signal);
+  }
+  if (!response.ok || !response.body) {
+    throw new DownloadError(
+      `${url} gave no file: the server answered ${response.status} ${response.statusText}`.trim(),
+    );
+  }
+  // The length of an encoded body says nothing of the file's.
+  const length = response.headers.get("content-length");
+  const total = length && !response.headers.get("content-encoding") ? Number(length) : null;
+  return { body: response.body, total, etag, resumes: false };
+}
+
+async function fetchAt(url: string, have: number, signal: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(url, { signal, ...(have > 0 && { headers: { range: `bytes=${have}-` } }) });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new DownloadError(`${url} can't be reached (${error instanceof Error ? error.message : String(error)})`);
+  }
+}
+
+async function freeBytes(): Promise<number | null> {
+  const { quota, usage } = await navigator.storage.estimate();
+  return quota === undefined ? null : quota - (usage ?? 0);
+}
+
+async function* none(): AsyncGenerator<Uint8Array> {
+  // Nothing to come.
+}
+
+async function* read(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+/** The same bytes in chunks of `CHUNK`, the last one shorter (and there even where nothing is left for it). */
+async function* whole(
+  body: AsyncGenerator<Uint8Array>,
+): AsyncGenerator<{ chunk: Uint8Array<ArrayBuffer>; last: boolean }> {
+  let chunk = new Uint8Array(CHUNK);
+  let filled = 0;
+  try {
+    for await (const part of body) {
+      for (let at = 0; at < part.length; ) {
+        const count = Math.min(part.length - at, CHUNK - filled);
+        chunk.set(part.subarray(at, at + count), filled);
+        filled += count;
+        at += count;
+        if (filled === CHUNK) {
+          yield { chunk, last: false };
+          chunk = new Uint8Array(CHUNK);
+          filled = 0;
+        }
+      }
+    }
+  } catch (error) {
+    if (error instanceof TypeError) throw new DownloadError(`the connection broke (${error.message})`);
+    throw error;
+  }
+  yield { chunk: chunk.subarray(0, filled), last: true };
+}

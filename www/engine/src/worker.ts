@@ -1,0 +1,318 @@
+/** The engine's side of the protocol: runs the WASM module, one call at a time. */
+
+import init, { Engine, type Model } from "../wasm/periapt_web.js";
+import { KNOWN_ANSWERS, LOGIT_TOLERANCE } from "./known.ts";
+import type { Adapter, CallName, Calls, ErrorCode, LoadEvent, ModelInfo, Reply, Request } from "./protocol.ts";
+import { DownloadError, openSource, type Source } from "./source.ts";
+import { remove, stored } from "./store.ts";
+
+type Tell<N extends CallName> = (event: Calls[N]["event"]) => void;
+type Handlers = {
+  [N in CallName]: (
+    params: Calls[N]["params"],
+    tell: Tell<N>,
+    signal: AbortSignal,
+  ) => Promise<Calls[N]["result"]>;
+};
+
+class CallError extends Error {
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+let engine: Engine | undefined;
+let model: Model | undefined;
+let adapterName = "";
+/** Lets other tabs load a model again. */
+let letGo: (() => void) | undefined;
+
+// ---- The GPU ----
+
+let device: GPUDevice | undefined;
+let reportLoss: (error: CallError) => void = () => undefined;
+/** Rejects when the GPU is lost: what waits for it then would wait forever. */
+const lost = new Promise<never>((_, reject) => {
+  reportLoss = reject;
+});
+lost.catch(() => undefined);
+
+// wgpu opens the device and tells nobody when it is lost.
+const adapterType = (globalThis as { GPUAdapter?: { prototype: GPUAdapter } }).GPUAdapter;
+if (adapterType) {
+  const { requestDevice } = adapterType.prototype;
+  adapterType.prototype.requestDevice = async function (this: GPUAdapter, descriptor?: GPUDeviceDescriptor) {
+    const opened = await requestDevice.call(this, descriptor);
+    device = opened;
+    void opened.lost.then(({ message }) => {
+      reportLoss(new CallError("device_lost", `The GPU was lost (${message || "the browser says no more"}).`));
+    });
+    return opened;
+  };
+}
+
+const handlers: Handlers = {
+  async open({ wasm, device }) {
+    if (!engine) {
+      // Once: see web/build.rs.
+      const { __wasm_call_ctors } = await init({ module_or_path: wasm });
+      __wasm_call_ctors();
+    }
+    const gpu = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+    // A GPU in software is much slower than the engine's own CPU backend.
+    const best = gpu && !gpu.info.isFallbackAdapter ? "auto" : "cpu";
+    engine ??= await Engine.open(device === "auto" ? best : device);
+    const adapter: Adapter = engine.adapter;
+    if (adapter.kind !== "gpu") return adapter;
+    adapterName = nameOf(gpu?.info) || adapter.name;
+    return { ...adapter, name: adapterName };
+  },
+
+  async load(wanted, tell, signal) {
+    if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
+    await takeTurn();
+    // Two models at once may not fit the device.
+    unload();
+    try {
+      for (let attempt = 1; ; attempt++) {
+        const source = await openSource(wanted, signal);
+        try {
+          return await loadFrom(engine, source, tell, signal);
+        } catch (error) {
+          const damaged = codeOf(error, signal) === "damaged" || codeOf(error, signal) === "model_file";
+          // An earlier visit's copy may be bad where the address's file is not.
+          if (!damaged || !(await source.reject()) || attempt > 1) throw error;
+          tell({ kind: "damaged" });
+        } finally {
+          source.close();
+        }
+      }
+    } catch (error) {
+      letGo?.();
+      throw error;
+    }
+  },
+
+  async unload() {
+    unload();
+    letGo?.();
+    return null;
+  },
+
+  async generate(params, tell, signal) {
+    return await ready().generate(params, async (event: Calls["generate"]["event"]) => {
+      tell(event);
+      // On the CPU backend nothing else gives this worker a turn to receive a `cancel`.
+      await new Promise((turn) => setTimeout(turn));
+      return !signal.aborted;
+    });
+  },
+
+  async score(params) {
+    return await ready().score(params);
+  },
+
+  async top_logits({ count, ...prompt }) {
+    return await ready().top_logits(prompt, count);
+  },
+
+  async stored() {
+    return await stored();
+  },
+
+  async remove({ url }) {
+    await remove(url);
+    return null;
+  },
+
+  async bench({ amulet, context, steps }) {
+    return await ready().bench(amulet, context, steps);
+  },
+
+  async lose_device() {
+    device?.destroy();
+    return null;
+  },
+};
+
+/** One tab at a time holds a model; a tab that is just closing gets a moment to let go of it. */
+async function takeTurn(): Promise<void> {
+  const MOMENT_MS = 2000;
+  if (letGo || !navigator.locks) return;
+  await new Promise<void>((got, failed) => {
+    const hold = () => {
+      got();
+      return new Promise<void>((release) => {
+        letGo = () => {
+          letGo = undefined;
+          release();
+        };
+      });
+    };
+    navigator.locks.request("periapt-model", { signal: AbortSignal.timeout(MOMENT_MS) }, hold).catch(() => {
+      failed(new CallError("busy_elsewhere", "Another tab of this site holds a model."));
+    });
+  });
+}
+
+function unload(): void {
+  model?.free();
+  model = undefined;
+}
+
+async function loadFrom(
+  engine: Engine,
+  source: Source,
+  tell: Tell<"load">,
+  signal: AbortSignal,
+): Promise<ModelInfo> {
+  const memory = source.total === null ? null : Math.round(source.total * WEIGHTS_TO_MEMORY) + WORKING_MEMORY;
+  const { total, stored, keeps } = source;
+  tell({ kind: "plan", bytes: total, stored, memory, keeps });
+  const gigabytes = (navigator as { deviceMemory?: number }).deviceMemory;
+  if (memory !== null && gigabytes !== undefined && memory > gigabytes * 2 ** 30) {
+    const needs = (memory / 2 ** 30).toFixed(1);
+    throw new CallError("too_large", `The model needs about ${needs} GiB, and this device has ${gigabytes}.`);
+  }
+  const loader = engine.loader(total ?? undefined);
+  let loaded: Model;
+  let sha256: string;
+  try {
+    let done = 0;
+    for await (const chunk of source.chunks) {
+      signal.throwIfAborted();
+      loader.push(chunk);
+      done += chunk.length;
+      tell({ kind: "progress", done, total });
+    }
+    sha256 = loader.sha256;
+    if (source.sha256 !== undefined && sha256 !== source.sha256) {
+      throw new CallError("damaged", `The file is not what it must be: its sha256 is ${sha256}, not ${source.sha256}.`);
+    }
+  } catch (error) {
+    loader.free();
+    throw error;
+  }
+  loaded = loader.finish();
+  try {
+    source.done(sha256);
+    await tune(loaded);
+    const tested = await test(loaded, sha256, tell);
+    model = loaded;
+    return { ...loaded.info, sha256, tested };
+  } catch (error) {
+    loaded.free();
+    throw error;
+  }
+}
+
+/** A file's weights on the device, with their padding; and the cache and everything else beside them. */
+const WEIGHTS_TO_MEMORY = 1.02;
+const WORKING_MEMORY = 128 * 2 ** 20;
+
+/** Gives the model the fastest kernels, measured once an adapter and matrix shape, and remembered by the browser. */
+async function tune(loaded: Model): Promise<void> {
+  if (engine?.adapter.kind !== "gpu") return;
+  const name = `kernels.json?adapter=${encodeURIComponent(adapterName)}`;
+  // Where the browser keeps nothing, as in a private window, every load measures.
+  const store = await caches.open("periapt-kernels").catch(() => undefined);
+  const known = await store?.match(name);
+  const before = await known?.text();
+  const after = await loaded.tune(before);
+  if (after !== before) await store?.put(name, new Response(after)).catch(() => undefined);
+}
+
+/** Holds the device against the known answers of this file, where there are some. */
+async function test(loaded: Model, sha256: string, tell: (event: LoadEvent) => void): Promise<boolean> {
+  const known = KNOWN_ANSWERS[sha256];
+  if (!known) return false;
+  tell({ kind: "testing" });
+  const messages = [{ role: "user", content: known.question }];
+  const { top } = (await loaded.top_logits({ messages }, known.top.length)) as Calls["top_logits"]["result"];
+  const logits = new Map(top.map(([id, logit]) => [id, logit]));
+  for (const [id, wanted] of known.top) {
+    const got = logits.get(id);
+    if (got === undefined || !(Math.abs(got - wanted) < LOGIT_TOLERANCE)) {
+      throw wrong(`token ${id} scores ${got ?? "less than four others"} instead of ${wanted}`);
+    }
+  }
+  const params = { messages, max_new_tokens: known.token_ids.length };
+  const { answers } = (await loaded.generate(params, () => true)) as Calls["generate"]["result"];
+  const ids = answers[0]?.token_ids.join(" ");
+  if (ids !== known.token_ids.join(" ")) throw wrong(`its answer is ${ids} instead of ${known.token_ids.join(" ")}`);
+  return true;
+}
+
+function wrong(what: string): CallError {
+  return new CallError("wrong_device", `This device computes wrongly: on a known question ${what}.`);
+}
+
+/** What the browser tells of the GPU; more than wgpu passes on. */
+function nameOf(info: GPUAdapterInfo | undefined): string {
+  const { vendor = "", architecture = "", description = "" } = info ?? {};
+  return description || [vendor, architecture].filter(Boolean).join(" ");
+}
+
+function ready(): Model {
+  if (!model) throw new CallError("not_ready", "No model is loaded yet. Load one first.");
+  return model;
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function codeOf(error: unknown, signal: AbortSignal): ErrorCode {
+  if (signal.aborted && error === signal.reason) return "cancelled";
+  if (error instanceof DownloadError) return "download";
+  // A trap: whatever the instance's memory holds now, it is not to be trusted.
+  if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) return "crashed";
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? (code as ErrorCode) : "internal";
+}
+
+const running = new Map<number, AbortController>();
+let queue: Promise<void> = Promise.resolve();
+
+function post(reply: Reply): void {
+  self.postMessage(reply);
+}
+
+async function run<N extends CallName>(
+  id: number,
+  call: N,
+  params: Calls[N]["params"],
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    signal.throwIfAborted();
+    const handler: Handlers[N] = handlers[call];
+    const handled = handler(params, (event) => post({ id, kind: "event", event }), signal);
+    const result = await Promise.race([handled, lost]);
+    post({ id, kind: "result", result });
+  } catch (error) {
+    post({ id, kind: "error", code: codeOf(error, signal), message: text(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
+  if (data.call === "cancel") {
+    running.get(data.id)?.abort(new CallError("cancelled", "Cancelled."));
+    return;
+  }
+  const { id, call, params } = data;
+  const controller = new AbortController();
+  running.set(id, controller);
+  queue = queue.then(() => run(id, call, params, controller.signal));
+});
+
+// A trap inside an asynchronous call: nobody waits for that promise, so it is handed on as the
+// worker's own error, which the page takes for a crash.
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  reportError(event.reason);
+});
