@@ -189,6 +189,26 @@ describe("the engine", { timeout: HOUR, skip }, () => {
       assert.match(outcome.refused.remedy, /\w/);
     });
 
+    test("twenty answers ask the network for nothing, and need none", async () => {
+      const requests = [];
+      const note = (request) => requests.push(request.url());
+      page.context().on("request", note);
+      const answers = (count) => page.evaluate(async ([question, count]) => {
+        const messages = [{ role: "user", content: question }];
+        for (let turn = 0; turn < count; turn++) {
+          const { choices } = await periapt.chat.completions.create({ messages, max_tokens: 2, temperature: 1, seed: turn });
+          messages.push(choices[0].message, { role: "user", content: "And then?" });
+        }
+        return messages.length;
+      }, [QUESTION, count]);
+      assert.equal(await answers(10), 21);
+      await page.context().setOffline(true);
+      assert.equal(await answers(10), 21);
+      await page.context().setOffline(false);
+      page.context().off("request", note);
+      assert.deepEqual(requests, []);
+    });
+
     test("another tab says who holds the model, and takes it once it is free", async () => {
       const other = await open("cpu", page.context());
       const { error } = await load(other);

@@ -1,5 +1,5 @@
 //! Errors as JavaScript knows them: an `Error` whose `code` tells a program what its message
-//! tells a person. The codes are a contract with the page (`www/src/protocol.ts`).
+//! tells a person. The codes are a contract with the page (`www/engine/src/protocol.ts`).
 
 use js_sys::Reflect;
 use periapt_core::Error;
