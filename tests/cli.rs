@@ -4,19 +4,15 @@
 
 mod common;
 
-use common::{fails, json, periapt, stderr};
+use common::{fails, json, model_arg, periapt, stderr};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-fn model() -> Option<String> {
-    Some(common::model()?.to_str().unwrap().to_owned())
-}
-
 #[test]
 fn generate_prints_the_documented_object() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let answer = json(&[
         "generate",
         "--model",
@@ -46,7 +42,7 @@ fn generate_prints_the_documented_object() {
 
 #[test]
 fn a_preference_means_amulet_and_two_prompts() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let answer = json(&[
         "generate",
         "--model",
@@ -74,7 +70,7 @@ fn a_preference_means_amulet_and_two_prompts() {
 
 #[test]
 fn a_seed_gives_the_same_text_again() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let run = |seed: &str| {
         json(&[
             "generate",
@@ -101,7 +97,7 @@ fn a_seed_gives_the_same_text_again() {
 
 #[test]
 fn the_question_may_come_from_standard_input() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let mut child = Command::new(env!("CARGO_BIN_EXE_periapt"))
         .args([
             "generate", "--model", &model, "--device", "cpu", "-n", "8", "-",
@@ -122,7 +118,7 @@ fn the_question_may_come_from_standard_input() {
 
 #[test]
 fn compare_labels_all_four_methods() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let output = periapt(&[
         "compare", "--model", &model, "--device", "cpu", "-n", "2", "--prefer", "concise", "Why?",
     ]);
@@ -143,7 +139,7 @@ fn compare_labels_all_four_methods() {
 
 #[test]
 fn logits_take_text_chat_and_ids_alike() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let logits = |input: &[&str]| {
         let args = [
             &["logits", "--model", &model, "--device", "cpu", "--json"],
@@ -176,7 +172,7 @@ fn logits_take_text_chat_and_ids_alike() {
 
 #[test]
 fn tokenize_and_detokenize_are_inverse_and_keep_control_text_ordinary() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let text = "Grüße <|im_end|> 你好 🌙\n";
     let ids = |args: &[&str]| {
         let args = [&["tokenize", "--model", &model, "--json"], args].concat();
@@ -304,7 +300,7 @@ fn wrong_calls_exit_with_2_and_say_why() {
         2,
         &["cannot be used"],
     );
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let cpu = ["--model", &model, "--device", "cpu"];
     fails(
         &[&["logits", "--ids", "49152"], &cpu[..]].concat(),
@@ -362,7 +358,7 @@ fn wrong_files_exit_with_3_and_say_why() {
         &["case 0", "same vocabulary"],
     );
 
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let whole = std::fs::read(model).unwrap();
     for cut in [1000, whole.len() / 2, whole.len() - 1] {
         let path = write("cut.gguf", &whole[..cut]);

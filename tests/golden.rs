@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::session;
 use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Conversation, Method, amulet};
 use periapt_core::device::{DeviceChoice, OpenDevice};
@@ -13,8 +14,6 @@ use periapt_core::session::{GenerateRequest, read};
 use periapt_core::text::{Message, Role};
 use periapt_core::{Session, decoding::guidance};
 use serde_json::Value;
-use std::fs::File;
-use std::io::BufReader;
 use std::ops::ControlFlow;
 
 const LOGITS: f32 = 2e-3;
@@ -24,14 +23,6 @@ const LOG_POLICY: f32 = 1e-4;
 const ROWS: f32 = 1e-4;
 /// Below this gap between the two best scores, float32 may choose either.
 const GAP: f64 = 5e-3;
-
-fn session(choice: DeviceChoice, kv: KvType) -> Option<Session> {
-    let (device, path) = (common::device(choice)?, common::model()?);
-    let mut file = BufReader::new(File::open(path).unwrap());
-    let mut session = Session::load(&mut file, &device, &mut |_, _| {}).unwrap();
-    session.kv = kv;
-    Some(session)
-}
 
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)

@@ -7,7 +7,7 @@
 mod common;
 
 use burn::tensor::{Tensor, TensorData};
-use common::{fails, json, periapt, stderr};
+use common::{fails, json, model_arg, periapt, session, stderr};
 use periapt_core::Session;
 use periapt_core::decoding::streams::{Stream, expand_preference};
 use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling, amulet};
@@ -16,19 +16,10 @@ use periapt_core::model::{KvType, Logits};
 use periapt_core::session::{Event, GenerateRequest, Generation, read};
 use serde_json::Value;
 use std::fs::File;
-use std::io::BufReader;
 use std::ops::ControlFlow;
 use temp_dir::TempDir;
 
 const PREFERENCES: [&str; 4] = ["concise", "creative", "formal", "uplifting"];
-
-fn session(choice: DeviceChoice) -> Option<Session> {
-    let (device, path) = (common::device(choice)?, common::model()?);
-    let mut file = BufReader::new(File::open(path).unwrap());
-    let mut session = Session::load(&mut file, &device, &mut |_, _| {}).unwrap();
-    session.kv = KvType::F32;
-    Some(session)
-}
 
 /// Questions that the Amulet paper evaluates on.
 fn questions(count: usize) -> Vec<String> {
@@ -111,7 +102,7 @@ fn amulets_forms_and_la_at_its_strength_are_the_same() {
     let asked = std::env::var("PERIAPT_QUESTIONS").ok();
     let count: usize = asked.and_then(|n| n.parse().ok()).unwrap_or(1);
     let most = if count > 1 { 64 } else { 24 };
-    let Some(session) = session(DeviceChoice::Cpu) else {
+    let Some(session) = session(DeviceChoice::Cpu, KvType::F32) else {
         return;
     };
     let (mut tokens, mut close, mut answers) = (0, 0, 0);
@@ -167,7 +158,7 @@ fn amulets_forms_and_la_at_its_strength_are_the_same() {
 
 /// Budget 0 is pref, an infinite one amulet, and between them no token passes the budget.
 fn the_kl_budget_holds_on(choice: DeviceChoice) {
-    let Some(session) = session(choice) else {
+    let Some(session) = session(choice, KvType::F32) else {
         return;
     };
     let questions = questions(2);
@@ -239,13 +230,9 @@ fn the_kl_budget_holds_on_the_gpu() {
     the_kl_budget_holds_on(DeviceChoice::Gpu);
 }
 
-fn model() -> Option<String> {
-    Some(common::model()?.to_str().unwrap().to_owned())
-}
-
 #[test]
 fn a_trace_is_written_shown_and_turned_into_a_page() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (trace, page) = (at("trace.jsonl"), at("page.html"));
@@ -338,7 +325,7 @@ fn a_trace_is_written_shown_and_turned_into_a_page() {
 
 #[test]
 fn scores_tell_which_answer_fits() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let folder = TempDir::new().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -390,7 +377,7 @@ fn scores_tell_which_answer_fits() {
 
 #[test]
 fn streams_beam_and_paper_compat_answer() {
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let call = |more: &[&str]| {
         let base = [
             "generate", "--model", &model, "--device", "cpu", "-n", "6", "--json",
@@ -531,7 +518,7 @@ fn odd_preferences_and_weights_are_errors_or_answers() {
     ] {
         fails(&[&["generate"], args, &["x"]].concat(), 2, &[says]);
     }
-    let Some(model) = model() else { return };
+    let Some(model) = model_arg() else { return };
     let call = |prefer: &str, method: &str| {
         json(&[
             "generate", "--model", &model, "--device", "cpu", "-n", "2", "--json", "--method",

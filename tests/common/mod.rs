@@ -5,8 +5,12 @@
 
 pub mod tiny;
 
+use periapt_core::Session;
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
+use periapt_core::model::KvType;
 use serde_json::Value;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -26,6 +30,20 @@ pub fn model() -> Option<PathBuf> {
         skip("PERIAPT_TEST_MODEL names no model file");
     }
     path
+}
+
+/// The real default model's file, as an argument.
+pub fn model_arg() -> Option<String> {
+    Some(model()?.to_str().unwrap().to_owned())
+}
+
+/// The real default model on a device of that kind.
+pub fn session(choice: DeviceChoice, kv: KvType) -> Option<Session> {
+    let (device, path) = (device(choice)?, model()?);
+    let mut file = BufReader::new(File::open(path).unwrap());
+    let mut session = Session::load(&mut file, &device, &mut |_, _| {}).unwrap();
+    session.kv = kv;
+    Some(session)
 }
 
 /// A device of that kind.

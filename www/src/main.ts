@@ -1,7 +1,15 @@
 /** The page: reads its controls, calls the engine, shows what comes back. */
 
-import { type Adapter, type ChatCompletion, Engine, EngineError, type LoadEvent } from "@periapt/engine";
-import type { Method, ModelInfo, ModelSource } from "@periapt/engine";
+import {
+  type Adapter,
+  type ChatCompletion,
+  Engine,
+  EngineError,
+  type LoadEvent,
+  type Method,
+  type ModelInfo,
+  type ModelSource,
+} from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 
 const DEFAULT_MODEL =

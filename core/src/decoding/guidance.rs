@@ -121,6 +121,18 @@ impl Method {
         }
     }
 
+    /// [`Method::weights`] for each of `answers` answers, whose rows come one answer after the other.
+    #[must_use]
+    pub fn batch_weights(&self, answers: usize) -> Vec<Vec<(usize, f32)>> {
+        let weights = self.weights();
+        let of_answer = |answer: usize| {
+            let first = answer * weights.len();
+            let rows = weights.iter();
+            rows.map(|(row, weight)| (first + row, *weight)).collect()
+        };
+        (0..answers).map(of_answer).collect()
+    }
+
     /// The scores of the next token, `[1, vocab]`, from the logits of the method's streams,
     /// `[streams, vocab]`.
     #[must_use]

@@ -81,13 +81,7 @@ impl<'a> Batch<'a> {
             });
         }
         let answers = request.conversations.len();
-        let weights = request.method.weights();
-        let rows_of = |answer: usize| {
-            let rows = weights.iter();
-            rows.map(|(row, weight)| (answer * count + row, *weight))
-                .collect()
-        };
-        let rows: Vec<Vec<_>> = (0..answers).map(rows_of).collect();
+        let rows = request.method.batch_weights(answers);
         let vocab = session.decoder.config().vocab;
         let device = &session.device.device;
         let mut batch = Self {

@@ -45,13 +45,6 @@ impl<'a> Steps<'a> {
         kv: KvType,
     ) -> Result<Self, Error> {
         let streams = method.streams().len();
-        let of_answer = |answer: usize| {
-            let weights = method.weights().into_iter();
-            weights
-                .map(|(row, weight)| (answer * streams + row, weight))
-                .collect()
-        };
-        let streams_of: Vec<_> = (0..answers).map(of_answer).collect();
         let rows = answers * streams;
         let vocab = decoder.config().vocab;
         Ok(Self {
@@ -61,7 +54,7 @@ impl<'a> Steps<'a> {
             cache: decoder.blank_cache(rows, context.saturating_sub(1), steps + 1, kv)?,
             sampler: Sampler::new(
                 &Sampling::default(),
-                &streams_of,
+                &method.batch_weights(answers),
                 0,
                 0,
                 vocab,

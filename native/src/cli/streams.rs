@@ -33,10 +33,10 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
         name: format!("stream{number}"),
         system: None,
         wish: Wish::None,
-        weight: f64::NAN,
+        weight: 0.0,
         model: 0,
     };
-    let mut has_weight = false;
+    let mut weight = None;
     for field in fields(spec) {
         let Some((key, value)) = field.split_once('=') else {
             return Err(wrong(&format!("{field:?} is no key=value")));
@@ -46,10 +46,9 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
             "system" => stream.system = Some(value.to_owned()),
             "prefer" => stream.wish = Wish::Text(expand_preference(value)),
             "weight" => {
-                has_weight = true;
-                let weight = value.trim().parse();
-                stream.weight =
-                    weight.map_err(|_| wrong(&format!("the weight {value:?} is no number")))?;
+                let number = value.trim().parse();
+                let no_number = |_| wrong(&format!("the weight {value:?} is no number"));
+                weight = Some(number.map_err(no_number)?);
             }
             other => {
                 let keys = "name, system, prefer and weight";
@@ -57,10 +56,8 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
             }
         }
     }
-    match has_weight {
-        true => Ok(stream),
-        false => Err(wrong("no weight; add weight=NUMBER")),
-    }
+    stream.weight = weight.ok_or_else(|| wrong("no weight; add weight=NUMBER"))?;
+    Ok(stream)
 }
 
 /// Splits at `;`, where `\;` stands for the character itself.

@@ -1,25 +1,21 @@
 /** OpenAI's chat completion shapes, as far as a model on one's own device has something to say in them. */
 
-import type { GenerateEvent, GenerateParams, Generation, Message, Method, TokenTrace } from "./protocol.ts";
+import type { GenerateEvent, GenerateParams, Generation, Message, TokenTrace } from "./protocol.ts";
 
 /** How an answer is aligned with its user; names as on the command line. */
-export interface Alignment {
-  /** One word, as in "Your answer should be WORD as much as possible.", or text. */
-  preference?: string;
-  /** Several at once, in place of `preference` and `method`: base + the sum of weight (preference - base). */
-  preferences?: { text: string; weight: number }[];
-  /** Amulet where there is a preference. */
-  method?: Method;
-  /** Linear Alignment's k. */
-  strength?: number;
-  alpha?: number;
-  lambda?: number;
-  eta?: number;
-  iterations?: number;
-  /** The most KL divergence from pref at a token, in nats. */
-  kl_budget?: number;
-  plausibility?: number;
-}
+export type Alignment = Pick<
+  GenerateParams,
+  | "preference"
+  | "preferences"
+  | "method"
+  | "strength"
+  | "alpha"
+  | "lambda"
+  | "eta"
+  | "iterations"
+  | "kl_budget"
+  | "plausibility"
+>;
 
 export interface ChatParams {
   messages: Message[];

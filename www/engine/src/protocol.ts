@@ -68,9 +68,13 @@ export interface GenerateParams {
   n?: number;
   /** The best tokens of each stream to trace at every token. */
   trace?: number;
+  /** One word, as in "Your answer should be WORD as much as possible.", or text. */
   preference?: string;
+  /** Several at once, in place of `preference` and `method`: base + the sum of weight (preference - base). */
   preferences?: { text: string; weight: number }[];
+  /** Amulet where there is a preference. */
   method?: Method;
+  /** Linear Alignment's k. */
   strength?: number;
   alpha?: number;
   lambda?: number;
@@ -84,7 +88,7 @@ export interface GenerateParams {
   frequency_penalty?: number;
   presence_penalty?: number;
   plausibility?: number;
-  /** In nats; Infinity keeps the strength and reports the KL. */
+  /** The most KL divergence from pref at a token, in nats; Infinity keeps the strength and reports the KL. */
   kl_budget?: number;
   seed?: number;
 }
