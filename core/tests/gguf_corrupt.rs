@@ -189,7 +189,9 @@ fn hostile_claims_cost_no_memory() {
 #[test]
 fn the_meter_sees_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let ((), peak) = peak(|| drop(std::hint::black_box(vec![0_u8; 2 * SMALL])));
+    // The test harness's own thread may free a few bytes meanwhile.
+    const HARNESS: usize = 4096;
+    let ((), peak) = peak(|| drop(std::hint::black_box(vec![0_u8; 2 * SMALL + HARNESS])));
     assert!(peak >= 2 * SMALL, "{peak}");
 }
 
