@@ -30,4 +30,5 @@ fi
 
 say "bundling the page"
 (cd www && npm run --silent build)
+node scripts/compress.mjs
 echo "The page is in www/dist."

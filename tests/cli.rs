@@ -376,3 +376,52 @@ fn help_names_the_exit_codes() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("Exit codes"), "{text}");
 }
+
+#[test]
+fn earlier_turns_stand_before_the_question() {
+    let Some(model) = model_arg() else { return };
+    let history = r#"[{"role": "user", "content": "My cat is called Mog."},
+        {"role": "assistant", "content": "A lovely name."}]"#;
+    let args = ["--model", &model, "--device", "cpu", "-n", "1", "--json"];
+    let answer = json(
+        &[
+            &["generate"],
+            &args[..],
+            &[
+                "--prefer",
+                "concise",
+                "--history",
+                history,
+                "What is it called?",
+            ],
+        ]
+        .concat(),
+    );
+    for stream in ["base", "pref"] {
+        let ids: Vec<String> = common::ids(&answer["prompt_token_ids"][stream])
+            .iter()
+            .map(u32::to_string)
+            .collect();
+        let text = json(&["detokenize", "--model", &model, "--json", &ids.join(",")]);
+        let text = text["text"].as_str().unwrap();
+        let places: Vec<usize> = ["called Mog.", "A lovely name.", "What is it called?"]
+            .iter()
+            .map(|turn| {
+                text.find(turn)
+                    .unwrap_or_else(|| panic!("no {turn:?} in {text}"))
+            })
+            .collect();
+        assert!(places.is_sorted(), "{text}");
+    }
+    for wrong in [
+        "no list",
+        r#"[{"role": "assistant", "content": "Hi."}]"#,
+        r#"[{"role": "user", "content": "Hi."}]"#,
+    ] {
+        fails(
+            &[&["generate"], &args[..], &["--history", wrong, "Hi."]].concat(),
+            2,
+            &["--history"],
+        );
+    }
+}

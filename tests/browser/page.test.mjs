@@ -1,76 +1,71 @@
-// The page in a real Chromium: WebGPU on Chromium's own software renderer, the real default model,
-// answers compared with tests/fixtures/golden. `make test` builds what this needs (www/dist) and
-// names the model in PERIAPT_TEST_MODEL. Software rendering is slow, so answers are short, and no
-// time is asserted.
+// The page as `periapt serve` gives it, in a real Chromium: WebGPU on Chromium's own software renderer, the real
+// default model, answers compared with tests/fixtures/golden. Software rendering is slow, so answers are short.
 
 import assert from "node:assert/strict";
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, readSync, closeSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { launch } from "./browser.mjs";
-import { serve } from "./server.mjs";
+import { axe, launch, open } from "./browser.mjs";
+import { model, needsModel, periapt, root, screenshots, servePage } from "./periapt.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const screenshots = join(root, "target/screenshots");
 const golden = JSON.parse(readFileSync(join(root, "tests/fixtures/golden/smollm2_135m_q4_1.json"), "utf8"));
-const model = process.env.PERIAPT_TEST_MODEL;
 const HOUR = 3_600_000;
-
-/** What a test without the real model says: it skips aloud, or fails where nothing may skip. */
-function needsModel(context) {
-  if (model) return true;
-  assert.notEqual(process.env.PERIAPT_REQUIRE_ALL, "1", "PERIAPT_TEST_MODEL names no model");
-  console.error(`SKIPPED: ${context.name}: PERIAPT_TEST_MODEL names no model`);
-  context.skip("PERIAPT_TEST_MODEL names no model");
-  return false;
-}
-
-/** Opens the page and waits until it has reported what it computes on. */
-async function open(browser, address, options = {}) {
-  const context = await browser.newContext(options);
-  const page = await context.newPage();
-  page.setDefaultTimeout(HOUR);
-  page.problems = [];
-  page.requests = [];
-  page.on("pageerror", (error) => page.problems.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") page.problems.push(message.text());
-  });
-  context.on("request", (request) => page.requests.push(request.url()));
-  await page.goto(address);
-  await page.locator('#adapter:not([data-state="busy"])').waitFor();
-  return page;
-}
 
 /** A call of the page's own client, for what the page has no control for. */
 function call(page, name, params) {
   return page.evaluate(([name, params]) => globalThis.periapt.call(name, params).done, [name, params]);
 }
 
-/** Fills in the form. `preference` is a chip's label. */
-async function fill(page, question, preference, maxNewTokens) {
+const words = (page, side) => page.locator(`.turn:last-of-type [data-side=${side}] .words`);
+const textOf = (page, side) => words(page, side).evaluate((list) => list.textContent);
+
+/** Chooses one preference; `undefined` for none. */
+async function prefer(page, name) {
+  const chips = page.locator(".chips button");
+  for (const chip of await chips.all()) {
+    const [isWanted, isPressed] = [(await chip.textContent()) === name, (await chip.getAttribute("aria-pressed")) === "true"];
+    if (isPressed && !isWanted) await chip.click();
+  }
+  if (!name) return;
+  const chip = page.locator(".chips").getByRole("button", { name, exact: true });
+  if ((await chip.getAttribute("aria-pressed")) !== "true") await chip.click();
+}
+
+/** Sets a field of the advanced panel. */
+async function set(page, label, value) {
+  await page.locator("details.advanced").evaluate((panel) => {
+    panel.open = true;
+  });
+  await page.getByLabel(label, { exact: true }).fill(String(value));
+}
+
+/** Asks, and waits until both columns have ended. */
+async function ask(page, question) {
   await page.getByLabel("Your question").fill(question);
-  await page.getByRole("radio", { name: preference, exact: true }).check({ force: true });
-  await page.getByLabel("At most this many tokens").fill(String(maxNewTokens));
-}
-
-/** The status line once the answer has ended. */
-async function ended(page) {
-  await page.locator("#stop-button").waitFor({ state: "hidden" });
-  return page.locator("#answer-status").textContent();
-}
-
-/** Asks for a concise answer of `count` tokens and compares it with the golden one. */
-async function amulet(page, count) {
-  const { user, amulet } = golden.cases.find((found) => found.prefer?.includes("concise"));
-  await fill(page, user, "concise", count);
   await page.getByRole("button", { name: "Answer", exact: true }).click();
-  const status = await ended(page);
-  assert.match(status, new RegExp(`^Ended at the most tokens allowed: ${count} tokens, .*strength k = 4\\.65$`));
-  const answer = await page.locator("#answer").textContent();
-  assert.ok(answer.length > count && amulet.greedy_text.startsWith(answer), `answer: ${answer}`);
+  await page.locator("#stop-button").waitFor();
+  await page.locator("#stop-button").waitFor({ state: "detached" });
+}
+
+async function loaded(page) {
+  await page.locator("#model-status", { hasText: "135 million parameters" }).waitFor();
+}
+
+/** A file that the page hands to its user, as text. */
+async function saved(page, press) {
+  const [download] = await Promise.all([page.waitForEvent("download"), press()]);
+  return readFileSync(await download.path(), "utf8");
+}
+
+/** Drops files onto the page, as from a file manager. */
+async function drop(page, files) {
+  const data = await page.evaluateHandle((files) => {
+    const data = new DataTransfer();
+    for (const { name, text } of files) data.items.add(new File([text], name));
+    return data;
+  }, files);
+  await page.locator("body").dispatchEvent("drop", { dataTransfer: data });
 }
 
 describe("the page", { timeout: HOUR }, () => {
@@ -82,11 +77,12 @@ describe("the page", { timeout: HOUR }, () => {
   before(async () => {
     mkdirSync(screenshots, { recursive: true });
     scratch = mkdtempSync(join(tmpdir(), "periapt-page-"));
-    const files = { "/not-a-model.gguf": join(root, "www/dist/index.html") };
-    if (model) files["/model.gguf"] = model;
-    server = await serve(join(root, "www/dist"), files);
+    const html = join(scratch, "not-a-model.gguf");
+    writeFileSync(html, readFileSync(join(root, "www/dist/index.html")));
+    server = await servePage(model ? [html, model] : [html]);
     browser = await launch();
-    page = await open(browser, `${server.origin}/?device=gpu`);
+    page = await open(browser, `${server.origin}/?device=gpu`, { viewport: { width: 1600, height: 1000 } });
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   });
 
   after(async () => {
@@ -95,35 +91,101 @@ describe("the page", { timeout: HOUR }, () => {
     rmSync(scratch, { recursive: true, force: true });
   });
 
-  test("reports the WebGPU adapter", async () => {
+  test("reports the WebGPU adapter, and names what can't be done yet", async () => {
     const line = await page.locator("#adapter").textContent();
     assert.match(line, /^Computing on the GPU through WebGPU: .*swiftshader/i);
-    assert.equal(await page.locator("#adapter").getAttribute("data-state"), "gpu");
+    assert.ok(await page.getByRole("button", { name: "Answer", exact: true }).isDisabled());
+    assert.ok(await page.getByRole("button", { name: "Run it here: download SmolLM2-135M-Instruct (98 MB)" }).isEnabled());
   });
 
-  test("every control has a name, and what can't be done yet is disabled", async () => {
-    const unnamed = await page.evaluate(() =>
-      [...document.querySelectorAll("button, input, select, textarea")]
-        .filter((control) => !(control.labels?.length || control.textContent.trim() || control.ariaLabel))
-        .map((control) => control.outerHTML),
-    );
-    assert.deepEqual(unnamed, []);
-    assert.ok(await page.getByRole("button", { name: "Answer", exact: true }).isDisabled());
-    assert.ok(await page.getByRole("button", { name: "Download SmolLM2-135M-Instruct (98 MB)" }).isEnabled());
+  test("plays a recorded run in both columns, says that it is one, and plays another for another preference", async () => {
+    await page.getByText(/^Recorded: a real run of SmolLM2-135M-Instruct.* on .*, seed 0/).waitFor();
+    await page.getByRole("button", { name: "Show it whole" }).click();
+    for (const [name, side, file] of [
+      ["uplifting", "base", "base"],
+      ["uplifting", "aligned", "uplifting"],
+      ["formal", "aligned", "formal"],
+    ]) {
+      await prefer(page, name);
+      const finish = page.getByRole("button", { name: "Show it whole" });
+      const again = page.getByRole("button", { name: "Play again" });
+      await finish.or(again).waitFor();
+      if (await finish.isVisible()) await finish.click();
+      const lines = readFileSync(join(root, `www/public/recorded/${file}.jsonl`), "utf8").trim().split("\n").map(JSON.parse);
+      await page.waitForFunction(
+        ([side, text]) => document.querySelector(`[data-side=${side}] .words`)?.textContent === text,
+        [side, lines.at(-1).text],
+      );
+    }
+    await prefer(page, "pleasant");
+    await page.getByText(/^Only concise, creative, formal and uplifting were recorded/).waitFor();
+    await prefer(page, "uplifting");
+    await page.getByRole("button", { name: "Show it whole" }).click();
+    await page.screenshot({ path: join(screenshots, "first-view.png") });
+  });
+
+  test("explains a word under the pointer, by keyboard and by touch, with Amulet's steps", async () => {
+    const trace = readFileSync(join(root, "www/public/recorded/uplifting.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+    const tokens = trace.filter(({ type }) => type === "token");
+    const inspector = page.locator(".inspector");
+    await words(page, "aligned").locator('[data-index="2"] .token').hover();
+    await inspector.getByText("token 3 of 64").waitFor();
+    await page.mouse.move(0, 0);
+    await inspector.getByText("Point at a word").waitFor();
+
+    await page.locator("[data-side=base]").getByRole("button", { name: "Save trace" }).focus();
+    await page.keyboard.press("Tab");
+    await inspector.getByText("token 1 of 64").waitFor();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowRight");
+    await inspector.getByText("token 3 of 64").waitFor();
+    const active = await words(page, "aligned").getAttribute("aria-activedescendant");
+    assert.equal(await page.locator(`#${active}`).getAttribute("data-index"), "2");
+    assert.equal(await page.locator(`#${active}`).getAttribute("aria-selected"), "true");
+
+    // The table's figures are the trace's.
+    const chosen = tokens[2];
+    const row = inspector.locator("tr.chosen");
+    const cells = await row.locator("td").allTextContents();
+    for (const [at, name] of ["base", "pref", "final"].entries()) {
+      const percent = Math.exp(chosen.log_prob[name]) * 100;
+      assert.ok(Math.abs(Number.parseFloat(cells[at].replace("<", "")) - percent) <= Math.max(0.5, percent * 0.02), `${name}: ${cells[at]}, ${percent}`);
+    }
+    const slider = inspector.getByLabel("Steps of Amulet's update");
+    assert.match(await slider.getAttribute("aria-valuetext"), /^After 60 steps: k = 4\.65$/);
+    await slider.focus();
+    await page.keyboard.press("Home");
+    assert.match(await slider.getAttribute("aria-valuetext"), /^After 0 steps: k = 0\.00$/);
+    const bar = await inspector.locator(".iterates dd").first().textContent();
+    assert.ok(Math.abs(Number.parseFloat(bar.replace("<", "")) - Math.exp(chosen.iterates[0].chosen) * 100) <= 0.5, bar);
+    assert.equal(await inspector.locator("figure svg").count(), 2);
+    await page.screenshot({ path: join(screenshots, "token-table.png") });
+    await inspector.getByRole("button", { name: "Close" }).click();
+    await inspector.getByText("Point at a word").waitFor();
+
+    const phone = await open(browser, `${server.origin}/?device=cpu`, {
+      viewport: { width: 360, height: 740 },
+      hasTouch: true,
+      reducedMotion: "reduce",
+    });
+    await words(phone, "aligned").locator('[data-index="9"] .token').tap();
+    await phone.locator(".inspector").getByText("token 10 of 64").waitFor();
+    await phone.locator(".inspector").getByText("chosen").first().waitFor();
+    await phone.screenshot({ path: join(screenshots, "phone-token.png") });
+    assert.deepEqual(await axe(phone), []);
+    await phone.context().close();
   });
 
   test("an HTML page in place of a model is named as such, and the page stays usable", async () => {
-    await page.getByText("From an address").click();
-    await page.getByLabel("Address of a GGUF file").fill(`${server.origin}/not-a-model.gguf`);
-    await page.getByRole("button", { name: "Load", exact: true }).click();
-    const error = page.locator("#model-error");
+    await page.getByRole("button", { name: /^Run not-a-model\.gguf from this server/ }).click();
+    const error = page.locator('#model-error[data-code="model_file"]');
     await error.waitFor();
-    assert.equal(await error.getAttribute("data-code"), "model_file");
     assert.match(await error.textContent(), /GGUF/);
     assert.ok(await page.getByLabel("Open a GGUF file").isEnabled());
   });
 
   test("an address without a file says what the server answered", async () => {
+    await page.getByText("From an address").click();
     await page.getByLabel("Address of a GGUF file").fill(`${server.origin}/nowhere.gguf`);
     await page.getByRole("button", { name: "Load", exact: true }).click();
     const error = page.locator('#model-error[data-code="download"]');
@@ -150,43 +212,128 @@ describe("the page", { timeout: HOUR }, () => {
     }
   });
 
-  test("loads the real model, gives the golden logits and tokens, and stops when told", async (t) => {
+  test("loads the real model from its own server, and gives the golden logits and tokens", async (t) => {
     if (!needsModel(t)) return;
-    await page.getByLabel("Open a GGUF file").setInputFiles(model);
-    await page.locator("#model-status", { hasText: "135 million parameters" }).waitFor();
+    await page.getByRole("button", { name: /^Run SmolLM2.* from this server \(98/ }).click();
+    await loaded(page);
+    assert.match(await page.locator("#model-status").textContent(), /tested on a known answer/);
 
-    const { user, token_ids, top_logits, greedy } = golden.cases[0];
-    const top = await call(page, "top_logits", { messages: [{ role: "user", content: user }], count: 30 });
-    assert.deepEqual(top.token_ids, token_ids);
-    const logits = new Map(top.top.map(([id, logit]) => [id, logit]));
-    for (const [id, wanted] of top_logits) {
-      assert.ok(logits.has(id), `token ${id} is not among the best 30`);
-      const got = logits.get(id);
-      assert.ok(Math.abs(got - wanted) < 2e-2, `logit of token ${id}: got ${got}, wanted ${wanted} within 2e-2`);
+    for (const { user, token_ids, top_logits, greedy } of golden.cases.slice(0, 2)) {
+      const messages = [{ role: "user", content: user }];
+      const top = await call(page, "top_logits", { messages, count: 30 });
+      assert.deepEqual(top.token_ids, token_ids);
+      const logits = new Map(top.top.map(([id, logit]) => [id, logit]));
+      for (const [id, wanted] of top_logits.slice(0, 20)) {
+        assert.ok(logits.has(id), `token ${id} is not among the best 30`);
+        const got = logits.get(id);
+        assert.ok(Math.abs(got - wanted) < 2e-2, `logit of token ${id}: got ${got}, wanted ${wanted} within 2e-2`);
+      }
+      const count = Math.min(8, greedy.length);
+      const { answers } = await call(page, "generate", { messages, max_new_tokens: count });
+      const whole = answers[0].finish_reason === "stop" ? greedy : greedy.slice(0, count);
+      assert.deepEqual(answers[0].token_ids.slice(0, count), whole.slice(0, count));
     }
-
-    const generation = await page.evaluate(([question]) => {
-      let tokens = 0;
-      const messages = [{ role: "user", content: question }];
-      const call = globalThis.periapt.call("generate", { messages, max_new_tokens: 40 }, (event) => {
-        if (event.kind === "token" && ++tokens === 3) call.cancel();
-      });
-      return call.done;
-    }, [user]);
-    // The cancellation takes its way; a step more may be done by then.
-    const [cancelled] = generation.answers;
-    assert.equal(cancelled.finish_reason, "cancelled");
-    assert.ok(cancelled.token_ids.length >= 3, String(cancelled.token_ids));
-    assert.deepEqual(cancelled.token_ids, greedy.slice(0, cancelled.token_ids.length));
-    assert.deepEqual(generation.prompt_token_ids, { base: token_ids });
   });
 
-  test("answers with Amulet as asked in the form, on the GPU", async (t) => {
+  test("answers side by side from one seed; its own command line and trace say the same", async (t) => {
     if (!needsModel(t)) return;
-    await amulet(page, 2);
+    const { user, amulet } = golden.cases.find((found) => found.prefer?.includes("concise"));
+    await prefer(page, "concise");
+    await set(page, "At most this many tokens", 6);
+    await ask(page, user);
+    const aligned = await textOf(page, "aligned");
+    assert.ok(aligned.length > 6 && amulet.greedy_text.startsWith(aligned), `answer: ${aligned}`);
+    assert.ok((await textOf(page, "base")).length > 6);
+    assert.match(await page.locator(".turn:last-of-type [data-side=aligned] .status").textContent(), /6 tokens, .*mean k = 4\.65, mean KL = \d/);
+    await page.screenshot({ path: join(screenshots, "comparison.png") });
+
+    const column = page.locator(".turn:last-of-type [data-side=aligned]");
+    await column.getByRole("button", { name: "Copy as command" }).click();
+    await page.getByText("The command is in the clipboard.").waitFor();
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    const [, preferText, question] = /^periapt generate --kv f16 --method amulet --prefer '([^']+)' --max-new-tokens 6 -- '([^']+)'$/.exec(command) ?? [];
+    assert.equal(question, user, command);
+    const args = ["--model", model, "--device", "cpu", "--kv", "f16", "--method", "amulet", "--max-new-tokens", "6"];
+    const said = periapt("generate", ...args, "--prefer", preferText, "--json", "--", question);
+    assert.equal(JSON.parse(said).text, aligned);
+
+    const trace = await saved(page, () => column.getByRole("button", { name: "Save trace" }).click());
+    const file = join(scratch, "saved.jsonl");
+    writeFileSync(file, trace);
+    const shown = periapt("trace", "show", file);
+    assert.ok(shown.includes("amulet") || shown.length > aligned.length, shown);
+    periapt("trace", "html", file, "-o", join(scratch, "saved.html"));
+    assert.ok(readFileSync(join(scratch, "saved.html"), "utf8").includes(user.slice(0, 20)));
   });
 
-  test("a wrong setting is refused in words", async (t) => {
+  test("a chat goes on, each column with its own answers, and several preferences combine", async (t) => {
+    if (!needsModel(t)) return;
+    await page.getByLabel("Combine several").check();
+    await page.locator(".chips").getByRole("button", { name: "formal", exact: true }).click();
+    await page.getByLabel("Weight of formal").fill("2");
+    await set(page, "At most this many tokens", 3);
+    const first = await page.locator(".turn [data-side=base] .words").first().evaluate((list) => list.textContent);
+    await ask(page, "Say more.");
+    assert.equal(await page.locator(".turn").count(), 2);
+    const column = page.locator(".turn:last-of-type [data-side=aligned]");
+    await column.getByRole("button", { name: "Copy as command" }).click();
+    const command = await page.evaluate(() => navigator.clipboard.readText());
+    // 1 + k = 5.649 is shared 1 to 2.
+    assert.match(command, /--prefer 'Your answer should be concise as much as possible\.:1\.883' --prefer 'Your answer should be formal as much as possible\.:3\.766'/);
+    assert.match(command, /--history '\[\{"role":"user"/);
+    const base = page.locator(".turn:last-of-type [data-side=base]");
+    await base.getByRole("button", { name: "Copy as command" }).click();
+    assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(JSON.stringify(first).slice(1, -1).replaceAll("'", `'\\''`)));
+    await page.getByLabel("Combine several").uncheck();
+  });
+
+  test("an answer stops when told, keeps what it has, and can be asked again", async (t) => {
+    if (!needsModel(t)) return;
+    await page.getByRole("button", { name: "New chat" }).click();
+    await prefer(page, undefined);
+    await set(page, "At most this many tokens", 400);
+    await page.getByLabel("Your question").fill("Write a long story about a dragon.");
+    await page.getByLabel("Your question").press("Control+Enter");
+    await page.locator(".turn [data-side=base] [data-index='1']").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator("#stop-button").waitFor({ state: "detached" });
+    assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Stopped: \d+ tokens/);
+    await set(page, "At most this many tokens", 2);
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.locator("#stop-button").waitFor();
+    await page.locator("#stop-button").waitFor({ state: "detached" });
+    assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Ended at the most tokens allowed: 2 tokens/);
+    assert.equal(await page.locator(".turn").count(), 1);
+  });
+
+  test("a lost GPU is said, the transcript stays, and one retry answers", async (t) => {
+    if (!needsModel(t)) return;
+    const before = await page.locator(".turn").count();
+    await call(page, "lose_device", null).catch(() => undefined);
+    await ask(page, "Hello?");
+    await page.locator('.turn:last-of-type .fault[data-code="device_lost"]').waitFor();
+    await page.locator("#model-status", { hasText: "sets it up again" }).waitFor();
+    assert.equal(await page.locator(".turn").count(), before + 1);
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.locator("#stop-button").waitFor();
+    await page.locator("#stop-button").waitFor({ state: "detached" });
+    assert.equal(await page.locator(".turn").count(), before + 1);
+    assert.match(await page.locator(".turn:last-of-type [data-side=base] .status").textContent(), /2 tokens/);
+    await loaded(page);
+  });
+
+  test("a wrong setting is refused in words, and the slider sets Amulet's alpha", async (t) => {
+    await set(page, "Temperature (0 takes the best token)", 9);
+    assert.equal(await page.getByLabel("Temperature (0 takes the best token)").evaluate((field) => field.validity.valid), false);
+    await page.getByLabel("Seed", { exact: true }).focus();
+    assert.equal(await page.getByLabel("Temperature (0 takes the best token)").inputValue(), "0");
+    await prefer(page, "uplifting");
+    await page.locator("#strength-slider").fill("2");
+    assert.equal(await page.locator("output[for=strength-slider]").textContent(), "k = 2.00");
+    const alpha = Number(await page.getByLabel("alpha, weight of the utility").inputValue());
+    assert.ok(alpha > 0 && alpha < 2, String(alpha));
+    await page.locator(".advanced").getByRole("button", { name: "Back to the defaults" }).click();
+    assert.equal(await page.locator("output[for=strength-slider]").textContent(), "k = 4.65");
     if (!needsModel(t)) return;
     const refused = await page.evaluate(() =>
       globalThis.periapt
@@ -197,58 +344,146 @@ describe("the page", { timeout: HOUR }, () => {
     assert.match(refused.message, /temperature/);
   });
 
-  test("fits 360 px and 1600 px, in light and dark", async () => {
-    for (const width of [360, 1600]) {
-      await page.setViewportSize({ width, height: width === 360 ? 740 : 1000 });
+  test("preferences are made, edited, ordered, exported, imported and remembered", async () => {
+    await page.getByLabel("In your own words").fill("Answer like a pirate would.");
+    await page.getByRole("button", { name: "Keep", exact: true }).click();
+    const chips = page.locator(".chips button");
+    assert.equal(await chips.last().textContent(), "Answer like a pirate would.");
+    await page.getByText("Edit preferences").click();
+    await page.locator(".editor li").last().getByLabel("Name").fill("pirate");
+    await page.getByRole("button", { name: "Move pirate up" }).click();
+    await page.getByRole("button", { name: "Delete sycophantic" }).click();
+    const names = ["concise", "creative", "formal", "uplifting", "pleasant", "verbose", "complex", "pirate"];
+    assert.deepEqual(await chips.allTextContents(), names);
+    const exported = await saved(page, () => page.locator(".editor").getByRole("button", { name: "Export" }).click());
+    assert.deepEqual(JSON.parse(exported).profiles.map(({ name }) => name), names);
+    await drop(page, [{ name: "preferences.json", text: exported }]);
+    await page.getByText("8 preferences imported.").waitFor();
+    assert.equal(await chips.count(), 16);
+    await drop(page, [{ name: "preferences.json", text: exported.replace('"weight": 1', '"weight": 99') }]);
+    await page.locator("#notice.fault", { hasText: "weight must be from" }).waitFor();
+    assert.equal(await chips.count(), 16);
+
+    const again = await open(browser, `${server.origin}/?device=cpu`, {}, page.context());
+    assert.equal(await again.locator(".chips button").count(), 16);
+    assert.equal(await again.locator(".chips [aria-pressed=true]").textContent(), "pirate");
+    await again.close();
+  });
+
+  test("chats are kept, exported, deleted; traces and chats open without a model", async (t) => {
+    const exported = needsModel(t) && (await saved(page, () => page.getByRole("button", { name: "Export this chat" }).click()));
+    const other = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    const recorded = (name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `www/public/recorded/${name}.jsonl`), "utf8") });
+    await drop(other, [recorded("base"), recorded("creative")]);
+    await other.getByText("From the file base.jsonl, creative.jsonl.").waitFor();
+    assert.equal(await other.locator(".turn").count(), 1);
+    assert.match(await textOf(other, "aligned"), /^Imagine a canvas/);
+    // A run that was killed while it wrote a line.
+    await drop(other, [{ name: "cut.jsonl", text: recorded("formal").text.slice(0, 40_000) }]);
+    await other.getByText("From the file cut.jsonl.").waitFor();
+    for (const [name, text] of [
+      ["a.json", "{}"],
+      ["b.jsonl", "no\nJSON\n"],
+      ["c.jsonl", recorded("base").text.replace('"format":1', '"format":9')],
+      ["d.json", '{"format":"periapt-chat","version":1,"turns":[{"question":1}]}'],
+      ["e.jsonl", recorded("base").text.replaceAll('"k":0.0', '"k":"x"')],
+      ["f.bin", "\u0000\u0001"],
+    ]) {
+      await drop(other, [{ name, text }]);
+      await other.locator("#notice.fault", { hasText: `${name[0].toUpperCase()}${name.slice(1)}`.slice(1) }).waitFor();
+      assert.ok(await other.getByText("From the file cut.jsonl.").isVisible(), `${name} replaced what was there`);
+    }
+    if (exported) {
+      await drop(other, [{ name: "chat.json", text: exported }]);
+      await other.getByText("From the file chat.json.").waitFor();
+      assert.equal(await other.locator(".turn").count(), JSON.parse(exported).turns.length);
+      const chats = page.locator(".library li");
+      const count = await chats.count();
+      assert.ok(count >= 2, "no chats were kept");
+      await chats.last().locator(".link").click();
+      assert.equal(await page.locator(".turn").count(), 2);
+      await chats.last().getByRole("button", { name: /^Delete the chat/ }).click();
+      await page.waitForFunction((count) => document.querySelectorAll(".library li").length === count - 1, count);
+    }
+    assert.deepEqual(other.requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
+    await other.context().close();
+  });
+
+  test("no axe violations, no sideways scrolling: 320 to 1600 px, light and dark, all panels open", async () => {
+    const wide = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    await words(wide, "aligned").locator('[data-index="5"]').click();
+    // 400% zoom on a screen of 1280 x 1024 is 320 x 256.
+    for (const [width, height] of [[320, 256], [360, 740], [768, 1000], [1600, 1000]]) {
+      await wide.setViewportSize({ width, height });
       for (const colorScheme of ["light", "dark"]) {
-        await page.emulateMedia({ colorScheme });
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.ok(overflow <= 0, `at ${width} px the page is ${overflow} px too wide`);
-        await page.screenshot({ path: join(screenshots, `page-${width}-${colorScheme}.png`), fullPage: true });
+        await wide.emulateMedia({ colorScheme });
+        for (const isOpen of [false, true]) {
+          await wide.evaluate((isOpen) => {
+            for (const panel of document.querySelectorAll("details")) panel.open = isOpen;
+          }, isOpen);
+          const overflow = await wide.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          assert.ok(overflow <= 0, `at ${width} px the page is ${overflow} px too wide`);
+          assert.deepEqual(await axe(wide), [], `${width} px, ${colorScheme}, panels ${isOpen ? "open" : "closed"}`);
+          const name = `page-${width}-${colorScheme}${isOpen ? "-open" : ""}.png`;
+          await wide.screenshot({ path: join(screenshots, name), fullPage: width > 320 });
+        }
       }
     }
+    await wide.context().close();
+    assert.deepEqual(await axe(page), [], "with a chat");
   });
 
   test("asked nobody but its own server, and reported no error on the console", () => {
     assert.ok(page.requests.length >= 4, `only saw ${page.requests}`);
     assert.ok(page.requests.some((url) => url.endsWith(".wasm")), "the worker's own requests weren't seen");
-    assert.deepEqual(page.requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
+    assert.deepEqual(page.requests.filter((url) => !url.startsWith(`${server.origin}/`) && !url.startsWith("blob:")), []);
     assert.deepEqual(page.problems, []);
   });
 
-  test("a link may name a model of this site, the CPU answers alike, and an answer can be stopped", async (t) => {
-    if (!needsModel(t)) return;
-    const linked = await open(browser, `${server.origin}/?device=cpu&model=/model.gguf`);
-    await linked.locator("#model-status", { hasText: "135 million parameters" }).waitFor();
-    await amulet(linked, 12);
-
-    await fill(linked, "Write a long story about a dragon.", "as it comes", 2000);
-    await linked.getByLabel("Your question").press("Control+Enter");
-    await linked.locator("#answer:not(:empty)").waitFor();
-    await linked.getByRole("button", { name: "Stop" }).click();
-    assert.match(await ended(linked), /^Stopped: \d+ tokens?/);
-    await fill(linked, "Hi.", "as it comes", 1);
-    await linked.getByRole("button", { name: "Answer", exact: true }).click();
-    assert.match(await ended(linked), /: 1 token$/);
-    await linked.context().close();
-  });
-
-  test("a link may name no model of another site", async () => {
+  test("a link may name a model of this site, but none of another", async (t) => {
     const foreign = await open(browser, `${server.origin}/?device=cpu&model=https://example.org/model.gguf`);
     await foreign.getByText("isn't on this site").waitFor();
     assert.deepEqual(foreign.requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
     await foreign.context().close();
+    if (!needsModel(t)) return;
+    const name = model.split("/").at(-1);
+    const linked = await open(browser, `${server.origin}/?device=cpu&model=/models/${name}`);
+    await loaded(linked);
+    await linked.context().close();
   });
 
   test("without WebGPU it says so and computes on the CPU", async () => {
     const plain = await launch({ webgpu: false });
     try {
       const page = await open(plain, server.origin);
-      assert.match(await page.locator("#adapter").textContent(), /no hardware GPU.*CPU, in WebAssembly/);
+      assert.match(await page.locator("#adapter").textContent(), /no hardware GPU.*CPU, in WebAssembly.*tokens a second/);
       assert.equal(await page.locator("#adapter").getAttribute("data-state"), "cpu");
-      await page.screenshot({ path: join(screenshots, "page-no-webgpu.png") });
     } finally {
       await plain.close();
     }
+  });
+
+  test("opens without a network after the first visit, and answers with the model that it kept", async (t) => {
+    const visitor = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    await visitor.evaluate(() => navigator.serviceWorker.ready);
+    if (needsModel(t)) {
+      await visitor.getByRole("button", { name: /^Run SmolLM2.* from this server/ }).click();
+      await loaded(visitor);
+    }
+    await visitor.context().setOffline(true);
+    await visitor.reload();
+    await visitor.locator('#adapter[data-state="cpu"]').waitFor();
+    await words(visitor, "aligned").locator("[data-index='58']").waitFor();
+    if (model) {
+      const name = model.split("/").at(-1);
+      await visitor.getByText("From an address").click();
+      await visitor.getByLabel("Address of a GGUF file").fill(`${server.origin}/models/${name}`);
+      await visitor.getByRole("button", { name: "Load", exact: true }).click();
+      await loaded(visitor);
+      await set(visitor, "At most this many tokens", 4);
+      await ask(visitor, "What is the capital of France?");
+      assert.equal(await visitor.locator("[data-side=base] .status[data-done=true]").count(), 1);
+    }
+    await visitor.context().close();
   });
 });

@@ -1,7 +1,7 @@
 //! What a caller may ask, as it comes from JavaScript. Unknown fields are refused by name.
 
 use crate::error::{JsResult, bad_request};
-use periapt_core::decoding::streams::{expand_preference, preference_streams};
+use periapt_core::decoding::streams::{expand_preference, in_turns, preference_streams};
 use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling};
 use periapt_core::session::GenerateRequest;
 use periapt_core::text::{Message, Role};
@@ -31,11 +31,7 @@ impl Chat {
             .pop()
             .filter(|last| last.role == Role::User)
             .ok_or_else(|| bad_request("the last message must be the user's"))?;
-        let in_turns = messages.chunks(2).all(|turn| {
-            let roles: Vec<Role> = turn.iter().map(|message| message.role).collect();
-            roles == [Role::User, Role::Assistant]
-        });
-        if !in_turns {
+        if !in_turns(&messages) {
             return Err(bad_request(
                 "messages must be a system prompt or none, then the user's and the assistant's in turns",
             ));

@@ -127,6 +127,15 @@ impl Conversation {
     }
 }
 
+/// Whether messages are turns of a user and an assistant, as [`Conversation::earlier`] must be.
+#[must_use]
+pub fn in_turns(messages: &[Message]) -> bool {
+    messages.chunks(2).all(|turn| {
+        let roles = turn.iter().map(|message| message.role);
+        roles.eq([Role::User, Role::Assistant])
+    })
+}
+
 /// The system prompt with its placeholder replaced, or the preference appended where there is no placeholder.
 fn with_preference(system: Option<&str>, preference: &str) -> String {
     let system = system.unwrap_or(PAPER_SYSTEM_PROMPT);

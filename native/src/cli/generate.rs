@@ -3,9 +3,10 @@
 use super::args::{CompareArgs, DecodingArgs, GenerateArgs, MethodArg};
 use super::trace::Recorder;
 use super::{Loaded, Usage, load, millis, print_json, streams, text_or_stdin};
-use periapt_core::decoding::streams::{Wish, expand_preference};
+use periapt_core::decoding::streams::{Wish, expand_preference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
+use periapt_core::text::Message;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -33,8 +34,8 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let mut conversation = Conversation {
         system: args.system.clone(),
         preference: args.prefer.first().map(|text| expand_preference(text)),
+        earlier: history(args.history.as_deref())?,
         question: text_or_stdin(&args.prompt)?,
-        ..Conversation::default()
     };
     if method == MethodArg::Beam {
         return beam(args, conversation);
@@ -113,6 +114,22 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         print_json(&json!({ "answers": answers }))?;
     }
     Ok(())
+}
+
+/// The turns of `--history`.
+fn history(json: Option<&str>) -> Result<Vec<Message>, Usage> {
+    let Some(json) = json else {
+        return Ok(Vec::new());
+    };
+    let messages: Vec<Message> = serde_json::from_str(json)
+        .map_err(|error| Usage(format!("--history is no list of messages: {error}")))?;
+    match in_turns(&messages) {
+        true => Ok(messages),
+        false => Err(Usage(
+            "--history holds the user's and the assistant's messages in turns, the user's first"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Refuses what contradicts itself, and says what `--paper-compat` does.

@@ -10,6 +10,7 @@ mod generate;
 mod logits;
 mod models;
 mod score;
+mod serve;
 mod streams;
 mod tokenize;
 mod trace;
@@ -53,6 +54,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Detokenize(args) => tokenize::detokenize(&args),
         Command::AmuletUpdate(args) => amulet_update::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }

@@ -54,6 +54,12 @@ export class EngineClient {
     };
   }
 
+  /** Takes a new worker; what waits for the old one fails. */
+  restart(): void {
+    this.close();
+    this.#worker = this.#spawn();
+  }
+
   /** Ends the worker; what waits for it fails. */
   close(): void {
     this.#worker.terminate();

@@ -70,7 +70,10 @@ export class Engine {
   #model: ModelInfo | undefined;
   /** What to load again after a loss. */
   #source: ModelSource | undefined;
-  #isLost = false;
+  /** Whether the worker is a new one, in which nothing is open yet. */
+  #isNew = false;
+  /** Whether the worker has loaded something, a part of a model perhaps. */
+  #isUsed = false;
 
   readonly chat = {
     completions: { create: this.#create.bind(this) as Create },
@@ -79,7 +82,7 @@ export class Engine {
   private constructor({ wasmUrl, device = "auto", onLost }: StartOptions) {
     this.#start = { wasm: new URL(wasmUrl, location.href).href, device };
     this.#client = new EngineClient((error) => {
-      this.#isLost = true;
+      this.#isNew = true;
       onLost?.(error);
     });
   }
@@ -109,19 +112,25 @@ export class Engine {
 
   /** Loads a model in place of the one before. An address's file is kept by the browser, and fetched once. */
   async load(source: ModelSource, { onProgress, signal }: LoadOptions = {}): Promise<ModelInfo> {
-    this.#model = undefined;
-    this.#source = undefined;
-    await this.#revive(signal);
+    await this.unload();
+    await this.#open(signal);
+    this.#isUsed = true;
     this.#model = await this.#call("load", source, signal, onProgress);
     this.#source = source;
     return this.#model;
   }
 
-  /** Gives the model's memory back. */
+  /**
+   * Gives the model's memory back. A GPU's buffers go when the browser collects what refers to them, and WASM's memory
+   * never shrinks: so the worker goes, with all that it has.
+   */
   async unload(): Promise<void> {
     this.#model = undefined;
     this.#source = undefined;
-    await this.#call("unload", null);
+    if (!this.#isUsed) return;
+    this.#client.restart();
+    this.#isUsed = false;
+    this.#isNew = true;
   }
 
   /** The models that the browser keeps. */
@@ -221,13 +230,19 @@ export class Engine {
     }
   }
 
+  /** Opens the device in a new worker. */
+  async #open(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (!this.#isNew) return;
+    this.#adapter = await this.#client.call("open", this.#start).done;
+    this.#isNew = false;
+  }
+
   /** Sets up anew what was lost. */
   async #revive(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    if (!this.#isLost) return;
-    this.#adapter = await this.#client.call("open", this.#start).done;
-    this.#isLost = false;
-    if (this.#source) this.#model = await this.#call("load", this.#source, signal);
+    const wasLost = this.#isNew;
+    await this.#open(signal);
+    if (wasLost && this.#source) this.#model = await this.#call("load", this.#source, signal);
   }
 
   async #call<N extends CallName>(

@@ -167,7 +167,6 @@ export interface Calls {
   open: { params: { wasm: string; device: "auto" | "gpu" | "cpu" }; event: never; result: Adapter };
   /** Loads a model in place of the one before. */
   load: { params: ModelSource; event: LoadEvent; result: ModelInfo };
-  unload: { params: null; event: never; result: null };
   generate: { params: GenerateParams; event: GenerateEvent; result: Generation };
   score: {
     params: { messages: Message[]; preference: string; responses: string[] };

@@ -74,7 +74,8 @@ const handlers: Handlers = {
     if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
     await takeTurn();
     // Two models at once may not fit the device.
-    unload();
+    model?.free();
+    model = undefined;
     try {
       for (let attempt = 1; ; attempt++) {
         const source = await openSource(wanted, signal);
@@ -93,12 +94,6 @@ const handlers: Handlers = {
       letGo?.();
       throw error;
     }
-  },
-
-  async unload() {
-    unload();
-    letGo?.();
-    return null;
   },
 
   async generate(params, tell, signal) {
@@ -155,11 +150,6 @@ async function takeTurn(): Promise<void> {
       failed(new CallError("busy_elsewhere", "Another tab of this site holds a model."));
     });
   });
-}
-
-function unload(): void {
-  model?.free();
-  model = undefined;
 }
 
 async function loadFrom(

@@ -11,6 +11,9 @@ pub struct GenerateArgs {
     /// The system prompt; `{preference}` in it is replaced, else the preference is appended
     #[arg(long, value_name = "S")]
     pub system: Option<String>,
+    /// Earlier turns: [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}, ...]
+    #[arg(long, value_name = "JSON")]
+    pub history: Option<String>,
     /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text. Given several times,
     /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base)
     #[arg(long, value_name = "P")]

@@ -52,6 +52,8 @@ pub enum Command {
     AmuletUpdate(AmuletUpdateArgs),
     /// The models on this machine
     Models(ModelsArgs),
+    /// Serve the page and this machine's models to a browser here
+    Serve(ServeArgs),
     /// How fast a model runs here, and how near that is to what the device can do
     Bench(BenchArgs),
     /// What this machine can compute on, and whether a generation is possible
@@ -263,6 +265,22 @@ pub enum ModelsCommand {
         /// The model's name
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8642)]
+    pub port: u16,
+    /// Open the page in the browser
+    #[arg(long)]
+    pub open: bool,
+    /// The folder that `make web` built [default: www/dist here, or where this program was built]
+    #[arg(long, value_name = "DIR")]
+    pub page: Option<PathBuf>,
+    /// Offer this GGUF file, too, beside those of the store
+    #[arg(long, value_name = "FILE")]
+    pub model: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ use periapt_core::decoding::streams::{Stream, Wish};
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::session::{FinishReason, GenerateRequest, Generation};
+use periapt_core::text::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -45,6 +46,8 @@ struct Header {
     kv: String,
     system: Option<String>,
     preference: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Message>,
     question: String,
     method: String,
     strength: f64,
@@ -308,6 +311,7 @@ fn header(
         kv: format!("{:?}", session.kv).to_lowercase(),
         system: conversation.and_then(|c| c.system.clone()),
         preference: conversation.and_then(|c| c.preference.clone()),
+        earlier: conversation.map_or_else(Vec::new, |c| c.earlier.clone()),
         question: conversation.map_or_else(String::new, |c| c.question.clone()),
         method: method.name().to_owned(),
         strength: method.strength(),

@@ -1,0 +1,2 @@
+/** The package's version; vite.config.ts defines it. */
+declare const __VERSION__: string;

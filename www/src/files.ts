@@ -1,0 +1,147 @@
+/** Chats and traces that are kept on this device, and files that come and go. */
+
+import { signal } from "@preact/signals";
+import { fromJson, toJson } from "./profiles.ts";
+import { asRecord, asRun, FileError, fromTrace, type Run, toTrace } from "./run.ts";
+import { keeps, load, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
+import { chats, save } from "./storage.ts";
+import { strings } from "./strings.ts";
+
+/** A chat as it is kept and exported. */
+interface Chat {
+  format: "periapt-chat";
+  version: 1;
+  title: string;
+  /** Milliseconds since 1970. */
+  changed: number;
+  turns: { question: string; base: Run | null; aligned: Run | null }[];
+}
+
+/** The chats of this device, newest first. */
+export const kept = signal<{ id: string; title: string; changed: number; chat: Chat }[]>([]);
+
+function chatOf(view: View): Chat {
+  return {
+    format: "periapt-chat",
+    version: 1,
+    title: view.turns[0]?.question.slice(0, 80) ?? "",
+    changed: Date.now(),
+    turns: view.turns.map(({ question, base, aligned }) => ({
+      question,
+      base: base?.value ?? null,
+      aligned: aligned?.value ?? null,
+    })),
+  };
+}
+
+function asTurns(value: unknown): Turn[] {
+  const { version, turns } = asRecord(value, "the file");
+  if (version !== 1) throw new FileError(`it is of version ${String(version)}, and this page reads version 1`);
+  if (!Array.isArray(turns)) throw new FileError("it has no turns");
+  return turns.map((turn) => {
+    const { question, base, aligned } = asRecord(turn, "a turn");
+    if (typeof question !== "string") throw new FileError("a turn has no question");
+    return turnOf(question, { ...(base ? { base: asRun(base) } : {}), ...(aligned ? { aligned: asRun(aligned) } : {}) });
+  });
+}
+
+export async function keepChat(view: View): Promise<void> {
+  try {
+    await chats.put(view.id, chatOf(view));
+  } catch {
+    keeps.value = false;
+  }
+  await listChats();
+}
+
+export async function listChats(): Promise<void> {
+  const all = await chats.all().catch(() => []);
+  const listed = all.map(([id, chat]) => ({ ...(chat as Chat), id, chat: chat as Chat }));
+  kept.value = listed.sort((a, b) => b.changed - a.changed);
+}
+
+export function openChat(id: string): void {
+  const found = kept.value.find((chat) => chat.id === id);
+  if (!found) return;
+  try {
+    show({ kind: "chat", id, name: "", turns: asTurns(found.chat) });
+  } catch (error) {
+    complain(found.title, error);
+  }
+}
+
+export async function removeChat(id: string): Promise<void> {
+  await chats.remove(id).catch(() => undefined);
+  if (view.value.id === id) show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] });
+  await listChats();
+}
+
+export function exportChat(): void {
+  save("periapt-chat.json", `${JSON.stringify(chatOf(view.value))}\n`);
+}
+
+export function exportTrace(run: Run): void {
+  save(`periapt-${run.header.method}.jsonl`, toTrace(run));
+}
+
+export function exportProfiles(): void {
+  save("periapt-preferences.json", toJson(profiles.value));
+}
+
+const MOST_BYTES = 256 * 2 ** 20;
+
+function complain(name: string, error: unknown): void {
+  const what = error instanceof Error ? error.message : String(error);
+  notice.value = { text: strings.files.fault(name, what), isFault: true };
+}
+
+/** Opens what was chosen or dropped: a model, traces, a chat, preferences. */
+export async function open(files: File[]): Promise<void> {
+  notice.value = undefined;
+  const runs: Run[] = [];
+  for (const file of files) {
+    if (/\.gguf$/i.test(file.name)) {
+      await load({ kind: "file", file });
+      continue;
+    }
+    try {
+      if (file.size > MOST_BYTES) throw new FileError(strings.files.large);
+      const text = await file.text();
+      const whole = asJson(text);
+      const format = typeof whole === "object" && whole !== null && "format" in whole ? whole.format : undefined;
+      if (format === "periapt-preferences") {
+        const list = fromJson(whole);
+        profiles.value = { ...profiles.value, list: [...profiles.value.list, ...list] };
+        notice.value = { text: strings.files.imported(list.length), isFault: false };
+      } else if (format === "periapt-chat") {
+        show({ kind: "file", id: "", name: file.name, turns: asTurns(whole) });
+      } else {
+        runs.push(fromTrace(text));
+      }
+    } catch (error) {
+      complain(file.name, error);
+    }
+  }
+  if (runs.length > 0) show({ kind: "file", id: "", name: files.map(({ name }) => name).join(", "), turns: turnsOf(runs) });
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Traces of one question stand side by side. */
+function turnsOf(runs: Run[]): Turn[] {
+  const pairs: { question: string; base?: Run; aligned?: Run }[] = [];
+  for (const run of runs) {
+    const { question, method } = run.header;
+    const side = method === "base" ? "base" : "aligned";
+    const open = pairs.find((pair) => pair.question === question && !pair[side]);
+    if (open) open[side] = run;
+    else pairs.push({ question, [side]: run });
+  }
+  return pairs.map(({ question, ...sides }) => turnOf(question, sides));
+}

@@ -1,0 +1,17 @@
+/** The page: starts the engine, and shows what state.ts holds. */
+
+import { render } from "preact";
+import { listChats } from "./files.ts";
+import "./recorded.ts";
+import { findOffers, start } from "./state.ts";
+import "./style.css";
+import { App } from "./view/App.tsx";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);
+
+// For the shell alone: the model's file is the engine's to keep.
+if (import.meta.env.PROD) void navigator.serviceWorker?.register("./sw.js").catch(() => undefined);
+void listChats();
+void findOffers();
+void start();

@@ -1,0 +1,197 @@
+/** How to answer: every hyperparameter with its range, and what the engine and the command line call it. */
+
+import type { ChatParams, Method } from "@periapt/engine";
+import type { Run } from "./run.ts";
+import type { Preference } from "./profiles.ts";
+
+/** The numbers a user may change. */
+export const FIELDS = {
+  alpha: { min: 0, max: 20, step: 0.1, initial: 2, group: "amulet" },
+  lambda: { min: 0.1, max: 20, step: 0.1, initial: 2, group: "amulet" },
+  eta: { min: 0.1, max: 100, step: 0.1, initial: 10, group: "amulet" },
+  iterations: { min: 0, max: 1000, step: 1, initial: 60, group: "amulet" },
+  strength: { min: 0, max: 12, step: 0.05, initial: 2, group: "la" },
+  plausibility: { min: 0, max: 1, step: 0.01, initial: 0, group: "guard" },
+  temperature: { min: 0, max: 4, step: 0.05, initial: 0, group: "sampling" },
+  top_k: { min: 0, max: 100_000, step: 1, initial: 0, group: "sampling" },
+  top_p: { min: 0.01, max: 1, step: 0.01, initial: 1, group: "sampling" },
+  min_p: { min: 0, max: 1, step: 0.01, initial: 0, group: "sampling" },
+  repetition_penalty: { min: 0.1, max: 4, step: 0.05, initial: 1, group: "sampling" },
+  frequency_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling" },
+  presence_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling" },
+  seed: { min: 0, max: 4_294_967_295, step: 1, initial: 0, group: "sampling" },
+  max_tokens: { min: 1, max: 4096, step: 1, initial: 128, group: "answer" },
+} as const;
+
+export type FieldName = keyof typeof FIELDS;
+export type FieldGroup = (typeof FIELDS)[FieldName]["group"];
+
+export type Settings = Record<FieldName, number> & {
+  method: Exclude<Method, "base">;
+  /** Nats a token; null for none. */
+  kl_budget: number | null;
+  system: string;
+  /** Whether the answer without the preference is written, too. */
+  side_by_side: boolean;
+  /** Whether every token's probabilities are kept. */
+  traced: boolean;
+};
+
+export function defaults(): Settings {
+  const numbers = Object.fromEntries(Object.entries(FIELDS).map(([name, { initial }]) => [name, initial]));
+  return {
+    ...(numbers as Record<FieldName, number>),
+    method: "amulet",
+    kl_budget: null,
+    system: "",
+    side_by_side: true,
+    traced: true,
+  };
+}
+
+/** Settings from an earlier visit, as far as they are in range. */
+export function restored(value: unknown): Settings {
+  const settings = defaults();
+  if (typeof value !== "object" || value === null) return settings;
+  const saved = value as Record<string, unknown>;
+  for (const name of Object.keys(FIELDS) as FieldName[]) {
+    const number = saved[name];
+    if (typeof number === "number" && isAllowed(name, number)) settings[name] = number;
+  }
+  const { method, kl_budget, system, side_by_side, traced } = saved;
+  if (method === "pref" || method === "la" || method === "amulet") settings.method = method;
+  if (typeof kl_budget === "number" && kl_budget >= 0) settings.kl_budget = kl_budget;
+  if (typeof system === "string") settings.system = system;
+  if (typeof side_by_side === "boolean") settings.side_by_side = side_by_side;
+  if (typeof traced === "boolean") settings.traced = traced;
+  return settings;
+}
+
+export function isAllowed(name: FieldName, value: number): boolean {
+  const { min, max, step } = FIELDS[name];
+  return value >= min && value <= max && (step !== 1 || Number.isInteger(value));
+}
+
+interface Amulet {
+  alpha: number;
+  lambda: number;
+  eta: number;
+  iterations: number;
+}
+
+/** The strength at which Amulet's update settles, as `AmuletParams::strength` in `core/src/decoding/amulet.rs`. */
+export function amuletStrength({ alpha, lambda, eta, iterations }: Amulet): number {
+  let k = 0;
+  let sum = 0;
+  for (let i = 1; i <= iterations; i++) {
+    sum += 1 + k;
+    const step = 1 / (eta * i);
+    k = ((alpha / i) * sum + k * step) / (lambda + step);
+  }
+  return k;
+}
+
+/** The alpha with which Amulet's update settles at the strength `k`. */
+export function alphaFor(k: number, rest: Omit<Amulet, "alpha">): number {
+  let low = 0;
+  let high: number = FIELDS.alpha.max;
+  for (let halving = 0; halving < 60; halving++) {
+    const middle = (low + high) / 2;
+    // Infinite for a large alpha, and then too much.
+    if (amuletStrength({ ...rest, alpha: middle }) < k) low = middle;
+    else high = middle;
+  }
+  // Fine enough for the slider, and readable.
+  return Number(((low + high) / 2).toPrecision(5));
+}
+
+/** The strength that these settings give. */
+export function strengthOf(settings: Settings): number {
+  if (settings.method === "pref") return 0;
+  return settings.method === "la" ? settings.strength : amuletStrength(settings);
+}
+
+/** The settings with another strength, by whichever number the method has for it. */
+export function withStrength(settings: Settings, k: number): Settings {
+  if (settings.method === "amulet") return { ...settings, alpha: k === 0 ? 0 : alphaFor(k, settings) };
+  // Preference in the prompt is Linear Alignment at 0.
+  return { ...settings, method: "la", strength: k };
+}
+
+/** What the engine is asked besides the messages. */
+export function chatParams(settings: Settings, preferences: Preference[], aligned: boolean): Omit<ChatParams, "messages" | "stream"> {
+  const { method, kl_budget, alpha, lambda, eta, iterations, strength, plausibility } = settings;
+  const { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty } = settings;
+  const common = {
+    max_tokens: settings.max_tokens,
+    seed: settings.seed,
+    temperature,
+    top_k,
+    top_p,
+    min_p,
+    repetition_penalty,
+    frequency_penalty,
+    presence_penalty,
+    ...(settings.traced && { logprobs: true, top_logprobs: 5 }),
+  };
+  const guards = { plausibility, ...(kl_budget !== null && { kl_budget }) };
+  const [first] = preferences;
+  if (!first) return { ...common, alignment: { method: "base", ...guards } };
+  // The same system prompt for both, with the preference's place empty.
+  if (!aligned) return { ...common, alignment: { method: "base", preference: first.text, plausibility } };
+  if (preferences.length > 1) {
+    return { ...common, alignment: { preferences: shares(preferences, strengthOf(settings)), ...guards } };
+  }
+  return {
+    ...common,
+    alignment: {
+      preference: first.text,
+      method,
+      ...(method === "amulet" && { alpha, lambda, eta, iterations }),
+      ...(method === "la" && { strength }),
+      ...guards,
+    },
+  };
+}
+
+/** Several preferences share 1 + k, the weight that one alone has, by their own weights. */
+function shares(preferences: Preference[], k: number): { text: string; weight: number }[] {
+  const sum = preferences.reduce((sum, { weight }) => sum + weight, 0) || 1;
+  const round = (weight: number) => Number((((1 + k) * weight) / sum).toFixed(3));
+  return preferences.map(({ text, weight }) => ({ text, weight: round(weight) }));
+}
+
+/** The command line that gives this answer. */
+export function commandFor(run: Run): string {
+  const { header } = run;
+  const words = ["periapt", "generate"];
+  const add = (name: string, value: string | number) => words.push(`--${name}`, quoted(String(value)));
+  if (header.kv === "f16" || header.kv === "f32") add("kv", header.kv);
+  if (header.system !== null) add("system", header.system);
+  if (header.earlier?.length) add("history", JSON.stringify(header.earlier));
+  if (header.method === "guidance") {
+    for (const { preference, weight } of header.streams) if (preference !== null) add("prefer", `${preference}:${weight}`);
+  } else {
+    add("method", header.method);
+    if (header.preference !== null) add("prefer", header.preference);
+  }
+  if (header.amulet) {
+    for (const name of ["alpha", "lambda", "eta", "iterations"] as const) {
+      if (header.amulet[name] !== FIELDS[name].initial) add(name, header.amulet[name]);
+    }
+  }
+  if (header.method === "la") add("strength", header.strength);
+  for (const [name, value] of Object.entries(header.sampling)) {
+    const usual = name in FIELDS ? FIELDS[name as FieldName].initial : null;
+    if (value !== null && value !== usual) add(name.replaceAll("_", "-"), value);
+  }
+  add("max-new-tokens", header.max_new_tokens);
+  // A question may begin with a dash.
+  words.push("--", quoted(header.question));
+  return words.join(" ");
+}
+
+/** As one word of a POSIX shell. */
+function quoted(text: string): string {
+  return /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

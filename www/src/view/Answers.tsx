@@ -1,0 +1,298 @@
+/** The two columns: every question with its answers side by side. */
+
+import { type Signal, useComputed } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { askAgain } from "../ask.ts";
+import { exportTrace } from "../files.ts";
+import { renderMarkdown } from "../markdown.ts";
+import { finish, play, playing, recordedWord, recordedWords } from "../recorded.ts";
+import { liftOf, referenceOf, type Run, type RunToken, textOf } from "../run.ts";
+import { commandFor, strengthOf } from "../settings.ts";
+import {
+  asking,
+  chosenToken,
+  hoveredToken,
+  model,
+  notice,
+  preferences,
+  profiles,
+  settings,
+  type Side,
+  SIDES,
+  shows,
+  type Turn,
+  view,
+} from "../state.ts";
+import { strings } from "../strings.ts";
+import { Fault } from "./Fault.tsx";
+
+export function Answers() {
+  const { kind, turns, name } = view.value;
+  return (
+    <section class="answers" aria-labelledby="answers-heading" data-kind={kind}>
+      <h2 id="answers-heading" class="visually-hidden">
+        {strings.columns.heading}
+      </h2>
+      {kind === "recorded" && <Recorded />}
+      {kind === "file" && <p class="label">{strings.files.opened(name)}</p>}
+      <Shows />
+      <Heads />
+      {turns.map((turn, at) => (
+        <TurnView key={at} turn={turn} isLast={at === turns.length - 1} />
+      ))}
+    </section>
+  );
+}
+
+function Recorded() {
+  const word = recordedWord.value;
+  const run = view.value.turns[0]?.aligned?.value;
+  if (!word) return <p class="label">{strings.recorded.missing(recordedWords)}</p>;
+  if (!run) return null;
+  const { header } = run;
+  const file = header.model.path.replace(/\.gguf$/, "");
+  return (
+    <div class="line label">
+      <p>{strings.recorded.label(file, header.device.name, header.sampling.seed)}</p>
+      {playing.value ? (
+        <button type="button" class="small" onClick={finish}>
+          {strings.recorded.finish}
+        </button>
+      ) : (
+        <button type="button" class="small" onClick={() => void play(word, { whole: false })}>
+          {strings.recorded.again}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Shows() {
+  const options = [
+    ["words", strings.answer.words],
+    ["text", strings.answer.text],
+  ] as const;
+  return (
+    <div class="shows">
+      <div role="group" class="switch" aria-label={strings.answer.shows}>
+        {options.map(([value, label]) => (
+          <button
+            type="button"
+            key={value}
+            aria-pressed={shows.value === value}
+            onClick={() => {
+              shows.value = value;
+            }}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+      {shows.value === "words" && (
+        <p class="legend hint">
+          <span class="token up strong">{strings.answer.up}</span>, <span class="token down strong">{strings.answer.down}</span>{" "}
+          {strings.answer.legend}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Heads() {
+  const wishes = preferences.value;
+  const nameOf = (text: string) => profiles.value.list.find((profile) => profile.text === text)?.name ?? text;
+  const run = view.value.turns.at(-1)?.aligned?.value;
+  // What is shown says what it was made with; what is yet to come is made with the settings.
+  const shown = view.value.kind !== "chat" && run;
+  const k = shown ? run.header.strength : strengthOf(settings.value);
+  const names = shown ? nameOf(wordOf(run.header.preference ?? "")) : wishes.map(({ text }) => nameOf(text)).join(" + ");
+  return (
+    <div class="columns heads" aria-hidden="true">
+      <p>
+        <strong>{strings.columns.base}</strong> <span>{strings.columns.baseHelp}</span>
+      </p>
+      <p>
+        <strong>{strings.columns.aligned}</strong> <span>{strings.columns.alignedHelp(names, k)}</span>
+      </p>
+    </div>
+  );
+}
+
+/** The word of a preference that was worded as in the paper. */
+function wordOf(preference: string): string {
+  return /^Your answer should be (\S+) as much as possible\.$/.exec(preference)?.[1] ?? preference;
+}
+
+function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
+  return (
+    <article class="turn">
+      <h3 class="question">
+        <span class="visually-hidden">{strings.columns.question}: </span>
+        {turn.question}
+      </h3>
+      <div class="columns">
+        {SIDES.map((side) => {
+          const run = turn[side];
+          return (
+            <div key={side} class="column" data-side={side}>
+              <h4>{strings.columns[side]}</h4>
+              {run ? (
+                <Answer run={run} side={side} />
+              ) : (
+                <p class="hint">{asking.value && isLast ? strings.columns.waiting : strings.columns.empty}</p>
+              )}
+            </div>
+          );
+        })}
+      </div>
+      <Fault fault={turn.fault.value} />
+      {view.value.kind === "chat" && isLast && !asking.value && model.value && (
+        <button type="button" class="small" onClick={() => void askAgain(turn)}>
+          {strings.answer.again}
+        </button>
+      )}
+    </article>
+  );
+}
+
+function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
+  const { tokens, finish, speed, header } = run.value;
+  const isDone = finish !== null;
+  const traced = tokens.filter((token) => token.kl !== undefined);
+  const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
+  return (
+    <>
+      {shows.value === "text" ? <Rendered text={textOf(run.value)} /> : <Words run={run} side={side} />}
+      <p class="hint status" data-done={isDone}>
+        {isDone ? strings.answer.summary(tokens.length, speed, finish) : strings.answer.working}
+        {isDone && header.method !== "base" && tokens.length > 0 && (
+          <>
+            <br />
+            {strings.answer.strength(
+              mean(({ k }) => k),
+              traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined,
+            )}
+          </>
+        )}
+      </p>
+      {isDone && (
+        <p class="buttons">
+          <button type="button" class="small" onClick={() => void copy(commandFor(run.value))}>
+            {strings.answer.copy}
+          </button>
+          <button type="button" class="small" onClick={() => exportTrace(run.value)}>
+            {strings.answer.trace}
+          </button>
+        </p>
+      )}
+    </>
+  );
+}
+
+async function copy(command: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(command);
+    notice.value = { text: strings.answer.copied, isFault: false };
+  } catch {
+    notice.value = { text: strings.answer.notCopied(command), isFault: false };
+  }
+}
+
+function Rendered({ text }: { text: string }) {
+  const element = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (element.current) renderMarkdown(element.current, text);
+  }, [text]);
+  return <div class="text rendered" ref={element} />;
+}
+
+/** The tokens, each a shade of how much the preference moved it; a list of which one may be chosen. */
+function Words({ run, side }: { run: Signal<Run>; side: Side }) {
+  const chosen = useComputed(() => (chosenToken.value?.run === run ? chosenToken.value.index : -1));
+  const { tokens } = run.value;
+  const reference = referenceOf(run.value);
+    const choose = (index: number) => {
+    chosenToken.value = { run, index: Math.max(0, Math.min(tokens.length - 1, index)) };
+  };
+  const indexOf = (event: Event) => {
+    const at = (event.target as HTMLElement).closest<HTMLElement>("[data-index]");
+    return at ? Number(at.dataset.index) : undefined;
+  };
+  const at = chosen.value;
+  const id = `token-${side}-${at}`;
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // Out from under the inspector, where that lies over the answer.
+    if (at >= 0) list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
+  }, [at]);
+  return (
+    <div
+      ref={list}
+      class="text words"
+      role="listbox"
+      aria-orientation="horizontal"
+      aria-label={strings.answer.tokens(strings.columns[side])}
+      aria-activedescendant={at >= 0 ? id : undefined}
+      tabIndex={0}
+      onFocus={({ currentTarget }) => {
+        // The keyboard's focus: a pointer chooses by itself.
+        if (at < 0 && tokens.length > 0 && currentTarget.matches(":focus-visible")) choose(0);
+      }}
+      onClick={(event) => {
+        const index = indexOf(event);
+        if (index !== undefined) choose(index);
+      }}
+      onPointerOver={(event) => {
+        const index = indexOf(event);
+        if (event.pointerType === "mouse") hoveredToken.value = index === undefined ? undefined : { run, index };
+      }}
+      onPointerLeave={() => {
+        hoveredToken.value = undefined;
+      }}
+      onKeyDown={(event) => {
+        const step = { ArrowRight: 1, ArrowDown: 10, ArrowLeft: -1, ArrowUp: -10, Home: -tokens.length, End: tokens.length }[
+          event.key
+        ];
+        if (event.key === "Escape") chosenToken.value = undefined;
+        if (step === undefined) return;
+        event.preventDefault();
+        choose(at + step);
+      }}
+    >
+      {tokens.map((token) => (
+        <Word
+          key={token.index}
+          token={token}
+          lift={liftOf(token, reference)}
+          isChosen={token.index === at}
+          id={token.index === at ? id : undefined}
+        />
+      ))}
+    </div>
+  );
+}
+
+/** The nats from which a shade is full. */
+const FULL = 6;
+
+function Word(props: { token: RunToken; lift: number | undefined; isChosen: boolean; id: string | undefined }) {
+  const { token, lift = 0, isChosen, id } = props;
+  const isStrong = Math.abs(lift) >= 1;
+  const shade = Math.round(Math.min(Math.abs(lift) / FULL, 1) * 5);
+  // The space before a word is its token's, and left unmarked.
+  const space = /^\s*/.exec(token.text)?.[0] ?? "";
+  return (
+    <span
+      role="option"
+      aria-selected={isChosen}
+      aria-label={space === token.text ? strings.answer.space : undefined}
+      id={id}
+      data-index={token.index}
+    >
+      {space}
+      <span class={`token${lift > 0 ? " up" : lift < 0 ? " down" : ""}${isStrong ? " strong" : ""}`} data-shade={shade}>
+        {token.text.slice(space.length)}
+      </span>
+    </span>
+  );
+}

@@ -1,0 +1,83 @@
+/** The page as a whole. */
+
+import { useEffect } from "preact/hooks";
+import { open } from "../files.ts";
+import { announcement, notice } from "../state.ts";
+import { strings } from "../strings.ts";
+import { Answers } from "./Answers.tsx";
+import { Composer } from "./Composer.tsx";
+import { Inspector } from "./Inspector.tsx";
+import { Library } from "./Library.tsx";
+import { Device, Model } from "./Model.tsx";
+import { Preferences } from "./Preferences.tsx";
+
+export function App() {
+  useDrops();
+  return (
+    <>
+      <a class="skip" href="#question">
+        {strings.skip}
+      </a>
+      <header>
+        <h1>{strings.title}</h1>
+        <p class="claim">{strings.claim}</p>
+        <Device />
+      </header>
+      <main>
+        <Model />
+        <Notice />
+        <div class="work">
+          <div class="talk">
+            <Preferences />
+            <Answers />
+            <Composer />
+          </div>
+          <Inspector />
+        </div>
+        <Library />
+      </main>
+      <footer>{strings.footer}</footer>
+      <p id="live" class="visually-hidden" aria-live="polite">
+        {announcement}
+      </p>
+    </>
+  );
+}
+
+function Notice() {
+  const said = notice.value;
+  return (
+    <p id="notice" role="status" class={said ? (said.isFault ? "notice fault" : "notice") : "notice"} hidden={!said}>
+      {said?.text}
+    </p>
+  );
+}
+
+/** Files dropped anywhere on the page. */
+function useDrops(): void {
+  useEffect(() => {
+    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+    const over = (event: DragEvent) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      document.body.dataset.drop = "";
+    };
+    const leave = (event: DragEvent) => {
+      if (!event.relatedTarget) delete document.body.dataset.drop;
+    };
+    const drop = (event: DragEvent) => {
+      delete document.body.dataset.drop;
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      void open([...(event.dataTransfer?.files ?? [])]);
+    };
+    addEventListener("dragover", over);
+    addEventListener("dragleave", leave);
+    addEventListener("drop", drop);
+    return () => {
+      removeEventListener("dragover", over);
+      removeEventListener("dragleave", leave);
+      removeEventListener("drop", drop);
+    };
+  }, []);
+}

@@ -1,0 +1,219 @@
+/** The question, and how to answer it. */
+
+import { ask, stopAsking } from "../ask.ts";
+import {
+  defaults,
+  type FieldGroup,
+  type FieldName,
+  FIELDS,
+  isAllowed,
+  type Settings,
+  strengthOf,
+  withStrength,
+} from "../settings.ts";
+import { asking, loading, model, preferences, question, settings, show, view } from "../state.ts";
+import { strings } from "../strings.ts";
+
+const STRENGTH = { min: 0, max: 8, step: 0.05 } as const;
+
+function change(part: Partial<Settings>): void {
+  settings.value = { ...settings.value, ...part };
+}
+
+export function Composer() {
+  const isBusy = asking.value !== undefined;
+  const canAsk = model.value !== undefined && !isBusy && loading.value === undefined;
+  return (
+    <section class="composer" aria-label={strings.ask.heading}>
+      <form
+        id="ask"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void ask();
+        }}
+      >
+        <h2>
+          <label for="question">{strings.ask.label}</label>
+        </h2>
+        <textarea
+          id="question"
+          rows={2}
+          placeholder={strings.ask.placeholder}
+          value={question}
+          onInput={({ currentTarget }) => {
+            question.value = currentTarget.value;
+          }}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+            event.preventDefault();
+            void ask();
+          }}
+        />
+        <div class="actions">
+          <button type="submit" id="answer-button" class="primary" disabled={!canAsk || !question.value.trim()}>
+            {strings.ask.button}
+          </button>
+          {isBusy && (
+            <button type="button" id="stop-button" onClick={stopAsking}>
+              {strings.ask.stop}
+            </button>
+          )}
+          {view.value.kind === "chat" && view.value.turns.length > 0 && !isBusy && (
+            <button type="button" onClick={() => show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] })}>
+              {strings.ask.newChat}
+            </button>
+          )}
+          <span id="answer-status" class="hint" role="status">
+            {asking.value?.status ?? (model.value ? strings.ask.shortcut : strings.ask.needsModel)}
+          </span>
+        </div>
+      </form>
+      <Strength />
+      <Advanced />
+    </section>
+  );
+}
+
+function Strength() {
+  const k = strengthOf(settings.value);
+  const isOff = preferences.value.length === 0;
+  return (
+    <div class="strength">
+      <label for="strength-slider">{strings.settings.strength}</label>
+      <input
+        id="strength-slider"
+        type="range"
+        {...STRENGTH}
+        value={Math.min(k, STRENGTH.max)}
+        disabled={isOff}
+        aria-valuetext={strings.settings.strengthValue(k)}
+        aria-describedby="strength-help"
+        onInput={({ currentTarget }) => {
+          settings.value = withStrength(settings.value, currentTarget.valueAsNumber);
+        }}
+      />
+      <output for="strength-slider">{strings.settings.strengthValue(k)}</output>
+      <p id="strength-help" class="hint">
+        {isOff ? strings.settings.strengthOff : strings.settings.strengthHelp}
+      </p>
+    </div>
+  );
+}
+
+function Advanced() {
+  const { method, kl_budget, system, side_by_side, traced } = settings.value;
+  const words = strings.settings;
+  const groups = (Object.keys(words.groups) as FieldGroup[]).filter(
+    (group) => (group !== "amulet" && group !== "la") || group === method,
+  );
+  return (
+    <details class="advanced">
+      <summary>{words.advanced}</summary>
+      <div class="fields">
+        <div>
+          <label for="method">{words.method}</label>
+          <select
+            id="method"
+            value={method}
+            aria-describedby="method-help"
+            onChange={({ currentTarget }) => change({ method: currentTarget.value as Settings["method"] })}
+          >
+            {(Object.keys(words.methods) as Settings["method"][]).map((name) => (
+              <option key={name} value={name}>
+                {words.methods[name]}
+              </option>
+            ))}
+          </select>
+          <p id="method-help" class="hint">
+            {words.methodHelp[method]}
+          </p>
+        </div>
+        <div class="wide">
+          <label for="system">{words.system}</label>
+          <textarea
+            id="system"
+            rows={2}
+            value={system}
+            aria-describedby="system-help"
+            onInput={({ currentTarget }) => change({ system: currentTarget.value })}
+          />
+          <p id="system-help" class="hint">
+            {words.systemHelp}
+          </p>
+        </div>
+      </div>
+      <label class="check">
+        <input type="checkbox" checked={side_by_side} onChange={({ currentTarget }) => change({ side_by_side: currentTarget.checked })} />
+        {words.sideBySide}
+      </label>
+      <label class="check">
+        <input type="checkbox" checked={traced} onChange={({ currentTarget }) => change({ traced: currentTarget.checked })} />
+        {words.traced}
+      </label>
+      {groups.map((group) => (
+        <fieldset key={group}>
+          <legend>{words.groups[group]}</legend>
+          <div class="fields">
+            {(Object.keys(FIELDS) as FieldName[])
+              .filter((name) => FIELDS[name].group === group)
+              .map((name) => (
+                <Field key={name} name={name} />
+              ))}
+            {group === "guard" && (
+              <div>
+                <label for="kl-budget">{words.klBudget}</label>
+                <input
+                  id="kl-budget"
+                  type="number"
+                  min={0}
+                  step="any"
+                  value={kl_budget ?? ""}
+                  aria-describedby="kl-budget-help"
+                  onInput={({ currentTarget }) => {
+                    const value = currentTarget.valueAsNumber;
+                    if (currentTarget.value === "") change({ kl_budget: null });
+                    else if (value >= 0) change({ kl_budget: value });
+                  }}
+                />
+                <p id="kl-budget-help" class="hint">
+                  {words.klBudgetHelp}
+                </p>
+              </div>
+            )}
+          </div>
+        </fieldset>
+      ))}
+      <button type="button" class="small" onClick={() => change(defaults())}>
+        {words.reset}
+      </button>
+    </details>
+  );
+}
+
+function Field({ name }: { name: FieldName }) {
+  const { min, max, step } = FIELDS[name];
+  const value = settings.value[name];
+  const help = strings.settings.range(min, max, step === 1);
+  return (
+    <div>
+      <label for={`field-${name}`}>{strings.settings.fields[name]}</label>
+      <input
+        id={`field-${name}`}
+        type="number"
+        min={min}
+        max={max}
+        // The slider's alpha has more digits than the arrows' step.
+        step={step === 1 ? 1 : "any"}
+        value={value}
+        title={help}
+        onInput={({ currentTarget }) => {
+          // What is out of range stays in the field, marked, and is not taken.
+          if (isAllowed(name, currentTarget.valueAsNumber)) change({ [name]: currentTarget.valueAsNumber });
+        }}
+        onBlur={({ currentTarget }) => {
+          currentTarget.value = String(settings.value[name]);
+        }}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,208 @@
+/** What went on at one token, and over the whole answer. */
+
+import { useSignal } from "@preact/signals";
+import { liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
+import { chosenToken, hoveredToken, inspected } from "../state.ts";
+import { strings } from "../strings.ts";
+
+export function Inspector() {
+  const at = inspected.value;
+  const run = at?.run.value;
+  const token = at && run?.tokens[at.index];
+  return (
+    <aside class="inspector" aria-labelledby="inspector-heading" data-open={chosenToken.value !== undefined}>
+      <div class="line">
+        <h2 id="inspector-heading">{strings.inspector.heading}</h2>
+        {chosenToken.value && (
+          <button
+            type="button"
+            class="small"
+            aria-label={strings.inspector.close}
+            onClick={() => {
+              chosenToken.value = undefined;
+              hoveredToken.value = undefined;
+            }}
+          >
+            ✕
+          </button>
+        )}
+      </div>
+      {run && token ? <Token run={run} token={token} /> : <p class="hint">{strings.inspector.none}</p>}
+    </aside>
+  );
+}
+
+function Token({ run, token }: { run: Run; token: RunToken }) {
+  const lift = liftOf(token, referenceOf(run));
+  const isAligned = run.header.method !== "base";
+  return (
+    <>
+      <p class="piece">
+        <code>{shown(token.piece ?? token.text)}</code>{" "}
+        <span class="hint">{strings.inspector.token(token.index, run.tokens.length)}</span>
+      </p>
+      {token.top ? (
+        <>
+          {isAligned && lift !== undefined && <p>{describeLift(lift)}</p>}
+          <Candidates token={token} columns={columnsOf(run)} />
+          <p class="hint">{strings.inspector.facts(token.k, token.kl ?? 0, token.entropy ?? 0)}</p>
+          {token.iterates && token.iterates.length > 1 && <Iterates token={token} />}
+        </>
+      ) : (
+        <p class="hint">{strings.answer.untraced}</p>
+      )}
+      {isAligned && run.tokens.length > 1 && (
+        <section class="plots">
+          <h3>{strings.inspector.plots}</h3>
+          <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => k)} at={token.index} />
+          {run.tokens.every(({ kl }) => kl !== undefined) && (
+            <Plot name={strings.inspector.klPlot} values={run.tokens.map(({ kl = 0 }) => kl)} at={token.index} />
+          )}
+        </section>
+      )}
+    </>
+  );
+}
+
+/** White space made visible. */
+function shown(piece: string): string {
+  return piece.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)) || "∅";
+}
+
+function describeLift(lift: number): string {
+  const factor = Math.exp(Math.abs(lift));
+  if (factor < 1.05) return strings.inspector.same;
+  return strings.inspector.lift(factor, lift > 0);
+}
+
+/** The streams that stand in the table: base, pref or pref1 and so on, final. */
+function columnsOf(run: Run): { name: string; label: string }[] {
+  const labels: Record<string, string> = { base: strings.inspector.base, pref: strings.inspector.pref };
+  const streams = run.header.streams.map(({ name }) => ({ name, label: labels[name] ?? name }));
+  // Of the plain answer, base is all there is.
+  if (run.header.method === "base") return streams;
+  return [...streams, { name: "final", label: strings.inspector.final }];
+}
+
+function percent(probability: number): string {
+  const value = probability * 100;
+  return value >= 10 ? `${value.toFixed(0)}%` : value >= 0.1 ? `${value.toFixed(1)}%` : value >= 0.01 ? `${value.toFixed(2)}%` : "<0.01%";
+}
+
+function Candidates({ token, columns }: { token: RunToken; columns: { name: string; label: string }[] }) {
+  const top = token.top ?? {};
+  const pieces = new Map<number, string>([[token.id ?? -1, token.piece ?? token.text]]);
+  for (const { name } of columns) for (const { id, piece } of top[name] ?? []) pieces.set(id, piece);
+  const probability = (id: number, name: string): number | undefined => {
+    const own = id === token.id ? token.log_prob?.[name] : top[name]?.find((entry) => entry.id === id)?.log_prob;
+    return own === undefined ? undefined : own === null ? 0 : Math.exp(own);
+  };
+  const last = columns.at(-1)?.name ?? "base";
+  const order = [...pieces].sort(([a], [b]) => (probability(b, last) ?? 0) - (probability(a, last) ?? 0));
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={strings.inspector.candidates}>
+      <table>
+        <caption class="visually-hidden">{strings.inspector.candidates}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{strings.inspector.candidate}</th>
+            {columns.map(({ name, label }) => (
+              <th scope="col" key={name}>
+                {label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {order.slice(0, 12).map(([id, piece]) => (
+            <tr key={id} class={id === token.id ? "chosen" : ""}>
+              <th scope="row">
+                <code>{shown(piece)}</code>
+                {id === token.id && <span class="mark">{strings.inspector.chosen}</span>}
+              </th>
+              {columns.map(({ name }) => {
+                const p = probability(id, name);
+                const least = Math.exp(top[name]?.at(-1)?.log_prob ?? 0);
+                return (
+                  <td key={name}>
+                    {p === undefined ? (
+                      <span class="hint">{strings.inspector.below(percent(least))}</span>
+                    ) : (
+                      <>
+                        <span class="bar" style={{ inlineSize: `${p * 100}%` }} />
+                        <span>{percent(p)}</span>
+                      </>
+                    )}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Amulet's update at this token, step by step. */
+function Iterates({ token }: { token: RunToken }) {
+  const iterates = token.iterates ?? [];
+  const chosen = useSignal(iterates.length - 1);
+  const at = iterates[Math.min(chosen.value, iterates.length - 1)];
+  if (!at) return null;
+  const bars = [
+    { label: token.piece ?? token.text, value: at.chosen },
+    ...(token.runner_up && at.runner_up !== null ? [{ label: token.runner_up.piece, value: at.runner_up }] : []),
+  ];
+  return (
+    <section class="iterates">
+      <h3>{strings.inspector.iterates}</h3>
+      <input
+        type="range"
+        min={0}
+        max={iterates.length - 1}
+        step={1}
+        value={Math.min(chosen.value, iterates.length - 1)}
+        aria-label={strings.inspector.iterateLabel}
+        aria-valuetext={strings.inspector.iterate(at.i, at.k)}
+        onInput={({ currentTarget }) => {
+          chosen.value = currentTarget.valueAsNumber;
+        }}
+      />
+      <p class="hint">{strings.inspector.iterate(at.i, at.k)}</p>
+      <dl>
+        {bars.map(({ label, value }, index) => (
+          <div key={index}>
+            <dt>
+              <code>{shown(label)}</code> <span class="mark">{index === 0 ? strings.inspector.chosen : strings.inspector.runnerUp}</span>
+            </dt>
+            <dd>
+              <span class="bar" style={{ inlineSize: `${Math.exp(value) * 100}%` }} />
+              <span>{percent(Math.exp(value))}</span>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+/** A line over the answer's tokens, with the one that is inspected marked. */
+function Plot({ name, values, at }: { name: string; values: number[]; at: number }) {
+  const [width, height] = [320, 56];
+  const most = Math.max(...values, 0);
+  const x = (index: number) => (index / Math.max(1, values.length - 1)) * width;
+  const y = (value: number) => height - (value / (most || 1)) * height;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const label = strings.inspector.plot(name, mean, most);
+  return (
+    <figure>
+      <figcaption>{label}</figcaption>
+      <svg viewBox={`-3 -3 ${width + 6} ${height + 6}`} role="img" aria-label={label} preserveAspectRatio="none">
+        <line class="axis" x1={0} x2={width} y1={height} y2={height} />
+        <line class="cursor" x1={x(at)} x2={x(at)} y1={0} y2={height} />
+        <polyline points={values.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).join(" ")} />
+      </svg>
+    </figure>
+  );
+}

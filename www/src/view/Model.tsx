@@ -1,0 +1,176 @@
+/** What computes, and the model on it. */
+
+import { useSignal } from "@preact/signals";
+import { open } from "../files.ts";
+import {
+  adapter,
+  asking,
+  DEFAULT_MODEL,
+  DEFAULT_MODEL_SHA256,
+  engine,
+  engineFault,
+  load,
+  loading,
+  model,
+  modelFault,
+  offers,
+  removeStored,
+  stopLoading,
+  storedModels,
+  unload,
+  wantedDevice,
+  wasLost,
+} from "../state.ts";
+import { strings } from "../strings.ts";
+import { Fault } from "./Fault.tsx";
+import { FileButton } from "./Files.tsx";
+
+/** Decoding on the CPU backend with the default model, measured on two cores without a GPU ("Speed" in README.md). */
+const CPU_TOKENS_A_SECOND = 12;
+
+export function Device() {
+  const at = adapter.value;
+  const fault = engineFault.value;
+  const text = fault
+    ? fault.message
+    : !at
+      ? strings.device.starting
+      : at.kind === "gpu"
+        ? strings.device.gpu(at.name, at.software)
+        : strings.device.cpu(wantedDevice === "cpu") + strings.device.cpuSpeed(CPU_TOKENS_A_SECOND);
+  return (
+    <p id="adapter" class="adapter" role="status" data-state={fault ? "error" : (at?.kind ?? "busy")}>
+      {text}
+    </p>
+  );
+}
+
+export function Model() {
+  const at = model.value;
+  const under = loading.value;
+  const isBusy = !engine.value || under !== undefined || asking.value !== undefined;
+  const status = under
+    ? under.note
+    : wasLost.value
+      ? strings.model.lost
+      : at
+        ? strings.model.loaded(at.file, at.parameters, at.context, at.tested, at.seconds)
+        : strings.model.none;
+  return (
+    <section class="model" aria-labelledby="model-heading">
+      <h2 id="model-heading" class="visually-hidden">
+        {strings.model.heading}
+      </h2>
+      {at || under ? null : <Choice isBusy={isBusy} />}
+      <div class="line">
+        <p id="model-status" role="status">
+          {status}
+        </p>
+        {at && (
+          <button type="button" class="small" disabled={isBusy} onClick={() => void unload()}>
+            {strings.model.unload}
+          </button>
+        )}
+      </div>
+      {under && (
+        <div id="load-progress" class="progress">
+          <progress
+            aria-label={strings.model.progressLabel}
+            {...(under.total ? { max: under.total, value: under.done } : {})}
+          />
+          <span>{strings.model.progress(under.done, under.total)}</span>
+          <button type="button" class="small" onClick={stopLoading}>
+            {strings.model.cancel}
+          </button>
+        </div>
+      )}
+      <Fault id="model-error" fault={modelFault.value} />
+      {!under && <Stored isBusy={isBusy} />}
+    </section>
+  );
+}
+
+function Choice({ isBusy }: { isBusy: boolean }) {
+  const url = useSignal(DEFAULT_MODEL);
+  const isStored = storedModels.value.some((stored) => stored.url === DEFAULT_MODEL && stored.complete);
+  return (
+    <div class="choice">
+      {offers.value.map(({ name, url, bytes, sha256 }) => (
+        <button
+          type="button"
+          key={url}
+          class="primary"
+          disabled={isBusy}
+          onClick={() => void load({ kind: "url", url, ...(sha256 !== null && { sha256 }) })}
+        >
+          {strings.model.offer(name, bytes)}
+        </button>
+      ))}
+      <button
+        type="button"
+        id="load-default"
+        class={offers.value.length > 0 ? "" : "primary"}
+        disabled={isBusy}
+        onClick={() => void load({ kind: "url", url: DEFAULT_MODEL, sha256: DEFAULT_MODEL_SHA256 })}
+      >
+        {isStored ? strings.model.defaultStored : strings.model.default}
+      </button>
+      <FileButton id="model-file" label={strings.model.file} accept=".gguf" disabled={isBusy} onFiles={(files) => void open(files)} />
+      <details>
+        <summary>{strings.model.address}</summary>
+        <form
+          class="row"
+          onSubmit={(event) => {
+            event.preventDefault();
+            void load({ kind: "url", url: new URL(url.value.trim(), location.href).href });
+          }}
+        >
+          <label for="model-url">{strings.model.addressLabel}</label>
+          <input
+            id="model-url"
+            type="url"
+            autocomplete="off"
+            spellcheck={false}
+            required
+            disabled={isBusy}
+            value={url}
+            onInput={({ currentTarget }) => {
+              url.value = currentTarget.value;
+            }}
+          />
+          <button type="submit" disabled={isBusy}>
+            {strings.model.load}
+          </button>
+        </form>
+      </details>
+    </div>
+  );
+}
+
+function Stored({ isBusy }: { isBusy: boolean }) {
+  if (storedModels.value.length === 0) return null;
+  return (
+    <details class="stored">
+      <summary>{strings.model.stored}</summary>
+      <ul>
+        {storedModels.value.map(({ url, bytes, complete }) => {
+          const name = decodeURIComponent(url.split("/").at(-1) ?? url);
+          return (
+            <li key={url} class="line">
+              <span>{strings.model.storedItem(name, bytes, complete)}</span>
+              <button
+                type="button"
+                class="small"
+                disabled={isBusy}
+                aria-label={strings.model.remove(name)}
+                onClick={() => void removeStored(url)}
+              >
+                {strings.model.removeShort}
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </details>
+  );
+}
