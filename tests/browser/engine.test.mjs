@@ -6,13 +6,12 @@ import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { launch } from "./browser.mjs";
+import { load, openEngine } from "./engine.mjs";
+import { model, root } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const golden = JSON.parse(readFileSync(join(root, "tests/fixtures/golden/smollm2_135m_q4_1.json"), "utf8"));
-const model = process.env.PERIAPT_TEST_MODEL;
 const SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 const CHUNK = 8 * 1024 * 1024;
 const HOUR = 3_600_000;
@@ -41,29 +40,7 @@ describe("the engine", { timeout: HOUR, skip }, () => {
     await server?.close();
   });
 
-  /** A page of a browser profile of its own, or of `context`'s. */
-  async function open(device = "cpu", context) {
-    const page = await (context ?? (await browser.newContext())).newPage();
-    page.setDefaultTimeout(HOUR);
-    await page.goto(`${server.origin}/?device=${device}`);
-    await page.waitForFunction(() => globalThis.periapt);
-    return page;
-  }
-
-  /** Loads the model from the server; gives its events and what came of it. */
-  function load(page, sha256) {
-    return page.evaluate(async ([url, sha256]) => {
-      const events = [];
-      const source = { kind: "url", url, ...(sha256 && { sha256 }) };
-      try {
-        const info = await periapt.load(source, { onProgress: (event) => events.push(event) });
-        return { info, events };
-      } catch ({ code, message, remedy }) {
-        return { error: { code, message, remedy }, events };
-      }
-    }, [`${server.origin}/model.gguf`, sha256]);
-  }
-
+  const open = (device, context) => openEngine(browser, server.origin, device, context);
   const downloads = () => seen.filter(({ path }) => path === "/model.gguf");
 
   describe("with a model", () => {
@@ -254,7 +231,9 @@ describe("the engine", { timeout: HOUR, skip }, () => {
     const page = await open();
     const size = statSync(model).size;
     let have = 0;
-    for (const next of [1000, CHUNK - 1, CHUNK, 3 * CHUNK + 12345, 60_000_000]) {
+    // Around the chunks' edges, and wherever else the connection breaks.
+    const lengths = [1000, CHUNK - 1, CHUNK, 1, 3 * CHUNK + 12345, ...Array.from({ length: 15 }, (_, at) => 1_234_567 + at * 345_678)];
+    for (const next of lengths) {
       // Over a connection or by a tab that is closed: what counts is what the file system has.
       cutAfter = next;
       const { error } = await load(page).finally(() => (cutAfter = undefined));
@@ -262,7 +241,7 @@ describe("the engine", { timeout: HOUR, skip }, () => {
       const { start } = downloads().at(-1);
       assert.ok(start <= have && have - start < CHUNK, `asked from ${start} on, with ${have} bytes received`);
       have = start + next;
-      if (next === CHUNK) {
+      if (next === CHUNK || next === lengths.at(-3)) {
         await page.reload();
         await page.waitForFunction(() => globalThis.periapt);
       }

@@ -16,9 +16,9 @@ const TYPES = {
 /**
  * Serves `folder`, and each of `files` (an address's path to a file's path) beside it.
  * `seen` takes every request's `{ path, start }`; where `cut(path)` gives a number, the connection breaks after so
- * many bytes. Resolves to `{ origin, close }`.
+ * many bytes. Every answer has `headers`. Resolves to `{ origin, close }`.
  */
-export async function serve(folder, files = {}, { seen = [], cut = () => undefined } = {}) {
+export async function serve(folder, files = {}, { seen = [], cut = () => undefined, headers: common = {} } = {}) {
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://127.0.0.1").pathname);
     // `normalize` of an absolute path leaves no `..` that could climb out of the folder.
@@ -29,6 +29,7 @@ export async function serve(folder, files = {}, { seen = [], cut = () => undefin
       return;
     }
     const headers = {
+      ...common,
       "accept-ranges": "bytes",
       "content-type": TYPES[extname(file)] ?? "application/octet-stream",
     };

@@ -252,7 +252,8 @@ export class Engine {
     onEvent?: (event: Calls[N]["event"]) => void,
   ): Promise<Calls[N]["result"]> {
     signal?.throwIfAborted();
-    const call = this.#client.call(name, params, onEvent);
+    // What was under way when the signal came is not told any more.
+    const call = this.#client.call(name, params, (event) => !signal?.aborted && onEvent?.(event));
     signal?.addEventListener("abort", call.cancel);
     try {
       return await call.done;

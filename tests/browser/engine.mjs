@@ -1,0 +1,24 @@
+// What the engine's tests share: a page with an engine, and loading a model into it.
+
+/** A page of a browser profile of its own, or of `context`'s, with `globalThis.periapt`. */
+export async function openEngine(browser, origin, device = "cpu", context = undefined) {
+  const page = await (context ?? (await browser.newContext())).newPage();
+  page.setDefaultTimeout(3_600_000);
+  await page.goto(`${origin}/?device=${device}`);
+  await page.waitForFunction(() => globalThis.periapt);
+  return page;
+}
+
+/** Loads the model from its server's `/model.gguf`; gives its events and what came of it. */
+export function load(page, sha256) {
+  return page.evaluate(async (sha256) => {
+    const events = [];
+    const source = { kind: "url", url: new URL("/model.gguf", location.href).href, ...(sha256 && { sha256 }) };
+    try {
+      const info = await periapt.load(source, { onProgress: (event) => events.push(event) });
+      return { info, events };
+    } catch ({ code, message, remedy }) {
+      return { error: { code, message, remedy }, events };
+    }
+  }, sha256);
+}
