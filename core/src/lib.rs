@@ -11,6 +11,8 @@
 //! 4. [`model`]: the decoder, its KV cache, and how a file becomes one.
 //! 5. [`decoding`]: prompts to streams, streams' logits to one token.
 //! 6. [`session`]: the one front door.
+//! 7. [`reward`]: a response to a score.
+//! 8. [`tpo`]: the refinement loop over both.
 
 #![recursion_limit = "256"]
 
@@ -19,8 +21,10 @@ pub mod device;
 pub mod formats;
 pub mod kernels;
 pub mod model;
+pub mod reward;
 pub mod session;
 pub mod text;
+pub mod tpo;
 
 pub use device::{DeviceChoice, DeviceInfo, OpenDevice};
 pub use session::{Error, Session};

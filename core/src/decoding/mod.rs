@@ -29,6 +29,9 @@ pub enum DecodingError {
     /// A method that contrasts two prompts, without a preference to make the second.
     #[error("method {0} needs a preference (--prefer)")]
     NoPreference(&'static str),
+    /// A text that would end every answer at once.
+    #[error("a stop text must not be empty")]
+    EmptyStop,
     /// Guidance without a stream.
     #[error(
         "method guidance needs streams: give --stream, or --prefer PREFERENCE:WEIGHT, at least once"

@@ -6,7 +6,7 @@ use crate::model::Logits;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// How to choose the next token. A temperature of 0 is greedy, and the rest has no say then.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sampling {
     /// Divides the scores; 0 chooses the best token outright.
     pub temperature: f64,

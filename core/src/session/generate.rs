@@ -6,7 +6,7 @@ use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
 use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler};
 use crate::model::ModelError;
-use crate::text::DetokenizeStream;
+use crate::text::{DetokenizeStream, StopTexts};
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -28,6 +28,10 @@ pub struct GenerateRequest {
     /// True where the prompt ends with the template's generation prompt, as it should; the paper's public code
     /// leaves it out.
     pub generation_prompt: bool,
+    /// The beginning of every answer, from which the model goes on; no part of what comes back.
+    pub prefix: String,
+    /// Texts that end an answer where they come up; no part of it.
+    pub stop: Vec<String>,
     /// Trace every token, with so many best tokens of each stream. Reads all logits back: slower.
     pub trace: Option<usize>,
 }
@@ -42,6 +46,8 @@ impl Default for GenerateRequest {
             sampling: Sampling::default(),
             max_new_tokens: 128,
             generation_prompt: true,
+            prefix: String::new(),
+            stop: Vec::new(),
             trace: None,
         }
     }
@@ -59,6 +65,9 @@ impl GenerateRequest {
         let without = |conversation: &Conversation| conversation.preference.is_none();
         if self.method.wants_preference() && self.conversations.iter().any(without) {
             return Err(DecodingError::NoPreference(self.method.name()));
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return Err(DecodingError::EmptyStop);
         }
         Ok(())
     }
@@ -133,6 +142,7 @@ pub struct Generation {
 struct Answer<'a> {
     generation: Generation,
     tokens: Option<DetokenizeStream<'a>>,
+    stop: StopTexts,
     done: bool,
 }
 
@@ -157,7 +167,9 @@ impl Session {
                 let messages = conversation.messages(stream);
                 let of_stream = self.model(stream.model)?;
                 let template = of_stream.text.template.as_ref();
-                prompts.push(self.encode_with(template, &messages, request.generation_prompt)?);
+                let mut ids = self.encode_with(template, &messages, request.generation_prompt)?;
+                ids.extend(self.text.tokenizer.encode(&request.prefix)?);
+                prompts.push(ids);
             }
         }
         if prompts.is_empty() {
@@ -172,7 +184,7 @@ impl Session {
         let most = most_tokens(longest, request.max_new_tokens, context)?;
         let mut answers: Vec<Answer<'_>> = prompts
             .chunks(streams.len())
-            .map(|prompts| self.answer(&streams, prompts))
+            .map(|prompts| self.answer(&streams, prompts, &request.stop))
             .collect();
         let vocab = self.decoder.config().vocab;
         let begun = Batch::prefill(self, request, &streams, &prompts, most, on_event).await?;
@@ -261,7 +273,7 @@ impl Session {
             .collect())
     }
 
-    fn answer(&self, streams: &[Stream], prompts: &[Vec<u32>]) -> Answer<'_> {
+    fn answer(&self, streams: &[Stream], prompts: &[Vec<u32>], stop: &[String]) -> Answer<'_> {
         let names = streams.iter().map(|stream| stream.name.clone());
         Answer {
             generation: Generation {
@@ -273,6 +285,7 @@ impl Session {
                 kl: Vec::new(),
             },
             tokens: Some(self.text.tokenizer.detokenize_stream()),
+            stop: StopTexts::new(stop),
             done: false,
         }
     }
@@ -293,15 +306,20 @@ impl Answer<'_> {
         generation.strengths.push(k);
         generation.kl.extend(kl);
         let ended = session.text.tokenizer.is_end_of_generation(id);
-        let mut text = String::new();
+        let (mut text, mut stopped) = (String::new(), false);
         if let (false, Some(tokens)) = (ended, &mut self.tokens) {
-            text = tokens.push(id)?;
+            (text, stopped) = self.stop.push(&tokens.push(id)?);
         }
-        if let Some(tokens) = self.tokens.take_if(|_| ended || last) {
-            text.push_str(&tokens.finish());
+        if let Some(tokens) = self.tokens.take_if(|_| ended || last || stopped) {
+            if !stopped {
+                let (rest, came) = self.stop.push(&tokens.finish());
+                text.push_str(&rest);
+                stopped = came;
+            }
+            text.push_str(&self.stop.finish());
             self.done = true;
         }
-        if ended {
+        if ended || stopped {
             generation.finish_reason = FinishReason::Stop;
         }
         generation.text.push_str(&text);
@@ -314,6 +332,8 @@ fn cancelled(answers: Vec<Answer<'_>>) -> Vec<Generation> {
     let generation = |answer: Answer<'_>| {
         let mut generation = answer.generation;
         if !answer.done {
+            let mut stop = answer.stop;
+            generation.text.push_str(&stop.finish());
             generation.finish_reason = FinishReason::Cancelled;
         }
         generation

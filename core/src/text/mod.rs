@@ -11,12 +11,16 @@ pub mod detokenizer;
 mod pre_tokenizer;
 mod rewrite;
 mod sandbox;
+mod shorten;
+mod stop;
 #[cfg(test)]
 mod tests;
 pub mod tokenizer;
 
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use detokenizer::DetokenizeStream;
+pub use shorten::shorten;
+pub use stop::StopTexts;
 pub use tokenizer::{Tokenizer, TokenizerSpec};
 
 /// What can go wrong between messages and token ids.

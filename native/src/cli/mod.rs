@@ -13,6 +13,7 @@ mod score;
 mod serve;
 mod streams;
 mod tokenize;
+mod tpo;
 mod trace;
 mod tuning;
 
@@ -25,6 +26,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::decoding::DecodingError;
 use periapt_core::device::{self, DeviceError};
 use periapt_core::model::ModelError;
+use periapt_core::reward::RewardError;
 use periapt_core::{Error, Session};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Write};
@@ -48,6 +50,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Compare(args) => generate::compare(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Tpo(args) => tpo::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::tokenize(&args),
@@ -78,10 +81,11 @@ fn hung_up(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
+const USAGE: u8 = 2;
+const MODEL: u8 = 3;
+const DEVICE: u8 = 4;
+
 fn exit_code(error: &anyhow::Error) -> u8 {
-    const USAGE: u8 = 2;
-    const MODEL: u8 = 3;
-    const DEVICE: u8 = 4;
     if error.is::<Usage>() || error.is::<DecodingError>() {
         return USAGE;
     }
@@ -91,20 +95,39 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<DeviceError>() {
         return DEVICE;
     }
-    match error.downcast_ref::<Error>() {
-        Some(Error::Decoding(_) | Error::NoCompanion(_)) => USAGE,
-        Some(Error::Model(
+    match (
+        error.downcast_ref::<Error>(),
+        error.downcast_ref::<periapt_core::tpo::Error>(),
+    ) {
+        (Some(error), _) => session_code(error),
+        (
+            _,
+            Some(
+                periapt_core::tpo::Error::Session(error)
+                | periapt_core::tpo::Error::Reward(RewardError::Session(error)),
+            ),
+        ) => session_code(error),
+        (
+            _,
+            Some(periapt_core::tpo::Error::Reward(_) | periapt_core::tpo::Error::NoCandidate(_)),
+        )
+        | (None, None) => 1,
+        (_, Some(_)) => USAGE,
+    }
+}
+
+fn session_code(error: &Error) -> u8 {
+    match error {
+        Error::Decoding(_) | Error::NoCompanion(_) => USAGE,
+        Error::Model(
             ModelError::ContextFull { .. } | ModelError::BadToken { .. } | ModelError::EmptyPrompt,
-        )) => USAGE,
-        Some(Error::Device(_) | Error::DeviceFailed { .. } | Error::NotANumber { .. }) => DEVICE,
-        Some(
-            Error::Gguf(_)
-            | Error::Text(_)
-            | Error::Model(_)
-            | Error::NoChatTemplate
-            | Error::OtherVocabulary { .. },
-        ) => MODEL,
-        None => 1,
+        ) => USAGE,
+        Error::Device(_) | Error::DeviceFailed { .. } | Error::NotANumber { .. } => DEVICE,
+        Error::Gguf(_)
+        | Error::Text(_)
+        | Error::Model(_)
+        | Error::NoChatTemplate
+        | Error::OtherVocabulary { .. } => MODEL,
     }
 }
 

@@ -4,11 +4,13 @@ mod answer;
 mod bench;
 mod decoding;
 mod eval;
+mod tpo;
 
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::BenchArgs;
 pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
 pub use eval::EvalArgs;
+pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
@@ -40,6 +42,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Methods x preferences x questions, with scores: the Amulet paper's evaluation
     Eval(EvalArgs),
+    /// Refine an answer by textual feedback (TPO), with the comparison that it has to win
+    Tpo(TpoArgs),
     /// Shows what `generate --trace` wrote
     Trace(TraceArgs),
     /// The scores of the token that comes next

@@ -65,7 +65,7 @@ impl Dataset {
     }
 }
 
-fn parse(text: &str) -> Result<Vec<Question>, String> {
+pub fn parse(text: &str) -> Result<Vec<Question>, String> {
     let form = "a JSON list of questions, or of objects with `index` and `question`";
     let entries: Vec<Entry> =
         serde_json::from_str(text).map_err(|error| format!("it must be {form}: {error}"))?;

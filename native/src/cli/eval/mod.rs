@@ -1,6 +1,6 @@
 //! `periapt eval`: methods x preferences x questions.
 
-mod dataset;
+pub mod dataset;
 mod plot;
 mod record;
 mod report;
@@ -179,7 +179,7 @@ fn request(
         sampling,
         max_new_tokens: args.decoding.max_new_tokens,
         generation_prompt: !args.decoding.paper_compat,
-        trace: None,
+        ..GenerateRequest::default()
     }
 }
 

@@ -1,0 +1,88 @@
+//! Rewards by name, and several at once.
+
+use super::{Human, Judge, PreferenceReward, Reward, RewardError};
+
+/// Any of the rewards.
+pub enum AnyReward<'a> {
+    /// The user's preference.
+    Preference(PreferenceReward<'a>),
+    /// The model as a judge.
+    Judge(Judge<'a>),
+    /// A person.
+    Human(Human<'a>),
+}
+
+/// A weighted sum.
+pub struct Sum<'a>(pub Vec<(AnyReward<'a>, f64)>);
+
+impl Reward for AnyReward<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::Preference(reward) => reward.name(),
+            Self::Judge(reward) => reward.name(),
+            Self::Human(reward) => reward.name(),
+        }
+    }
+
+    async fn score(
+        &mut self,
+        query: &str,
+        anchor: &str,
+        responses: &[&str],
+    ) -> Result<Vec<f64>, RewardError> {
+        match self {
+            Self::Preference(reward) => reward.score(query, anchor, responses).await,
+            Self::Judge(reward) => reward.score(query, anchor, responses).await,
+            Self::Human(reward) => reward.score(query, anchor, responses).await,
+        }
+    }
+
+    fn recall(&mut self, response: &str, reward: f64) {
+        if let Self::Human(human) = self {
+            human.recall(response, reward);
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Self::Human(human) = self {
+            human.forget();
+        }
+    }
+}
+
+impl Reward for Sum<'_> {
+    fn name(&self) -> String {
+        let one = |(reward, weight): &(AnyReward<'_>, f64)| match *weight {
+            1.0 => reward.name(),
+            weight => format!("{}:{weight}", reward.name()),
+        };
+        self.0.iter().map(one).collect::<Vec<_>>().join("+")
+    }
+
+    async fn score(
+        &mut self,
+        query: &str,
+        anchor: &str,
+        responses: &[&str],
+    ) -> Result<Vec<f64>, RewardError> {
+        let mut sum = vec![0.0; responses.len()];
+        for (reward, weight) in &mut self.0 {
+            let scores = reward.score(query, anchor, responses).await?;
+            for (sum, score) in sum.iter_mut().zip(scores) {
+                *sum += *weight * score;
+            }
+        }
+        Ok(sum)
+    }
+
+    fn recall(&mut self, response: &str, reward: f64) {
+        // Of several, no single one's part is known: a person among them begins anew.
+        if let [(only, weight)] = self.0.as_mut_slice() {
+            only.recall(response, reward / *weight);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.0.iter_mut().for_each(|(reward, _)| reward.forget());
+    }
+}

@@ -1,0 +1,124 @@
+//! What `periapt tpo` takes.
+
+use super::{MethodArg, ModelArgs};
+use clap::{Args, Subcommand, ValueEnum};
+use periapt_core::tpo::Mode;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct TpoArgs {
+    #[command(subcommand)]
+    pub command: Option<TpoCommand>,
+    #[command(flatten)]
+    pub run: RefineArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TpoCommand {
+    /// One self-contained page about records: rewards by round, drafts with their differences, critiques
+    Report {
+        /// What `periapt tpo --record` wrote
+        #[arg(required = true, value_name = "FILE.jsonl")]
+        files: Vec<PathBuf>,
+        /// The page to write
+        #[arg(short, long, value_name = "PAGE.html")]
+        output: Option<PathBuf>,
+        /// Print the figures as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// The best response is held against the worst
+    Tpo,
+    /// The best response is judged alone
+    Revision,
+    /// The best of N, and no rounds
+    Bon,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Tpo => Self::Tpo,
+            ModeArg::Revision => Self::Revision,
+            ModeArg::Bon => Self::Bon,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RefineArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// How the first responses are improved
+    #[arg(long, value_enum, default_value = "tpo")]
+    pub mode: ModeArg,
+    /// N: responses a round
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub samples: usize,
+    /// D: rounds after the first responses
+    #[arg(long, value_name = "D", default_value_t = 2)]
+    pub rounds: usize,
+    /// What a good response is: `preference` (the model's own, with --prefer), `judge` (the model compares), `human`
+    /// (you do); several as `preference:1+judge:0.5` [default: preference with --prefer, else judge]
+    #[arg(long, value_name = "R")]
+    pub reward: Option<String>,
+    /// What you wish for: one word, as in "Your answer should be WORD as much as possible.", or text
+    #[arg(long, value_name = "P")]
+    pub prefer: Option<String>,
+    /// How responses are decoded: base, pref, la or amulet
+    #[arg(long, value_enum, default_value = "base")]
+    pub method: MethodArg,
+    /// The system prompt of the responses
+    #[arg(long, value_name = "S")]
+    pub system: Option<String>,
+    /// The prompts of the loop: `full` (for 7B and up), `compact`, or a folder with any of compare.txt, evaluate.txt,
+    /// feedback.txt and improve.txt [default: by the model's size]
+    #[arg(long, value_name = "DIR")]
+    pub prompts: Option<String>,
+    /// The most tokens of a response, a critique or a feedback
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
+    pub max_new_tokens: usize,
+    /// Temperature of all draws
+    #[arg(long, default_value_t = 0.7)]
+    pub temperature: f64,
+    /// top-p of responses
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    pub top_p: f64,
+    /// top-p of critiques and feedback
+    #[arg(long, value_name = "P", default_value_t = 0.99)]
+    pub text_top_p: f64,
+    /// Seed of the draws
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Responses decoded at once [default: all of a round]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Leave out the comparison: best-of-N with as many generations as the run takes
+    #[arg(long)]
+    pub no_baseline: bool,
+    /// Write all that happens to a file, as JSON lines; an earlier run's is taken up where it ended
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub record: Option<PathBuf>,
+    /// Refine an answer to every question of a JSON list (of texts, or objects with `question`)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "record",
+        conflicts_with = "prompt"
+    )]
+    pub dataset: Option<PathBuf>,
+    /// With --dataset: the first N questions alone
+    #[arg(long, value_name = "N", requires = "dataset")]
+    pub limit: Option<usize>,
+    /// Print one JSON object instead of the answer
+    #[arg(long)]
+    pub json: bool,
+    /// The question; `-` reads standard input
+    #[arg(allow_hyphen_values = true, required_unless_present = "dataset")]
+    pub prompt: Option<String>,
+}

@@ -1,0 +1,397 @@
+//! `periapt tpo`: refines answers, shows it as it happens, and keeps a record.
+
+mod live;
+mod record;
+mod report;
+
+use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
+use super::eval::dataset;
+use super::trace::sha256;
+use super::{Usage, load, print_json, text_or_stdin};
+use crate::store;
+use anyhow::Context;
+use live::Live;
+use periapt_core::Session;
+use periapt_core::decoding::streams::expand_preference;
+use periapt_core::decoding::{AmuletParams, Method, Sampling};
+use periapt_core::reward::{AnyReward, Ask, Choice, Human, Judge, PreferenceReward, Sum};
+use periapt_core::tpo::{
+    Line, Local, Mode, Options, Outcome, Progress, PromptName, Prompts, Query, refine,
+};
+use record::{FORMAT, Header, HeaderKind, Part, Record};
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
+    match &args.command {
+        Some(TpoCommand::Report {
+            files,
+            output,
+            json,
+        }) => report::run(files, output.as_deref(), *json),
+        None => refine_all(&args.run),
+    }
+}
+
+fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
+    let options = options(args);
+    options.validate()?;
+    let method = method(args)?;
+    let preference = args.prefer.as_deref().map(expand_preference);
+    let rewards = reward_names(args)?;
+    let questions = questions(args)?;
+    let chosen = prompts(args.prompts.as_deref())?;
+    let loaded = load(&args.model)?;
+    let session = &loaded.session;
+    let prompts = chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters()));
+    let header = Header {
+        kind: HeaderKind::Header,
+        format: FORMAT,
+        periapt: env!("CARGO_PKG_VERSION").to_owned(),
+        model: json!({
+            "name": session.model_name(),
+            "sha256": store::hash(&loaded.path, &mut |_| {})?.1,
+        }),
+        device: json!(session.device().info),
+        kv: format!("{:?}", session.kv).to_lowercase(),
+        reward: args
+            .reward
+            .clone()
+            .unwrap_or_else(|| rewards[0].0.to_owned()),
+        preference: preference.clone(),
+        method: method.name().to_owned(),
+        system: args.system.clone(),
+        prompts: (prompts.name.clone(), sha256(&format!("{prompts:?}"))),
+        options: options.clone(),
+    };
+    let mut record = match &args.record {
+        Some(path) => Some(Record::open(path, &header)?),
+        None => None,
+    };
+    let mut reward = Sum(rewards
+        .iter()
+        .map(|(name, weight)| (reward(name, session, args, preference.as_deref()), *weight))
+        .collect());
+    let mut results = Vec::new();
+    for (item, question) in questions.iter().enumerate() {
+        let query = Query {
+            question: question.clone(),
+            system: args.system.clone(),
+            preference: preference.clone(),
+        };
+        let mut one = |options: &Options, part: Part| -> anyhow::Result<Outcome> {
+            let generator = Local {
+                session,
+                method: method.clone(),
+                preference: preference.clone(),
+                batch: args.batch.unwrap_or(usize::MAX),
+            };
+            let recorded = record.as_ref().map(|record| record.lines(item, part));
+            let recorded = recorded.unwrap_or_default();
+            let mut live = Live::new(options, part, (item, questions.len()), &recorded);
+            let mut written = Ok(());
+            let mut listen = async |progress: Progress<'_>| {
+                live.take(&progress);
+                if let (Progress::Line(line), Some(record)) = (&progress, &mut record) {
+                    written = record.write(item, part, line);
+                }
+                match written {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            };
+            let run = refine(
+                &query,
+                options,
+                &prompts,
+                &generator,
+                &mut reward,
+                recorded,
+                &mut listen,
+            );
+            let outcome = pollster::block_on(run)?;
+            live.finish();
+            written?;
+            Ok(outcome)
+        };
+        let outcome = one(&options, Part::Run)?;
+        let baseline = match options.depth() == 0 || args.no_baseline {
+            true => None,
+            false => Some(one(&baseline(&options), Part::Baseline)?),
+        };
+        results.push(describe(&outcome, baseline.as_ref(), &header, &options));
+        if !args.json {
+            say(&outcome, baseline.as_ref(), args.dataset.is_some())?;
+        }
+    }
+    if !args.json {
+        return Ok(());
+    }
+    match args.dataset {
+        Some(_) => print_json(&json!({ "results": results })),
+        None => print_json(&results.first()),
+    }
+}
+
+/// As many generations as the run's own, all of them first responses.
+fn baseline(options: &Options) -> Options {
+    Options {
+        mode: Mode::Bon,
+        samples: options.generations(),
+        ..options.clone()
+    }
+}
+
+fn options(args: &RefineArgs) -> Options {
+    Options {
+        mode: args.mode.into(),
+        samples: args.samples,
+        rounds: args.rounds,
+        sampling: Sampling {
+            temperature: args.temperature,
+            top_p: args.top_p,
+            seed: args.seed,
+            ..Sampling::default()
+        },
+        text_top_p: args.text_top_p,
+        max_new_tokens: args.max_new_tokens,
+    }
+}
+
+fn method(args: &RefineArgs) -> Result<Method, Usage> {
+    let method = match args.method {
+        MethodArg::Base => Method::Base,
+        MethodArg::Pref => Method::Pref,
+        MethodArg::La => Method::LinearAlignment {
+            strength: Method::LINEAR_ALIGNMENT_STRENGTH,
+        },
+        MethodArg::Amulet => Method::Amulet(AmuletParams::default()),
+        MethodArg::Beam | MethodArg::Guidance => {
+            return Err(Usage(
+                "responses are decoded by --method base, pref, la or amulet".to_owned(),
+            ));
+        }
+    };
+    match method.wants_preference() && args.prefer.is_none() {
+        true => Err(Usage(format!(
+            "--method {} needs a preference (--prefer)",
+            method.name()
+        ))),
+        false => Ok(method),
+    }
+}
+
+fn questions(args: &RefineArgs) -> anyhow::Result<Vec<String>> {
+    let Some(path) = &args.dataset else {
+        return Ok(vec![text_or_stdin(
+            args.prompt.as_deref().unwrap_or_default(),
+        )?]);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Usage(format!(
+            "--dataset: cannot read {}: {error}",
+            path.display()
+        ))
+    })?;
+    let questions = dataset::parse(&text)
+        .map_err(|why| Usage(format!("--dataset {}: {why}", path.display())))?;
+    let most = args.limit.unwrap_or(usize::MAX);
+    Ok(questions
+        .into_iter()
+        .take(most)
+        .map(|question| question.text)
+        .collect())
+}
+
+/// The set that was asked for; `None` leaves it to the model's size.
+fn prompts(wanted: Option<&str>) -> anyhow::Result<Option<Prompts>> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    match wanted {
+        "full" => return Ok(Some(Prompts::full())),
+        "compact" => return Ok(Some(Prompts::compact())),
+        _ => {}
+    }
+    let folder = Path::new(wanted);
+    let mut prompts = Prompts::full();
+    prompts.name = "own".to_owned();
+    let mut found = 0;
+    for name in PromptName::ALL {
+        let path = folder.join(format!("{}.txt", name.name()));
+        if path.exists() {
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let replaced = prompts.replace(name, text);
+            replaced.map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+            found += 1;
+        }
+    }
+    match found {
+        0 => Err(Usage(format!(
+            "--prompts {wanted}: neither full nor compact nor a folder with compare.txt, evaluate.txt, feedback.txt or \
+             improve.txt"
+        ))
+        .into()),
+        _ => Ok(Some(prompts)),
+    }
+}
+
+/// The rewards by name, with their weights.
+fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
+    let default = match args.prefer {
+        Some(_) => "preference",
+        None => "judge",
+    };
+    let spec = args.reward.as_deref().unwrap_or(default);
+    let one = |part: &str| {
+        let wrong = |why: &str| Usage(format!("--reward {spec}: {why}"));
+        let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
+        let weight: f64 = weight
+            .parse()
+            .ok()
+            .filter(|weight: &f64| weight.is_finite() && *weight > 0.0)
+            .ok_or_else(|| wrong("a weight must be a number above 0"))?;
+        let name = ["preference", "judge", "human"]
+            .into_iter()
+            .find(|known| *known == name)
+            .ok_or_else(|| {
+                wrong("it must be preference, judge or human, or several joined by +")
+            })?;
+        if name == "preference" && args.prefer.is_none() {
+            return Err(wrong("this reward needs a preference (--prefer)"));
+        }
+        if name == "human" && !std::io::stdin().is_terminal() {
+            return Err(wrong(
+                "this reward asks you, and standard input is no terminal",
+            ));
+        }
+        Ok((name, weight))
+    };
+    spec.split('+').map(one).collect()
+}
+
+fn reward<'a>(
+    name: &str,
+    session: &'a Session,
+    args: &RefineArgs,
+    preference: Option<&str>,
+) -> AnyReward<'a> {
+    let preference = preference.map(str::to_owned);
+    match name {
+        "preference" => AnyReward::Preference(PreferenceReward::new(
+            session,
+            args.system.clone(),
+            preference.unwrap_or_default(),
+        )),
+        "human" => AnyReward::Human(Human::new(ask())),
+        _ => AnyReward::Judge(Judge::new(session, preference)),
+    }
+}
+
+/// Asks in the terminal.
+fn ask() -> Ask<'static> {
+    Box::new(|query, a, b| {
+        let choice = choose(query, a, b);
+        Box::pin(async move { choice })
+    })
+}
+
+fn choose(query: &str, a: &str, b: &str) -> Result<Choice, String> {
+    let mut input = std::io::stdin().lock();
+    eprintln!("\n--- {query}\n\n--- 1\n{a}\n\n--- 2\n{b}\n");
+    loop {
+        eprint!("Which is better? 1, 2, or = for neither: ");
+        let mut line = String::new();
+        match input.read_line(&mut line) {
+            Ok(0) => return Err("standard input ended".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        match line.trim() {
+            "1" => return Ok(Choice::First),
+            "2" => return Ok(Choice::Second),
+            "=" => return Ok(Choice::Same),
+            _ => {}
+        }
+    }
+}
+
+/// The best reward, and whose it is.
+fn best(outcome: &Outcome) -> Option<f64> {
+    outcome.rewards.get(&outcome.best?).copied()
+}
+
+fn describe(
+    outcome: &Outcome,
+    baseline: Option<&Outcome>,
+    header: &Header,
+    options: &Options,
+) -> Value {
+    let candidates: Vec<Value> = outcome
+        .candidates
+        .iter()
+        .map(|(number, candidate)| {
+            let mut object = json!(candidate);
+            object["reward"] = json!(outcome.rewards.get(number));
+            object
+        })
+        .collect();
+    json!({
+        "text": outcome.answer().map(|answer| &answer.text),
+        "reward": best(outcome),
+        "reward_name": header.reward,
+        "mode": options.mode,
+        "candidates": candidates,
+        "generations": outcome.generations,
+        "tokens": outcome.tokens,
+        "best_of_n": baseline.map(|baseline| json!({
+            "n": baseline.generations,
+            "reward": best(baseline),
+            "text": baseline.answer().map(|answer| &answer.text),
+            "tokens": baseline.tokens,
+        })),
+        "device": header.device,
+        "model": header.model,
+    })
+}
+
+/// The answer on stdout; what it took, and whether that was worth it, on stderr.
+fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if let Some(answer) = outcome.answer() {
+        writeln!(out, "{}", answer.text)?;
+        if one_of_many {
+            writeln!(out)?;
+        }
+    }
+    let reward = best(outcome).unwrap_or(f64::NAN);
+    eprintln!(
+        "reward {reward:.4} after {} generations, {} tokens",
+        outcome.generations, outcome.tokens
+    );
+    if let Some(baseline) = baseline {
+        let other = best(baseline).unwrap_or(f64::NAN);
+        let verdict = match reward.total_cmp(&other) {
+            std::cmp::Ordering::Greater => "the rounds were worth it",
+            std::cmp::Ordering::Equal => "the rounds won nothing over it",
+            std::cmp::Ordering::Less => "it did better: the rounds did not help here",
+        };
+        eprintln!(
+            "best of {} first responses: {other:.4}, {} tokens; {verdict}",
+            baseline.generations, baseline.tokens
+        );
+    }
+    Ok(())
+}
+
+/// The number of the last candidates' round among a record's lines, and of the generations in them.
+fn generations(lines: &[Line]) -> usize {
+    let counts = |line: &&Line| {
+        matches!(line, Line::Candidate(_) | Line::Text { .. })
+            || matches!(line, Line::Dropped { tokens, .. } if *tokens > 0)
+    };
+    lines.iter().filter(counts).count()
+}

@@ -1,0 +1,381 @@
+//! `periapt tpo` with the real binary on a tiny model, and a short run on the real one: what it says, writes, takes up
+//! again and reports.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::tiny::Tiny;
+use common::{fails, json, model_arg, periapt, stderr};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use temp_dir::TempDir;
+
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        fs::write(place.path("tiny.gguf"), Tiny::new(4).file()).unwrap();
+        fs::write(
+            place.path("questions.json"),
+            r#"["Who </IMPROVED_VARIABLE>?", {"question": "What?"}]"#,
+        )
+        .unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// A small run on the tiny model.
+    fn args(&self, more: &[&str]) -> Vec<String> {
+        let args = [
+            "tpo",
+            "--device",
+            "cpu",
+            "--prefer",
+            "brief",
+            "-n",
+            "12",
+            "--samples",
+            "3",
+            "--temperature",
+            "1",
+        ];
+        let mut args: Vec<String> = args.map(str::to_owned).to_vec();
+        args.extend(["--model".to_owned(), self.text("tiny.gguf")]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        args
+    }
+
+    /// The record's lines without their times.
+    fn lines(&self, name: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        let line = |line: &str| -> Value {
+            let mut value: Value = serde_json::from_str(line).unwrap();
+            value.as_object_mut().unwrap().remove("ms");
+            value
+        };
+        text.lines().map(line).collect()
+    }
+}
+
+fn words(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn one_question_in_every_mode() {
+    let place = Place::new();
+    for (mode, generations) in [("tpo", 13), ("revision", 13), ("bon", 3)] {
+        for reward in ["preference", "judge", "preference:2+judge:0.5"] {
+            let answer =
+                json(&words(&place.args(&[
+                    "--mode", mode, "--reward", reward, "--json", "Why?",
+                ])));
+            assert_eq!(answer["generations"], generations, "{mode}");
+            assert_eq!(answer["mode"], mode);
+            assert_eq!(answer["reward_name"], reward);
+            let candidates = answer["candidates"].as_array().unwrap();
+            let best = candidates
+                .iter()
+                .map(|c| c["reward"].as_f64().unwrap())
+                .fold(f64::MIN, f64::max);
+            assert_eq!(answer["reward"], best);
+            let own = candidates.iter().find(|c| c["reward"] == best).unwrap();
+            assert_eq!(answer["text"], own["text"]);
+            assert!(answer["tokens"].as_u64().unwrap() > 0);
+            if mode == "bon" {
+                assert!(answer["best_of_n"].is_null());
+            } else {
+                assert_eq!(answer["best_of_n"]["n"], 13);
+            }
+        }
+    }
+    // The first responses are the same whatever comes after them.
+    let text = |mode: &str| {
+        json(&words(&place.args(&["--mode", mode, "--json", "Why?"])))["candidates"][0]["text"]
+            .clone()
+    };
+    assert_eq!(text("tpo"), text("bon"));
+}
+
+#[test]
+fn amulet_writes_the_candidates_where_asked() {
+    let place = Place::new();
+    let texts = |method: &str| {
+        let answer =
+            json(&words(&place.args(&[
+                "--method", method, "--rounds", "0", "--json", "Why?",
+            ])));
+        answer["candidates"].clone()
+    };
+    assert_ne!(texts("amulet"), texts("base"));
+}
+
+#[test]
+fn a_record_is_the_same_whole_taken_up_and_in_another_batch() {
+    let place = Place::new();
+    let run = |record: &str, more: &[&str]| {
+        let record = place.text(record);
+        let mut args = place.args(&[
+            "--dataset",
+            &place.text("questions.json"),
+            "--record",
+            &record,
+        ]);
+        args.extend(more.iter().map(|arg| (*arg).to_owned()));
+        let output = periapt(&words(&args));
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    run("whole.jsonl", &[]);
+    let whole = place.lines("whole.jsonl");
+    assert_eq!(whole[0]["type"], "header");
+    assert_eq!(whole[0]["options"]["sampling"]["seed"], 7);
+    for kind in ["run", "candidate", "scores", "text", "update", "end"] {
+        assert!(whole.iter().any(|line| line["type"] == kind), "no {kind}");
+    }
+    assert!(whole.iter().any(|line| line["part"] == "baseline"));
+    run("again.jsonl", &[]);
+    assert_eq!(place.lines("again.jsonl"), whole);
+
+    // Cut anywhere, in the middle of a line too, it goes on to the same end.
+    let bytes = fs::read(place.path("whole.jsonl")).unwrap();
+    for cut in (1..20).map(|part| bytes.len() * part / 20) {
+        fs::write(place.path("cut.jsonl"), &bytes[..cut]).unwrap();
+        run("cut.jsonl", &[]);
+        assert_eq!(place.lines("cut.jsonl"), whole, "cut at {cut}");
+    }
+    assert!(run("cut.jsonl", &[]).contains("taken up after"));
+
+    // Another seed's run is not this one.
+    let record = place.text("cut.jsonl");
+    let mut args = place.args(&[
+        "--dataset",
+        &place.text("questions.json"),
+        "--record",
+        &record,
+        "--seed",
+        "8",
+    ]);
+    fails(&words(&args), 2, &["other settings"]);
+    args.truncate(args.len() - 2);
+    // What is no record is left as it is.
+    fs::write(place.path("cut.jsonl"), "not a record\n").unwrap();
+    fails(&words(&args), 2, &["line 1"]);
+    assert_eq!(
+        fs::read_to_string(place.path("cut.jsonl")).unwrap(),
+        "not a record\n"
+    );
+}
+
+#[test]
+fn killed_at_random_it_loses_no_finished_response() {
+    let place = Place::new();
+    let record = place.text("killed.jsonl");
+    let args = place.args(&[
+        "--dataset",
+        &place.text("questions.json"),
+        "--record",
+        &record,
+    ]);
+    let finished = |bytes: &str| -> Vec<String> {
+        let whole = |line: &&str| {
+            serde_json::from_str::<Value>(line).is_ok_and(|line| line["type"] == "candidate")
+        };
+        bytes.lines().filter(whole).map(str::to_owned).collect()
+    };
+    let mut before: Vec<String> = Vec::new();
+    for kill in 0..20u64 {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_periapt"))
+            .args(&args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Anywhere: nothing is asserted about how far it came.
+        std::thread::sleep(Duration::from_millis(40 + kill * 37 % 200));
+        // It may be done.
+        let _ = process.kill();
+        process.wait().unwrap();
+        let now = finished(&fs::read_to_string(place.path("killed.jsonl")).unwrap_or_default());
+        assert!(
+            before.iter().all(|line| now.contains(line)),
+            "a response is gone"
+        );
+        before = now;
+    }
+    let output = periapt(&words(&args));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let args = place.args(&[
+        "--dataset",
+        &place.text("questions.json"),
+        "--record",
+        &place.text("whole.jsonl"),
+    ]);
+    assert!(periapt(&words(&args)).status.success());
+    assert_eq!(place.lines("killed.jsonl"), place.lines("whole.jsonl"));
+}
+
+#[test]
+fn the_report_has_the_figures_and_stands_alone() {
+    let place = Place::new();
+    for mode in ["tpo", "revision"] {
+        let record = place.text(&format!("{mode}.jsonl"));
+        let args = place.args(&[
+            "--mode",
+            mode,
+            "--dataset",
+            &place.text("questions.json"),
+            "--record",
+            &record,
+        ]);
+        assert!(periapt(&words(&args)).status.success());
+    }
+    let page = place.text("report.html");
+    let report = json(&[
+        "tpo",
+        "report",
+        &place.text("tpo.jsonl"),
+        &place.text("revision.jsonl"),
+        "--output",
+        &page,
+        "--json",
+    ]);
+    let records = report["records"].as_array().unwrap();
+    for (record, mode) in records.iter().zip(["tpo", "revision"]) {
+        assert_eq!(record["mode"], mode);
+        assert_eq!(record["questions"], 2);
+        let rounds = record["by_round"].as_array().unwrap();
+        assert_eq!(rounds.len(), 3);
+        let best: Vec<f64> = rounds
+            .iter()
+            .map(|round| round["best_so_far"].as_f64().unwrap())
+            .collect();
+        assert!(best.is_sorted(), "{best:?}");
+        assert_eq!(record["best_of_n"]["n"], 13);
+        // Mean of the candidates' own rewards, by hand.
+        let lines = place.lines(&format!("{mode}.jsonl"));
+        let scores = lines
+            .iter()
+            .filter(|line| line["type"] == "scores" && line["part"] == "run" && line["round"] == 1);
+        let means: Vec<f64> = scores
+            .map(|line| {
+                let rewards = line["rewards"].as_array().unwrap();
+                rewards
+                    .iter()
+                    .map(|pair| pair[1].as_f64().unwrap())
+                    .sum::<f64>()
+                    / rewards.len() as f64
+            })
+            .collect();
+        let mean = means.iter().sum::<f64>() / means.len() as f64;
+        assert!((rounds[1]["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
+    }
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(
+        html.contains("Who &lt;&#x2f;IMPROVED_VARIABLE&gt;?"),
+        "the question is not there, or not as text"
+    );
+    assert!(html.contains("<ins>") && html.contains("<circle"));
+    for outside in ["http://", "https://", "<script", "src="] {
+        assert!(!html.contains(outside), "{outside} in the page");
+    }
+    let cut = fs::read_to_string(place.path("tpo.jsonl")).unwrap();
+    let header = cut.lines().next().unwrap();
+    fs::write(place.path("empty.jsonl"), format!("{header}\n")).unwrap();
+    fails(
+        &["tpo", "report", &place.text("empty.jsonl"), "--json"],
+        2,
+        &["no finished round"],
+    );
+    fails(
+        &["tpo", "report", &place.text("tpo.jsonl")],
+        2,
+        &["--output"],
+    );
+}
+
+#[test]
+fn what_cannot_be_is_said_before_the_model_is_loaded() {
+    let place = Place::new();
+    let refused = |more: &[&str], says: &[&str]| {
+        let mut args = vec!["tpo", "--model", "/nowhere.gguf"];
+        args.extend(more);
+        fails(&args, 2, says);
+    };
+    refused(&["--reward", "preference", "Why?"], &["--prefer"]);
+    refused(
+        &["--reward", "love", "Why?"],
+        &["preference, judge or human"],
+    );
+    refused(&["--reward", "judge:-1", "Why?"], &["above 0"]);
+    refused(&["--reward", "human", "Why?"], &["terminal"]);
+    refused(&["--method", "amulet", "Why?"], &["--prefer"]);
+    refused(&["--method", "beam", "Why?"], &["amulet"]);
+    refused(&["--dataset", "x.json"], &["--record"]);
+    refused(&[], &["PROMPT"]);
+    let empty = place.text("nothing");
+    fs::create_dir(&empty).unwrap();
+    refused(&["--prompts", &empty, "Why?"], &["compare.txt"]);
+    fs::write(place.path("nothing/improve.txt"), "A\n---\n{{ nobody }}").unwrap();
+    refused(&["--prompts", &empty, "Why?"], &["improve"]);
+    fails(
+        &[
+            "tpo",
+            "--samples",
+            "0",
+            "--model",
+            &place.text("tiny.gguf"),
+            "Why?",
+        ],
+        2,
+        &["samples"],
+    );
+}
+
+#[test]
+fn the_real_model_improves_or_says_that_it_did_not() {
+    let Some(model) = model_arg() else { return };
+    let args = [
+        "tpo",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "--prefer",
+        "concise",
+        "--samples",
+        "2",
+        "--rounds",
+        "1",
+        "-n",
+        "16",
+    ];
+    let answer = json(&[&args[..], &["--json", "Why is the sky blue?"]].concat());
+    assert_eq!(answer["generations"], 6);
+    let rounds: Vec<u64> = answer["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["round"].as_u64().unwrap())
+        .collect();
+    assert_eq!(rounds, [0, 0, 1, 1], "an update was not taken");
+    let said = stderr(&periapt(&[&args[..], &["Why is the sky blue?"]].concat()));
+    assert!(said.contains("best of 6 first responses"), "{said}");
+}
