@@ -11,8 +11,7 @@ pub fn shorten(text: &str, most: usize) -> String {
     let sentence = text
         .match_indices(['.', '!', '?', '\n'])
         .map(|(at, mark)| at + mark.len())
-        .filter(|end| text[*end..].starts_with(char::is_whitespace))
-        .last();
+        .rfind(|end| text[*end..].starts_with(char::is_whitespace));
     let end = sentence.or_else(|| text.rfind(char::is_whitespace));
     text[..end.unwrap_or(0)].trim_end().to_owned()
 }

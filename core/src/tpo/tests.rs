@@ -232,7 +232,7 @@ proptest! {
     #[test]
     fn broken_off_anywhere_it_gives_the_best_so_far(n in 1usize..5, seed in any::<u64>(), stop in 0usize..200) {
         let Ok((outcome, lines)) = Case::new(Mode::Tpo, n, 2, seed).run(&[], stop) else { return Ok(()) };
-        let best = outcome.rewards.iter().map(|(_, reward)| *reward).reduce(f64::max);
+        let best = outcome.rewards.values().copied().reduce(f64::max);
         if let Some(best) = best {
             prop_assert_eq!(outcome.rewards[&outcome.best.unwrap()], best);
         }
