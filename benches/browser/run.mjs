@@ -102,8 +102,7 @@ async function longTasks() {
   await page.evaluate(() => long.splice(0));
   await page.getByLabel("Your question").fill(MESSAGES[0].content);
   await page.getByRole("button", { name: "Answer", exact: true }).click();
-  await page.locator("#stop-button").waitFor();
-  await page.locator("#stop-button").waitFor({ state: "detached" });
+  await page.locator('.answers[aria-busy="false"]').waitFor();
   const long = await page.evaluate(() => long);
   await page.context().close();
   return long;

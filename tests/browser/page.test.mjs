@@ -44,8 +44,12 @@ async function set(page, label, value) {
 async function ask(page, question) {
   await page.getByLabel("Your question").fill(question);
   await page.getByRole("button", { name: "Answer", exact: true }).click();
-  await page.locator("#stop-button").waitFor();
-  await page.locator("#stop-button").waitFor({ state: "detached" });
+  await settled(page);
+}
+
+/** Waits for the end of what a click has begun: the page is busy from the click on. */
+async function settled(page) {
+  await page.locator('.answers[aria-busy="false"]').waitFor();
 }
 
 async function loaded(page) {
@@ -245,8 +249,10 @@ describe("the page", { timeout: HOUR }, () => {
         assert.ok(Math.abs(got - wanted) < 2e-2, `logit of token ${id}: got ${got}, wanted ${wanted} within 2e-2`);
       }
       await follows({ messages }, greedy, 2 * 2e-2, `greedy: ${user}`);
-      // 1 + k times pref less k times base.
-      if (amulet) await follows({ messages, preference: prefer }, amulet.greedy, 2 * (1 + 2 * 4.65) * 2e-2, `Amulet: ${user}`);
+      if (!amulet) continue;
+      // 1 + k times pref less k times base, from the method's own system prompt.
+      const plain = [{ role: "user", content: user }];
+      await follows({ messages: plain, preference: prefer }, amulet.greedy, 2 * (1 + 2 * 4.65) * 2e-2, `Amulet: ${user}`);
     }
   });
 
@@ -311,12 +317,11 @@ describe("the page", { timeout: HOUR }, () => {
     await page.getByLabel("Your question").press("Control+Enter");
     await page.locator(".turn [data-side=base] [data-index='1']").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
-    await page.locator("#stop-button").waitFor({ state: "detached" });
+    await settled(page);
     assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Stopped: \d+ tokens/);
     await set(page, "At most this many tokens", 2);
     await page.getByRole("button", { name: "Ask again" }).click();
-    await page.locator("#stop-button").waitFor();
-    await page.locator("#stop-button").waitFor({ state: "detached" });
+    await settled(page);
     assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Ended at the most tokens allowed: 2 tokens/);
     assert.equal(await page.locator(".turn").count(), 1);
   });
@@ -330,8 +335,7 @@ describe("the page", { timeout: HOUR }, () => {
     await page.locator("#model-status", { hasText: "sets it up again" }).waitFor();
     assert.equal(await page.locator(".turn").count(), before + 1);
     await page.getByRole("button", { name: "Ask again" }).click();
-    await page.locator("#stop-button").waitFor();
-    await page.locator("#stop-button").waitFor({ state: "detached" });
+    await settled(page);
     assert.equal(await page.locator(".turn").count(), before + 1);
     assert.match(await page.locator(".turn:last-of-type [data-side=base] .status").textContent(), /2 tokens/);
     await loaded(page);

@@ -29,7 +29,7 @@ import { Fault } from "./Fault.tsx";
 export function Answers() {
   const { kind, turns, name } = view.value;
   return (
-    <section class="answers" aria-labelledby="answers-heading" data-kind={kind}>
+    <section class="answers" aria-labelledby="answers-heading" data-kind={kind} aria-busy={asking.value !== undefined}>
       <h2 id="answers-heading" class="visually-hidden">
         {strings.columns.heading}
       </h2>
