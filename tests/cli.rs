@@ -425,3 +425,35 @@ fn earlier_turns_stand_before_the_question() {
         );
     }
 }
+
+#[test]
+fn an_answer_ends_at_a_stop_text() {
+    let Some(model) = model_arg() else { return };
+    let args = ["generate", "--model", &model, "--device", "cpu", "-n", "12"];
+    let question = "What is the capital of France?";
+    let whole = json(&[&args[..], &["--json", question]].concat());
+    let text = whole["text"].as_str().unwrap();
+    // In the middle of a token's text, and over two tokens.
+    let (before, stop) = (&text[..text.len() / 2], &text[text.len() / 2..]);
+    let ended = json(
+        &[
+            &args[..],
+            &["--stop", "nowhere", "--stop", stop, "--json", question],
+        ]
+        .concat(),
+    );
+    assert_eq!(ended["text"], before);
+    assert_eq!(ended["finish_reason"], "stop");
+    let shown = common::periapt(&[&args[..], &["--stop", stop, question]].concat());
+    assert_eq!(
+        String::from_utf8(shown.stdout)
+            .unwrap()
+            .trim_end_matches('\n'),
+        before
+    );
+    fails(
+        &[&args[..], &["--stop", "", question]].concat(),
+        2,
+        &["stop"],
+    );
+}

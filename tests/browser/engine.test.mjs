@@ -154,14 +154,17 @@ describe("the engine", { timeout: HOUR, skip }, () => {
           if (++read === 3) break;
         }
         const next = await periapt.chat.completions.create({ messages, max_tokens: 2 });
+        const stopped = await periapt.chat.completions.create({ messages, max_tokens: 8, stop: "database" });
         const refused = await periapt.chat.completions
           .create({ messages: [{ role: "assistant", content: "?" }] })
           .catch(({ code, remedy }) => ({ code, remedy }));
-        return { after, outcomes, next: next.choices[0].message.content, refused };
+        return { after, outcomes, next: next.choices[0].message.content, stopped: stopped.choices[0], refused };
       }, QUESTION);
       assert.deepEqual(outcome.outcomes, Array(4).fill("AbortError"));
       assert.ok(outcome.after <= 4, `${outcome.after} tokens after four cancels`);
       assert.ok(outcome.next.length > 0);
+      assert.equal(outcome.stopped.message.content, "A vector ");
+      assert.equal(outcome.stopped.finish_reason, "stop");
       assert.equal(outcome.refused.code, "bad_request");
       assert.match(outcome.refused.remedy, /\w/);
     });

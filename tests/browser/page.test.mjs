@@ -86,6 +86,7 @@ describe("the page", { timeout: HOUR }, () => {
     server = await servePage(model ? [html, model] : [html]);
     browser = await launch();
     page = await open(browser, `${server.origin}/?device=gpu`, { viewport: { width: 1600, height: 1000 } });
+    page.on("dialog", (dialog) => dialog.accept());
     await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   });
 
@@ -265,6 +266,7 @@ describe("the page", { timeout: HOUR }, () => {
     const aligned = await textOf(page, "aligned");
     assert.ok(aligned.length > 6 && amulet.greedy_text.startsWith(aligned), `answer: ${aligned}`);
     assert.ok((await textOf(page, "base")).length > 6);
+    assert.ok(await page.getByText("concise: Amulet, k = 4.65").isVisible());
     assert.match(await page.locator(".turn:last-of-type [data-side=aligned] .status").textContent(), /6 tokens, .*mean k = 4\.65, mean KL = \d/);
     await page.screenshot({ path: join(screenshots, "comparison.png") });
 

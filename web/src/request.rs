@@ -103,6 +103,8 @@ pub struct GenerateParams {
     plausibility: Option<f64>,
     kl_budget: Option<f64>,
     seed: Option<u64>,
+    /// Texts that end an answer where they come up; no part of it.
+    stop: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -173,6 +175,7 @@ impl GenerateParams {
             sampling,
             max_new_tokens: self.max_new_tokens,
             trace: self.trace,
+            stop: self.stop.unwrap_or_default(),
             ..GenerateRequest::default()
         })
     }

@@ -55,16 +55,18 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   asking.value = { status: strings.ask.reading };
   // Without a preference both columns would be the same.
   const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["base", "aligned"] : ["aligned"];
-  const put = (turn: Turn) => {
-    if (view.value.id === chat.id) show({ ...chat, turns: [...earlier, turn] });
+  const now = () => ({ ...chat, turns: [...earlier, turn] });
+  const put = () => {
+    // Something else may have been opened meanwhile.
+    if (view.value.id === chat.id) view.value = now();
   };
-  put(turn);
+  put();
   try {
     for (const side of sides) {
       const before = historyOf(earlier, side);
       const run = signal<Run>({ header: headerOf(turn.question, before, how, wishes, side), tokens: [], finish: null });
       turn = { ...turn, [side]: run };
-      put(turn);
+      put();
       const system = how.system.trim();
       const messages: Message[] = [
         ...(system ? [{ role: "system" as const, content: system }] : []),
@@ -72,13 +74,14 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
         { role: "user", content: turn.question },
       ];
       await write(run, side, { ...chatParams(how, wishes, side === "aligned"), messages }, stop.signal);
+      await keepChat(now());
     }
     wasLost.value = false;
   } catch (error) {
     if (!stop.signal.aborted) turn.fault.value = faultOf(error);
   }
   asking.value = undefined;
-  if (view.value.id === chat.id) await keepChat(view.value);
+  await keepChat(now());
 }
 
 /** The conversation that a column has had: each goes on with its own answers. */
@@ -163,7 +166,7 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
   const preference = first ? expand(first.text) : null;
   const device = adapter.value;
   const at = model.value;
-  const k = method === "amulet" || method === "la" ? strength(how) : 0;
+  const k = method === "amulet" || method === "la" || method === "guidance" ? strength(how) : 0;
   const stream = (name: string, preference: string | null, weight: number) => ({
     name,
     system: null,

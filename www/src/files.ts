@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { fromJson, toJson } from "./profiles.ts";
 import { asRecord, asRun, FileError, fromTrace, type Run, toTrace } from "./run.ts";
-import { keeps, load, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
+import { asking, keeps, load, loading, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
 import { chats, save } from "./storage.ts";
 import { strings } from "./strings.ts";
 
@@ -70,7 +70,8 @@ export function openChat(id: string): void {
   }
 }
 
-export async function removeChat(id: string): Promise<void> {
+export async function removeChat(id: string, title: string): Promise<void> {
+  if (!confirm(strings.files.sure(title))) return;
   await chats.remove(id).catch(() => undefined);
   if (view.value.id === id) show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] });
   await listChats();
@@ -101,7 +102,8 @@ export async function open(files: File[]): Promise<void> {
   const runs: Run[] = [];
   for (const file of files) {
     if (/\.gguf$/i.test(file.name)) {
-      await load({ kind: "file", file });
+      if (loading.value || asking.value) notice.value = { text: strings.files.busy(file.name), isFault: true };
+      else await load({ kind: "file", file });
       continue;
     }
     try {

@@ -54,14 +54,17 @@ export function fromJson(value: unknown): Profile[] {
   });
 }
 
-/** What an earlier visit kept, where it is whole. */
+/** What an earlier visit kept, half-written ones too. */
 export function restoredProfiles(value: unknown): Profiles {
   try {
     const { list, chosen } = asRecord(value, "profiles");
     if (!Array.isArray(list) || !Array.isArray(chosen)) return starters();
-    const ids = list.map((profile) => String(asRecord(profile, "a profile").id));
-    const whole = fromJson({ version: 1, profiles: list }).map((profile, at) => ({ ...profile, id: ids[at] ?? profile.id }));
-    return { list: whole, chosen: chosen.filter((id) => ids.includes(id)) };
+    const whole = list.map((entry): Profile => {
+      const { id, name, text, weight } = asRecord(entry, "a profile");
+      const isWeight = typeof weight === "number" && weight >= WEIGHT.min && weight <= WEIGHT.max;
+      return { id: String(id), name: String(name), text: String(text), weight: isWeight ? weight : 1 };
+    });
+    return { list: whole, chosen: chosen.filter((id) => whole.some((profile) => profile.id === id)) };
   } catch {
     return starters();
   }

@@ -185,7 +185,7 @@ effect(() => {
 export const preferences = computed<Preference[]>(() => {
   const own = ownWords.value.trim();
   const { list, chosen } = profiles.value;
-  const kept = list.filter(({ id }) => chosen.includes(id));
+  const kept = list.filter(({ id, text }) => chosen.includes(id) && text.trim());
   if (!own) return kept;
   const words = { text: own, weight: 1 };
   return combines.value ? [...kept, words] : [words];

@@ -60,7 +60,7 @@ pub struct Prompts {
 }
 
 /// Parameters from which on a model is given the full prompts.
-const FULL_FROM: usize = 6_000_000_000;
+const FULL_FROM: u64 = 6_000_000_000;
 
 impl Prompts {
     /// For models of 7B and up.
@@ -95,7 +95,7 @@ impl Prompts {
 
     /// The set for a model of so many parameters.
     #[must_use]
-    pub fn for_size(parameters: usize) -> Self {
+    pub fn for_size(parameters: u64) -> Self {
         match parameters >= FULL_FROM {
             true => Self::full(),
             false => Self::compact(),

@@ -51,6 +51,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     }
     streams::stream_models(&method, &args.streams)?;
     let mut request = request(&args.decoding, conversation, method.clone());
+    request.stop.clone_from(&args.stop);
     request.trace = args.trace.as_ref().map(|_| args.trace_top);
     request.validate()?;
     let mut recorder = args.trace.as_deref().map(Recorder::create).transpose()?;
@@ -161,6 +162,7 @@ fn request(decoding: &DecodingArgs, conversation: Conversation, method: Method) 
 fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
     let refused = [
         ("--trace", args.trace.is_some()),
+        ("--stop", !args.stop.is_empty()),
         ("--kl-budget", args.decoding.kl_budget.is_some()),
         ("--temperature", args.decoding.temperature != 0.0),
         ("--stream-model", !args.streams.stream_model.is_empty()),

@@ -26,6 +26,8 @@ export interface ChatParams {
   /** Answers. */
   n?: number;
   seed?: number;
+  /** Ends an answer where it comes up, and is no part of it. */
+  stop?: string | string[];
   /** 0, the default here, takes the best token. */
   temperature?: number;
   top_p?: number;
@@ -88,11 +90,12 @@ const MAX_TOKENS = 512;
 
 /** The engine's own words for it. */
 export function toEngine(params: ChatParams): GenerateParams {
-  const { messages, alignment, max_completion_tokens, max_tokens, stream: _, logprobs, top_logprobs, ...sampling } = params;
+  const { messages, alignment, max_completion_tokens, max_tokens, stream: _, stop, logprobs, top_logprobs, ...sampling } = params;
   return {
     messages,
     max_new_tokens: max_completion_tokens ?? max_tokens ?? MAX_TOKENS,
     ...(logprobs && top_logprobs !== undefined && top_logprobs > 0 && { trace: top_logprobs }),
+    ...(stop !== undefined && { stop: [stop].flat() }),
     ...sampling,
     ...alignment,
   };

@@ -91,6 +91,8 @@ export interface GenerateParams {
   /** The most KL divergence from pref at a token, in nats; Infinity keeps the strength and reports the KL. */
   kl_budget?: number;
   seed?: number;
+  /** Texts that end an answer where they come up; no part of it. */
+  stop?: string[];
 }
 
 export interface TopToken {

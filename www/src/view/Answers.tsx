@@ -6,17 +6,15 @@ import { askAgain } from "../ask.ts";
 import { exportTrace } from "../files.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { finish, play, playing, recordedWord, recordedWords } from "../recorded.ts";
-import { liftOf, referenceOf, type Run, type RunToken, textOf } from "../run.ts";
-import { commandFor, strengthOf } from "../settings.ts";
+import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
+import { commandFor } from "../settings.ts";
 import {
   asking,
   chosenToken,
   hoveredToken,
   model,
   notice,
-  preferences,
   profiles,
-  settings,
   type Side,
   SIDES,
   shows,
@@ -99,28 +97,29 @@ function Shows() {
 }
 
 function Heads() {
-  const wishes = preferences.value;
-  const nameOf = (text: string) => profiles.value.list.find((profile) => profile.text === text)?.name ?? text;
-  const run = view.value.turns.at(-1)?.aligned?.value;
-  // What is shown says what it was made with; what is yet to come is made with the settings.
-  const shown = view.value.kind !== "chat" && run;
-  const k = shown ? run.header.strength : strengthOf(settings.value);
-  const names = shown ? nameOf(wordOf(run.header.preference ?? "")) : wishes.map(({ text }) => nameOf(text)).join(" + ");
   return (
     <div class="columns heads" aria-hidden="true">
       <p>
         <strong>{strings.columns.base}</strong> <span>{strings.columns.baseHelp}</span>
       </p>
       <p>
-        <strong>{strings.columns.aligned}</strong> <span>{strings.columns.alignedHelp(names, k)}</span>
+        <strong>{strings.columns.aligned}</strong> <span>{strings.columns.alignedHelp}</span>
       </p>
     </div>
   );
 }
 
-/** The word of a preference that was worded as in the paper. */
-function wordOf(preference: string): string {
-  return /^Your answer should be (\S+) as much as possible\.$/.exec(preference)?.[1] ?? preference;
+/** What an aligned answer was made with; later choices change nothing about it. */
+function Made({ header }: { header: RunHeader }) {
+  const wishes =
+    header.method === "guidance" ? header.streams.flatMap(({ preference }) => preference ?? []) : [header.preference ?? ""];
+  const nameOf = (wish: string) => {
+    const word = /^Your answer should be (\S+) as much as possible\.$/.exec(wish)?.[1] ?? wish;
+    return profiles.value.list.find(({ text }) => text === word)?.name ?? word;
+  };
+  const { methods, guidance } = strings.settings;
+  const method = header.method === "guidance" || header.method === "base" ? guidance : methods[header.method];
+  return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, header.strength)}</p>;
 }
 
 function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
@@ -162,6 +161,7 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
   const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
   return (
     <>
+      {header.method !== "base" && <Made header={header} />}
       {shows.value === "text" ? <Rendered text={textOf(run.value)} /> : <Words run={run} side={side} />}
       <p class="hint status" data-done={isDone}>
         {isDone ? strings.answer.summary(tokens.length, speed, finish) : strings.answer.working}

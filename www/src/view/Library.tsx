@@ -41,7 +41,7 @@ export function Library() {
               class="small"
               disabled={isBusy}
               aria-label={strings.files.remove(title)}
-              onClick={() => void removeChat(id)}
+              onClick={() => void removeChat(id, title)}
             >
               {strings.model.removeShort}
             </button>

@@ -20,7 +20,8 @@ function move(id: string, by: number): void {
   profiles.value = { list: list.toSpliced(from, 1).toSpliced(to, 0, moved), chosen };
 }
 
-function remove(id: string): void {
+function remove(id: string, name: string): void {
+  if (!confirm(strings.preferences.sure(name))) return;
   const { list, chosen } = profiles.value;
   profiles.value = { list: list.filter((profile) => profile.id !== id), chosen: chosen.filter((other) => other !== id) };
 }
@@ -121,7 +122,7 @@ function Editor({ list }: { list: Profile[] }) {
               >
                 ↓
               </button>
-              <button type="button" class="small" aria-label={words.delete(name)} onClick={() => remove(id)}>
+              <button type="button" class="small" aria-label={words.delete(name)} onClick={() => remove(id, name)}>
                 ✕
               </button>
             </span>

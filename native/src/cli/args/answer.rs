@@ -25,6 +25,9 @@ pub struct GenerateArgs {
     pub streams: StreamArgs,
     #[command(flatten)]
     pub decoding: DecodingArgs,
+    /// End the answer where this text comes up, as often as wanted; it is no part of the answer
+    #[arg(long, value_name = "S")]
+    pub stop: Vec<String>,
     /// Write what went on at each token to a new file, as JSON lines; see `periapt trace`
     #[arg(long, value_name = "FILE.jsonl")]
     pub trace: Option<PathBuf>,

@@ -45,7 +45,8 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let chosen = prompts(args.prompts.as_deref())?;
     let loaded = load(&args.model)?;
     let session = &loaded.session;
-    let prompts = chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters()));
+    let prompts =
+        chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
     let header = Header {
         kind: HeaderKind::Header,
         format: FORMAT,
