@@ -6,6 +6,7 @@
 //! One call at a time: a call that waits holds its object, and a second one on it fails.
 
 mod error;
+mod refine;
 mod request;
 
 use error::{JsResult, bad_request};
@@ -223,6 +224,17 @@ impl Model {
             Ok(scores)
         };
         to_object(&scores.await.map_err(|error| error::to_js(&error))?)
+    }
+
+    /// Refines an answer (TPO): `params` is a [`refine::RefineParams`]. `on_event` is called as [`refine::run`] says, and
+    /// breaks off by returning `false`, or a promise of it; the best so far comes back then. Gives `{best, candidates:
+    /// [{number, round, index, text, reward, ...}], generations, tokens, cancelled}`.
+    ///
+    /// # Errors
+    ///
+    /// `bad_request`, one of the engine's own codes, or whatever `on_event` throws.
+    pub async fn refine(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
+        refine::run(&self.session, from_object(params)?, on_event).await
     }
 
     /// Takes the kernels that are fastest on this adapter: those that `known` names, what an earlier call on the same

@@ -109,7 +109,7 @@ pub struct GenerateParams {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum MethodName {
+pub enum MethodName {
     Base,
     Pref,
     La,

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { fromJson, toJson } from "./profiles.ts";
+import { openRecord } from "./refine.ts";
 import { asRecord, asRun, FileError, fromTrace, type Run, toTrace } from "./run.ts";
 import { asking, keeps, load, loading, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
 import { chats, save } from "./storage.ts";
@@ -117,6 +118,8 @@ export async function open(files: File[]): Promise<void> {
         notice.value = { text: strings.files.imported(list.length), isFault: false };
       } else if (format === "periapt-chat") {
         show({ kind: "file", id: "", name: file.name, turns: asTurns(whole) });
+      } else if (isRecord(text)) {
+        openRecord(text, file.name);
       } else {
         runs.push(fromTrace(text));
       }
@@ -125,6 +128,12 @@ export async function open(files: File[]): Promise<void> {
     }
   }
   if (runs.length > 0) show({ kind: "file", id: "", name: files.map(({ name }) => name).join(", "), turns: turnsOf(runs) });
+}
+
+/** Whether the first line is a refinement's header: it has options, as a trace's has not. */
+function isRecord(text: string): boolean {
+  const header = asJson(text.slice(0, text.indexOf("\n")));
+  return typeof header === "object" && header !== null && "options" in header;
 }
 
 function asJson(text: string): unknown {

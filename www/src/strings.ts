@@ -199,10 +199,54 @@ export const strings = {
     },
     range: (min: number, max: number, whole: boolean) => `A ${whole ? "whole number" : "number"} from ${number.format(min)} to ${number.format(max)}.`,
   },
+  refine: {
+    heading: "Refine",
+    open: "Refine",
+    close: "Close the refinement",
+    preset: "How far",
+    presets: {
+      quick: (n: number, d: number) => `Quick: ${n} responses, ${d} round`,
+      full: (n: number, d: number) => `Full: ${n} responses, ${d} rounds`,
+    },
+    reward: "By",
+    rewards: { preference: "your preference", judge: "the model's own judgement", human: "your choice, blind" },
+    start: "Start",
+    stop: "Stop",
+    resume: "Go on",
+    working: "Refining…",
+    scored: (round: number) => (round === 0 ? "The first responses have their rewards." : `Round ${round} has its rewards.`),
+    stage: (isBaseline: boolean, stage: string, round: number) =>
+      isBaseline ? "For comparison: first responses alone" : stage === "responses" ? (round === 0 ? "First responses" : `Round ${round}: new drafts`) : `Round ${round}: ${stage}`,
+    progress: (stage: string, count: number, seconds: number | undefined) =>
+      `${stage}, ${number.format(count)} steps${seconds === undefined ? "" : `, about ${rough.format(seconds)}\u00a0s to go`}`,
+    which: "Which answer is better?",
+    first: "The first",
+    second: "The second",
+    same: "Neither",
+    answer: "Best so far",
+    verdict: (reward: number, first: number, other: number | undefined) =>
+      other === undefined
+        ? reward > first
+          ? "The rounds improved on the first responses."
+          : "The rounds did not help here: the best of the first responses stayed the best."
+        : reward > other
+          ? "The rounds beat as many first responses."
+          : "The rounds did not help here: as many first responses did as well, or better.",
+    cost: (reward: string, generations: number, count: number) => `Reward: ${reward}. ${generations} generations, ${tokens(count)}.`,
+    baseline: (n: number, reward: number, count: number) => ` Best of ${n} first responses: ${reward.toFixed(4)}, ${tokens(count)}.`,
+    step: (round: number, reward: number, isNew: boolean) =>
+      `${round === 0 ? "First responses" : `Round ${round}`}: best reward ${reward.toFixed(4)}${isNew || round === 0 ? "" : ", unchanged"}`,
+    round: (round: number) => `round ${round}`,
+    prompts: { compare: "Why the best beat the worst", evaluate: "What the best lacks", feedback: "Advice", improve: "Update" },
+    shortened: (part: string, from: number, to: number) => `${part} was shortened from ${from} to ${to} characters to fit.`,
+    dropped: (round: number, index: number, reason: string) => `Round ${round}, response ${index + 1} was left out: ${reason}.`,
+    chart: (low: number, high: number) => `Rewards by round, from ${low.toFixed(2)} to ${high.toFixed(2)}: every response a dot, the best so far a line, as many first responses dashed`,
+    save: "Save record",
+  },
   files: {
     heading: "Chats and files",
     open: "Open a trace, chat or preferences…",
-    drop: "Drop a model, trace, chat or preferences file anywhere on this page.",
+    drop: "Drop a model, trace, record, chat or preferences file anywhere on this page.",
     chats: "Chats on this device",
     noChats: "None yet.",
     openChat: (title: string) => `Open: ${title}`,
@@ -210,7 +254,7 @@ export const strings = {
     remove: (title: string) => `Delete the chat: ${title}`,
     sure: (title: string) => `Delete the chat \u201c${title}\u201d with its answers?`,
     busy: (name: string) => `${name} was not opened: the model is at work. Stop it, or wait, and open it again.`,
-    fault: (name: string, what: string) => `${name} can't be opened: ${what}. It takes a GGUF model, a trace of periapt generate --trace, or a chat or preferences exported here.`,
+    fault: (name: string, what: string) => `${name} can't be opened: ${what}. It takes a GGUF model, a trace of periapt generate --trace, a record of periapt tpo --record, or a chat or preferences exported here.`,
     large: "it is larger than 256 MiB",
     imported: (count: number) => `${count} ${count === 1 ? "preference" : "preferences"} imported.`,
     notKept: "This browser keeps nothing for this page: export what you want to have later.",

@@ -2,6 +2,7 @@
 
 use super::prompts::PromptName;
 use super::record::{Candidate, Line};
+use crate::text::Message;
 use std::collections::BTreeMap;
 
 /// What is asked.
@@ -11,6 +12,8 @@ pub struct Query {
     pub question: String,
     /// A system prompt for the responses.
     pub system: Option<String>,
+    /// What was said before the question; the critics are not told.
+    pub earlier: Vec<Message>,
     /// What the user wishes for; the critics are told.
     pub preference: Option<String>,
 }

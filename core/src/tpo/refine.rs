@@ -100,6 +100,7 @@ where
         }
         let first = Conversation {
             system: self.query.system.clone(),
+            earlier: self.query.earlier.clone(),
             question: self.query.question.clone(),
             ..Conversation::default()
         };

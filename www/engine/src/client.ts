@@ -1,6 +1,6 @@
 /** The page's side of the protocol: calls as promises, and a new worker where the old one is lost. */
 
-import { type CallName, type Calls, type ErrorCode, REMEDIES, type Reply, type Request } from "./protocol.ts";
+import { type CallName, type Calls, type Choice, type ErrorCode, REMEDIES, type Reply, type Request } from "./protocol.ts";
 
 /** What went wrong: a stable code, a message for people, and what they can do about it. */
 export class EngineError extends Error {
@@ -24,6 +24,8 @@ interface Pending {
 export interface Call<N extends CallName> {
   done: Promise<Calls[N]["result"]>;
   cancel: () => void;
+  /** Answers a `choose` event. */
+  choose: (choice: Choice) => void;
 }
 
 export class EngineClient {
@@ -51,6 +53,7 @@ export class EngineClient {
     return {
       done,
       cancel: () => this.#worker.postMessage({ id, call: "cancel" } satisfies Request),
+      choose: (choice) => this.#worker.postMessage({ id, call: "choice", choice } satisfies Request),
     };
   }
 

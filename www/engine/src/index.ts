@@ -28,11 +28,15 @@ import type {
   Adapter,
   CallName,
   Calls,
+  Choice,
   GenerateEvent,
   LoadEvent,
   Message,
   ModelInfo,
   ModelSource,
+  RefineEvent,
+  Refinement,
+  RefineParams,
   Score,
   StoredModel,
 } from "./protocol.ts";
@@ -153,6 +157,35 @@ export class Engine {
       options,
     );
     return { base, aligned: await this.#complete(params, options) };
+  }
+
+  /**
+   * Refines an answer by textual feedback (TPO). `onEvent` hears of every line of the record and every token; `choose` is
+   * asked where the reward is human. A signal that aborts ends it with the best so far.
+   */
+  async refine(
+    params: RefineParams,
+    {
+      signal,
+      onEvent,
+      choose,
+    }: Cancellable & {
+      onEvent?: (event: Exclude<RefineEvent, { kind: "choose" }>) => void;
+      choose?: (query: string, a: string, b: string) => Promise<Choice>;
+    } = {},
+  ): Promise<Refinement> {
+    await this.#revive(signal);
+    const call = this.#client.call("refine", params, (event) => {
+      if (signal?.aborted) return;
+      if (event.kind !== "choose") onEvent?.(event);
+      else void (choose?.(event.query, event.a, event.b) ?? Promise.resolve("same" as const)).then(call.choose);
+    });
+    signal?.addEventListener("abort", call.cancel);
+    try {
+      return await call.done;
+    } finally {
+      signal?.removeEventListener("abort", call.cancel);
+    }
   }
 
   /** How well answers fit a preference, by the model itself. */

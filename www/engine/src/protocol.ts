@@ -157,6 +157,86 @@ export interface Score {
   tokens: number;
 }
 
+/** See `RefineParams` in `web/src/refine.rs`. */
+export interface RefineParams {
+  messages: Message[];
+  preference?: string;
+  reward?: "preference" | "judge" | "human";
+  mode?: RefineMode;
+  /** N, responses a round. */
+  samples?: number;
+  /** D, rounds after the first responses. */
+  rounds?: number;
+  max_new_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  seed?: number;
+  /** How responses are decoded. */
+  method?: Method;
+  /** The lines of a run that was broken off, as JSON, one a line. */
+  recorded?: string;
+}
+
+export type RefineMode = "tpo" | "revision" | "bon";
+export type PromptName = "compare" | "evaluate" | "feedback" | "improve";
+
+export interface Shortened {
+  part: string;
+  from: number;
+  to: number;
+}
+
+/** A line of a record, as in `periapt tpo --record`. A candidate's number is its round times N, and its index. */
+export type RefineLine =
+  | { type: "run"; query: string; preference: string | null; options: RefineOptions; reward: string; prompts: string }
+  | { type: "candidate"; round: number; index: number; text: string; tokens: number; finish_reason: string }
+  | { type: "dropped"; round: number; index: number; tokens: number; reason: string }
+  | {
+      type: "scores";
+      round: number;
+      rewards: [number: number, reward: number][];
+      duplicates: [number: number, of: number][];
+      best: number;
+      worst: number;
+    }
+  | {
+      type: "text";
+      round: number;
+      prompt: PromptName;
+      input: [system: string, user: string];
+      text: string;
+      tokens: number;
+      shortened: Shortened[];
+    }
+  | { type: "update"; round: number; input: [system: string, user: string]; shortened: Shortened[] }
+  | { type: "end"; best: number; reward: number; generations: number; tokens: number };
+
+export interface RefineOptions {
+  mode: RefineMode;
+  samples: number;
+  rounds: number;
+  sampling: Record<string, number | null>;
+  text_top_p: number;
+  max_new_tokens: number;
+}
+
+/** Which of two responses is better. */
+export type Choice = "first" | "second" | "same";
+
+export type RefineEvent =
+  | { kind: "line"; line: RefineLine }
+  | { kind: "token"; round: number; stage: "responses" | PromptName; index: number; text: string }
+  | { kind: "choose"; query: string; a: string; b: string };
+
+export interface Refinement {
+  /** The answer's number; null where nothing was written. */
+  best: number | null;
+  candidates: { number: number; round: number; index: number; text: string; tokens: number; reward: number | null }[];
+  generations: number;
+  tokens: number;
+  cancelled: boolean;
+}
+
 export interface TopLogits {
   token_ids: number[];
   /** Best first: id, logit, the token's own text. */
@@ -175,6 +255,8 @@ export interface Calls {
     event: never;
     result: Score[];
   };
+  /** Cancelled, it gives the best so far. */
+  refine: { params: RefineParams; event: RefineEvent; result: Refinement };
   top_logits: { params: { messages: Message[]; count: number }; event: never; result: TopLogits };
   /** The models that the browser keeps. */
   stored: { params: null; event: never; result: StoredModel[] };
@@ -219,7 +301,9 @@ export type ErrorCode = keyof typeof REMEDIES;
 
 export type Request =
   | { [N in CallName]: { id: number; call: N; params: Calls[N]["params"] } }[CallName]
-  | { id: number; call: "cancel" };
+  | { id: number; call: "cancel" }
+  /** The answer to a `choose` event. */
+  | { id: number; call: "choice"; choice: Choice };
 
 export type Reply =
   | { id: number; kind: "event"; event: Calls[CallName]["event"] }

@@ -2,7 +2,7 @@
 
 import init, { Engine, type Model } from "../wasm/periapt_web.js";
 import { KNOWN_ANSWERS, LOGIT_TOLERANCE } from "./known.ts";
-import type { Adapter, CallName, Calls, ErrorCode, LoadEvent, ModelInfo, Reply, Request } from "./protocol.ts";
+import type { Adapter, CallName, Calls, Choice, ErrorCode, LoadEvent, ModelInfo, Reply, Request } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";
 
@@ -100,6 +100,15 @@ const handlers: Handlers = {
     return await ready().generate(params, async (event: Calls["generate"]["event"]) => {
       tell(event);
       // On the CPU backend nothing else gives this worker a turn to receive a `cancel`.
+      await new Promise((turn) => setTimeout(turn));
+      return !signal.aborted;
+    });
+  },
+
+  async refine(params, tell, signal) {
+    return await ready().refine(params, async (event: Calls["refine"]["event"]) => {
+      tell(event);
+      if (event.kind === "choose") return await choice(signal);
       await new Promise((turn) => setTimeout(turn));
       return !signal.aborted;
     });
@@ -263,6 +272,18 @@ function codeOf(error: unknown, signal: AbortSignal): ErrorCode {
   return typeof code === "string" ? (code as ErrorCode) : "internal";
 }
 
+/** Takes the answer to a `choose` event. */
+let choose: (choice: Choice) => void = () => undefined;
+
+/** What the page's user chooses; whoever breaks off has no preference. */
+function choice(signal: AbortSignal): Promise<Choice> {
+  return new Promise((chosen) => {
+    choose = chosen;
+    if (signal.aborted) chosen("same");
+    signal.addEventListener("abort", () => chosen("same"), { once: true });
+  });
+}
+
 const running = new Map<number, AbortController>();
 let queue: Promise<void> = Promise.resolve();
 
@@ -292,6 +313,10 @@ async function run<N extends CallName>(
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
   if (data.call === "cancel") {
     running.get(data.id)?.abort(new CallError("cancelled", "Cancelled."));
+    return;
+  }
+  if (data.call === "choice") {
+    choose(data.choice);
     return;
   }
   const { id, call, params } = data;

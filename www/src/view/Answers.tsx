@@ -6,6 +6,7 @@ import { askAgain } from "../ask.ts";
 import { exportTrace } from "../files.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { finish, play, playing, recordedWord, recordedWords } from "../recorded.ts";
+import { refineAnswer } from "../refine.ts";
 import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
 import { commandFor } from "../settings.ts";
 import {
@@ -183,6 +184,11 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
           <button type="button" class="small" onClick={() => exportTrace(run.value)}>
             {strings.answer.trace}
           </button>
+          {model.value && (
+            <button type="button" class="small" disabled={asking.value !== undefined} onClick={() => refineAnswer(run.value)}>
+              {strings.refine.open}
+            </button>
+          )}
         </p>
       )}
     </>

@@ -10,6 +10,7 @@ import { Inspector } from "./Inspector.tsx";
 import { Library } from "./Library.tsx";
 import { Device, Model } from "./Model.tsx";
 import { Preferences } from "./Preferences.tsx";
+import { Refine } from "./Refine.tsx";
 
 export function App() {
   useDrops();
@@ -30,6 +31,7 @@ export function App() {
           <div class="talk">
             <Preferences />
             <Answers />
+            <Refine />
             <Composer />
           </div>
           <Inspector />

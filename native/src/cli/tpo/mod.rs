@@ -81,6 +81,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
             question: question.clone(),
             system: args.system.clone(),
             preference: preference.clone(),
+            ..Query::default()
         };
         let mut one = |options: &Options, part: Part| -> anyhow::Result<Outcome> {
             let generator = Local {

@@ -1,0 +1,272 @@
+/** Refinement on the page: a run under way, or a record that was dropped. */
+
+import type { Choice, PromptName, RefineLine, RefineParams } from "@periapt/engine";
+import { signal } from "@preact/signals";
+import { asRecord, FileError, type Run } from "./run.ts";
+import { adapter, announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
+import { save } from "./storage.ts";
+import { strings } from "./strings.ts";
+
+export const PRESETS = {
+  quick: { samples: 3, rounds: 1 },
+  full: { samples: 5, rounds: 2 },
+} as const;
+
+export type Preset = keyof typeof PRESETS;
+export type RewardName = NonNullable<RefineParams["reward"]>;
+
+/** What is to be refined: the question of an answer, with what was said before it. */
+export interface Subject {
+  question: string;
+  params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens">;
+}
+
+/** One run with the comparison that it has to win. */
+export interface Refining {
+  query: string;
+  reward: string;
+  samples: number;
+  lines: RefineLine[];
+  /** Best of as many first responses as the run makes generations. */
+  baseline: RefineLine[];
+  /** Generations of the whole run. */
+  generations: number;
+  /** A file's name. */
+  file: string;
+}
+
+export const subject = signal<Subject | undefined>(undefined);
+export const refining = signal<Refining | undefined>(undefined);
+export const stage = signal<{ text: string; since: number; tokens: number } | undefined>(undefined);
+export const refineFault = signal<Fault | undefined>(undefined);
+/** Two responses that wait for a choice. */
+export const question = signal<{ a: string; b: string; choose: (choice: Choice) => void } | undefined>(undefined);
+export const preset = signal<Preset>("quick");
+export const reward = signal<RewardName>("preference");
+/** The last run's parameters, to go on with. */
+let last: RefineParams | undefined;
+let stop: AbortController | undefined;
+
+/** Opens the view for an answer. */
+export function refineAnswer(run: Run): void {
+  const { system, earlier = [], question, preference, max_new_tokens } = run.header;
+  const before = system === null ? earlier : [{ role: "system" as const, content: system }, ...earlier];
+  subject.value = {
+    question,
+    params: {
+      messages: [...before, { role: "user", content: question }],
+      ...(preference && { preference }),
+      max_new_tokens: Math.min(max_new_tokens, 256),
+    },
+  };
+  reward.value = preference ? "preference" : "judge";
+  refining.value = undefined;
+  last = undefined;
+}
+
+export function stopRefining(): void {
+  stop?.abort();
+  question.value?.choose("same");
+}
+
+/** Whether a run that was broken off can go on. */
+export function canResume(): boolean {
+  return last !== undefined && !refining.value?.lines.some(({ type }) => type === "end");
+}
+
+export async function refine({ resumes = false } = {}): Promise<void> {
+  const at = engine.value;
+  const what = subject.value;
+  if (!at || !model.value || asking.value) return;
+  const before = resumes ? refining.value : undefined;
+  const params: RefineParams | undefined =
+    before && last
+      ? { ...last, recorded: before.lines.map((line) => JSON.stringify(line)).join("\n") }
+      : what && {
+          ...what.params,
+          ...PRESETS[preset.value],
+          reward: reward.value,
+          seed: settings.value.seed || 7,
+        };
+  if (!params) return;
+  const { samples = 5, rounds = 2 } = params;
+  const generations = samples + rounds * (samples + 2);
+  last = { ...params };
+  delete last.recorded;
+  refining.value = before ?? {
+    query: what?.question ?? "",
+    reward: params.reward ?? "",
+    samples,
+    lines: [],
+    baseline: [],
+    generations,
+    file: "",
+  };
+  refineFault.value = undefined;
+  stop = new AbortController();
+  const { signal } = stop;
+  asking.value = { status: strings.refine.working };
+  const run = async (params: RefineParams, part: "lines" | "baseline") => {
+    const since = performance.now();
+    let tokens = 0;
+    return at.refine(params, {
+      signal,
+      onEvent(event) {
+        if (event.kind === "line") {
+          const now = refining.value;
+          if (now) refining.value = { ...now, [part]: [...now[part], event.line] };
+          if (event.line.type === "scores") announcement.value = strings.refine.scored(event.line.round);
+          return;
+        }
+        tokens += 1;
+        stage.value = { text: strings.refine.stage(part === "baseline", event.stage, event.round), since, tokens };
+      },
+      choose: (_, a, b) =>
+        new Promise<Choice>((resolve) => {
+          question.value = {
+            a,
+            b,
+            choose(choice) {
+              question.value = undefined;
+              resolve(choice);
+            },
+          };
+        }),
+    });
+  };
+  try {
+    await run(params, "lines");
+    // A person would have to choose among all of them again.
+    if (!signal.aborted && params.reward !== "human") {
+      refining.value = refining.value && { ...refining.value, baseline: [] };
+      const { recorded: _, ...rest } = params;
+      await run({ ...rest, mode: "bon", samples: generations, rounds: 0 }, "baseline");
+    }
+  } catch (error) {
+    if (!signal.aborted) refineFault.value = faultOf(error);
+  }
+  stage.value = undefined;
+  question.value = undefined;
+  asking.value = undefined;
+}
+
+// ---- Figures ----
+
+export interface Round {
+  round: number;
+  rewards: [number: number, reward: number][];
+  best: number;
+  bestReward: number;
+  texts: { prompt: PromptName; text: string; shortened: { part: string; from: number; to: number }[] }[];
+}
+
+export function roundsOf(lines: RefineLine[]): Round[] {
+  const all = new Map<number, number>();
+  const rounds: Round[] = [];
+  let texts: Round["texts"] = [];
+  for (const line of lines) {
+    if (line.type === "text") texts.push(line);
+    if (line.type !== "scores") continue;
+    for (const [number, reward] of line.rewards) all.set(number, reward);
+    const bestReward = all.get(line.best) ?? Number.NaN;
+    rounds.push({ round: line.round, rewards: line.rewards, best: line.best, bestReward, texts });
+    texts = [];
+  }
+  return rounds;
+}
+
+export function textsOf({ lines, samples }: Refining): Map<number, string> {
+  const candidates = lines.filter((line) => line.type === "candidate");
+  return new Map(candidates.map(({ round, index, text }) => [round * samples + index, text]));
+}
+
+/** Generations that are done, and the tokens of all. */
+export function spent(lines: RefineLine[]): { generations: number; tokens: number } {
+  const tokens = lines.flatMap((line) => {
+    if (line.type === "candidate" || line.type === "text") return line.tokens;
+    return line.type === "dropped" && line.tokens > 0 ? line.tokens : [];
+  });
+  return { generations: tokens.length, tokens: tokens.reduce((sum, count) => sum + count, 0) };
+}
+
+// ---- Files ----
+
+/** The record as `periapt tpo --record` writes it. */
+export function exportRecord(): void {
+  const now = refining.value;
+  const at = model.value;
+  const [run] = now?.lines ?? [];
+  if (!now || run?.type !== "run") return;
+  const header = {
+    type: "header",
+    format: 1,
+    periapt: __VERSION__,
+    model: { name: at?.name ?? null, sha256: at?.sha256 ?? "" },
+    device: adapter.value,
+    kv: adapter.value?.kind === "gpu" ? "f16" : "f32",
+    reward: run.reward,
+    preference: run.preference,
+    method: "base",
+    system: null,
+    prompts: [run.prompts, ""],
+    options: run.options,
+  };
+  const entry = (part: "run" | "baseline") => (line: RefineLine) => ({ item: 0, part, ms: 0, ...line });
+  const lines = [header, ...now.lines.map(entry("run")), ...now.baseline.map(entry("baseline"))];
+  save("periapt-refinement.jsonl", lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+}
+
+/** Opens a record's first question. Throws a `FileError` where it is none. */
+export function openRecord(text: string, file: string): void {
+  const lines = text.split("\n").filter((line) => line.trim());
+  const entries = lines.flatMap((line, at) => {
+    try {
+      return [asRecord(JSON.parse(line), `line ${at + 1}`)];
+    } catch (error) {
+      // The last line of a run that was killed.
+      if (at === lines.length - 1 && at > 0) return [];
+      throw error instanceof FileError ? error : new FileError(`line ${at + 1} is no JSON`);
+    }
+  });
+  const [header, ...rest] = entries;
+  if (header?.format !== 1) throw new FileError(`it is a record of format ${String(header?.format)}, and this page reads format 1`);
+  const options = asRecord(header.options, "its header's options");
+  const [samples, rounds] = [Number(options.samples), options.mode === "bon" ? 0 : Number(options.rounds)];
+  const own = rest.filter(({ item }) => item === rest[0]?.item);
+  const of = (part: string) => own.filter((entry) => entry.part === part).map(asLine);
+  const run = of("run");
+  const [first] = run;
+  if (first?.type !== "run" || !run.some(({ type }) => type === "scores")) throw new FileError("it holds no finished round");
+  subject.value = undefined;
+  last = undefined;
+  refining.value = {
+    query: first.query,
+    reward: first.reward,
+    samples,
+    lines: run,
+    baseline: of("baseline"),
+    generations: samples + rounds * (samples + 2),
+    file,
+  };
+}
+
+/** Checks what the page reads of a line. */
+function asLine(entry: Record<string, unknown>): RefineLine {
+  const isPair = (pair: unknown) => Array.isArray(pair) && typeof pair[0] === "number" && typeof pair[1] === "number";
+  const { type, round, text, rewards, best, tokens, query, reward, prompt, shortened } = entry;
+  const isNumber = (value: unknown) => typeof value === "number";
+  const fine =
+    type === "run"
+      ? typeof query === "string" && typeof reward === "string"
+      : type === "candidate"
+        ? isNumber(round) && isNumber(entry.index) && typeof text === "string" && isNumber(tokens)
+        : type === "scores"
+          ? isNumber(round) && isNumber(best) && Array.isArray(rewards) && rewards.every(isPair)
+          : type === "text"
+            ? typeof text === "string" && typeof prompt === "string" && Array.isArray(shortened) && isNumber(tokens)
+            : type === "dropped"
+              ? typeof entry.reason === "string" && isNumber(tokens)
+              : type === "update" || type === "end";
+  if (!fine) throw new FileError(`a line of type ${String(type)} isn't whole`);
+  return entry as unknown as RefineLine;
+}

@@ -1,0 +1,281 @@
+/** Refinement: the same report as `periapt tpo report`, as it happens. */
+
+import { diffWordsWithSpace } from "diff";
+import { useEffect, useRef } from "preact/hooks";
+import {
+  canResume,
+  exportRecord,
+  PRESETS,
+  type Preset,
+  preset,
+  question,
+  refine,
+  refineFault,
+  type Refining,
+  refining,
+  type RewardName,
+  reward,
+  type Round,
+  roundsOf,
+  spent,
+  stage,
+  stopRefining,
+  subject,
+  textsOf,
+} from "../refine.ts";
+import { asking, model } from "../state.ts";
+import { strings } from "../strings.ts";
+import { Fault } from "./Fault.tsx";
+
+export function Refine() {
+  const now = refining.value;
+  const what = subject.value;
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (what || now?.file) section.current?.scrollIntoView({ block: "nearest" });
+  }, [what, now?.file]);
+  if (!now && !what) return null;
+  const isOn = stage.value !== undefined;
+  return (
+    <section ref={section} class="refine" aria-labelledby="refine-heading">
+      <div class="line">
+        <h2 id="refine-heading">{strings.refine.heading}</h2>
+        <button
+          type="button"
+          class="small"
+          aria-label={strings.refine.close}
+          disabled={isOn}
+          onClick={() => {
+            subject.value = undefined;
+            refining.value = undefined;
+          }}
+        >
+          ✕
+        </button>
+      </div>
+      <p class="question">{now?.query ?? what?.question}</p>
+      {now?.file && <p class="label">{strings.files.opened(now.file)}</p>}
+      {what && <Controls hasPreference={what.params.preference !== undefined} />}
+      <p class="hint" role="status">
+        {stage.value && <Stage now={now} />}
+      </p>
+      {question.value && <Question {...question.value} />}
+      <Fault fault={refineFault.value} />
+      {now && <Report now={now} isOn={isOn} />}
+    </section>
+  );
+}
+
+function Controls({ hasPreference }: { hasPreference: boolean }) {
+  const isBusy = asking.value !== undefined;
+  const words = strings.refine;
+  const rewards: RewardName[] = hasPreference ? ["preference", "judge", "human"] : ["judge", "human"];
+  return (
+    <div class="actions">
+      <span class="line">
+        <label for="refine-preset">{words.preset}</label>
+        <select
+          id="refine-preset"
+          value={preset.value}
+          disabled={isBusy}
+          onChange={({ currentTarget }) => {
+            preset.value = currentTarget.value as Preset;
+          }}
+        >
+          {(Object.keys(PRESETS) as Preset[]).map((name) => (
+            <option key={name} value={name}>
+              {words.presets[name](PRESETS[name].samples, PRESETS[name].rounds)}
+            </option>
+          ))}
+        </select>
+      </span>
+      <span class="line">
+        <label for="refine-reward">{words.reward}</label>
+        <select
+          id="refine-reward"
+          value={reward.value}
+          disabled={isBusy}
+          onChange={({ currentTarget }) => {
+            reward.value = currentTarget.value as RewardName;
+          }}
+        >
+          {rewards.map((name) => (
+            <option key={name} value={name}>
+              {words.rewards[name]}
+            </option>
+          ))}
+        </select>
+      </span>
+      {isBusy ? (
+        <button type="button" onClick={stopRefining}>
+          {words.stop}
+        </button>
+      ) : (
+        <>
+          <button type="button" class="primary" disabled={!model.value} onClick={() => void refine()}>
+            {words.start}
+          </button>
+          {refining.value && canResume() && (
+            <button type="button" onClick={() => void refine({ resumes: true })}>
+              {words.resume}
+            </button>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
+
+/** What goes on, and what is left by the pace so far. */
+function Stage({ now }: { now: Refining | undefined }) {
+  const at = stage.value;
+  if (!at || !now) return null;
+  const done = spent(now.lines).generations + spent(now.baseline).generations;
+  const all = 2 * now.generations;
+  const seconds = (performance.now() - at.since) / 1000;
+  const own = now.baseline.length > 0 ? spent(now.baseline).generations : spent(now.lines).generations;
+  return <>{strings.refine.progress(at.text, at.tokens, own > 0 ? (seconds / own) * (all - done) : undefined)}</>;
+}
+
+/** Which of two is better, without saying which is which. */
+function Question({ a, b, choose }: NonNullable<typeof question.value>) {
+  const words = strings.refine;
+  return (
+    <div class="choose" role="group" aria-label={words.which}>
+      <p>{words.which}</p>
+      <div class="columns">
+        {[a, b].map((text, at) => (
+          <div class="column" key={at}>
+            <p class="text pre">{text}</p>
+            <button type="button" onClick={() => choose(at === 0 ? "first" : "second")}>
+              {at === 0 ? words.first : words.second}
+            </button>
+          </div>
+        ))}
+      </div>
+      <button type="button" onClick={() => choose("same")}>
+        {words.same}
+      </button>
+    </div>
+  );
+}
+
+function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
+  const rounds = roundsOf(now.lines);
+  const texts = textsOf(now);
+  const other = roundsOf(now.baseline).at(-1)?.bestReward;
+  const last = rounds.at(-1);
+  const cost = spent(now.lines);
+  const words = strings.refine;
+  const isDone = now.lines.some(({ type }) => type === "end");
+  return (
+    <>
+      {last && (
+        <>
+          <h3>{words.answer}</h3>
+          <p class="text pre" id="refined">
+            {texts.get(last.best)}
+          </p>
+          <p>
+            {!isOn && isDone && words.verdict(last.bestReward, rounds[0]?.bestReward ?? last.bestReward, other)}{" "}
+            <span class="hint">
+              {words.cost(now.reward, cost.generations, cost.tokens)}
+              {other !== undefined && words.baseline(now.generations, other, spent(now.baseline).tokens)}
+            </span>
+          </p>
+          <Chart rounds={rounds} other={other} />
+        </>
+      )}
+      {rounds.map((round, at) => (
+        <Step key={round.round} round={round} before={rounds[at - 1]} texts={texts} />
+      ))}
+      {now.lines.map(
+        (line, at) =>
+          line.type === "dropped" && (
+            <p class="hint" key={at}>
+              {words.dropped(line.round, line.index, line.reason)}
+            </p>
+          ),
+      )}
+      {!isOn && now.lines.length > 0 && !now.file && (
+        <p class="buttons">
+          <button type="button" class="small" onClick={exportRecord}>
+            {words.save}
+          </button>
+        </p>
+      )}
+    </>
+  );
+}
+
+function Step({ round, before, texts }: { round: Round; before: Round | undefined; texts: Map<number, string> }) {
+  const words = strings.refine;
+  const isNew = before?.best !== round.best;
+  const text = texts.get(round.best) ?? "";
+  return (
+    <details class="step">
+      <summary>{words.step(round.round, round.bestReward, isNew)}</summary>
+      {before && isNew && (
+        <p class="text pre">
+          {diffWordsWithSpace(texts.get(before.best) ?? "", text).map(({ value, added, removed }, at) =>
+            added ? <ins key={at}>{value}</ins> : removed ? <del key={at}>{value}</del> : <span key={at}>{value}</span>,
+          )}
+        </p>
+      )}
+      {round.texts.map(({ prompt, text, shortened }) => (
+        <div key={prompt}>
+          <h4>{words.prompts[prompt]}</h4>
+          <p class="text pre">{text}</p>
+          {shortened.map(({ part, from, to }) => (
+            <p class="hint" key={part}>
+              {words.shortened(part, from, to)}
+            </p>
+          ))}
+        </div>
+      ))}
+      <ul>
+        {round.rewards.map(([number, reward]) => (
+          <li key={number}>
+            <span class="mark">{reward.toFixed(4)}</span> {texts.get(number)}
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+/** Every response a dot, the best so far a line, the comparison dashed. */
+function Chart({ rounds, other }: { rounds: Round[]; other: number | undefined }) {
+  const [width, height] = [600, 160];
+  const all = [...rounds.flatMap(({ rewards }) => rewards.map(([, reward]) => reward)), ...(other === undefined ? [] : [other])];
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const x = (at: number) => ((at + 0.5) * width) / rounds.length;
+  const y = (reward: number) => height - ((reward - low) / (high - low || 1)) * height;
+  const label = strings.refine.chart(low, high);
+  return (
+    <figure class="chart">
+      <figcaption>{label}</figcaption>
+      <svg viewBox={`-60 -10 ${width + 70} ${height + 40}`} role="img" aria-label={label}>
+        <line class="axis" x1={0} x2={width} y1={height} y2={height} />
+        <text x={-8} y={5} text-anchor="end">
+          {high.toFixed(2)}
+        </text>
+        <text x={-8} y={height + 2} text-anchor="end">
+          {low.toFixed(2)}
+        </text>
+        {rounds.map(({ round }, at) => (
+          <text key={round} x={x(at)} y={height + 24} text-anchor="middle">
+            {strings.refine.round(round)}
+          </text>
+        ))}
+        {other !== undefined && <line class="cursor" x1={0} x2={width} y1={y(other)} y2={y(other)} />}
+        <polyline points={rounds.map(({ bestReward }, at) => `${x(at)},${y(bestReward)}`).join(" ")} />
+        {rounds.flatMap(({ rewards }, at) =>
+          rewards.map(([number, reward], index) => (
+            <circle key={number} cx={x(at) + (index - (rewards.length - 1) / 2) * 9} cy={y(reward)} r={4} />
+          )),
+        )}
+      </svg>
+    </figure>
+  );
+}
