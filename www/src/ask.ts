@@ -3,9 +3,9 @@
 import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
 import { type Signal, signal } from "@preact/signals";
 import { keepChat } from "./files.ts";
-import type { Preference } from "./profiles.ts";
-import { type Run, type RunHeader, textOf, TRACE_FORMAT } from "./run.ts";
-import { chatParams, type Settings, strengthOf as strength } from "./settings.ts";
+import { expand, type Preference } from "./profiles.ts";
+import { messagesOf, type Run, type RunHeader, textOf, TRACE_FORMAT } from "./run.ts";
+import { chatParams, samplingOf, type Settings, strengthOf as strength } from "./settings.ts";
 import {
   adapter,
   announcement,
@@ -67,12 +67,7 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
       const run = signal<Run>({ header: headerOf(turn.question, before, how, wishes, side), tokens: [], finish: null });
       turn = { ...turn, [side]: run };
       put();
-      const system = how.system.trim();
-      const messages: Message[] = [
-        ...(system ? [{ role: "system" as const, content: system }] : []),
-        ...before,
-        { role: "user", content: turn.question },
-      ];
+      const messages = messagesOf(how.system.trim() || null, before, turn.question);
       await write(run, side, { ...chatParams(how, wishes, side === "aligned"), messages }, stop.signal);
       await keepChat(now());
     }
@@ -184,7 +179,6 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
       ? [stream("base", null, 1)]
       : [...(method === "pref" ? [] : [stream("base", null, -k)]), stream("pref", preference, 1 + k)];
   const { alpha, lambda, eta, iterations, system } = how;
-  const { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty } = how;
   return {
     format: TRACE_FORMAT,
     periapt: __VERSION__,
@@ -201,25 +195,9 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
     strength: k,
     amulet: method === "amulet" ? { alpha, lambda, eta, iterations } : null,
     streams,
-    sampling: {
-      temperature,
-      top_k,
-      top_p,
-      min_p,
-      repetition_penalty,
-      frequency_penalty,
-      presence_penalty,
-      plausibility: how.plausibility,
-      kl_budget: kl_budget ?? null,
-      seed: how.seed,
-    },
+    sampling: { ...samplingOf(how), plausibility: how.plausibility, kl_budget: kl_budget ?? null },
     max_new_tokens: how.max_tokens,
     generation_prompt: true,
     paper_compat: false,
   };
-}
-
-/** As `expand_preference` in `core/src/decoding/streams.rs`. */
-function expand(text: string): string {
-  return /\s/.test(text) ? text : `Your answer should be ${text} as much as possible.`;
 }

@@ -22,6 +22,16 @@ export interface Profiles {
 /** Words of the Amulet paper's own experiments. */
 const STARTERS = ["concise", "creative", "formal", "uplifting", "pleasant", "verbose", "complex", "sycophantic"];
 
+/** As `expand_preference` in `core/src/decoding/streams.rs`. */
+export function expand(text: string): string {
+  return /\s/.test(text) ? text : `Your answer should be ${text} as much as possible.`;
+}
+
+/** The word that `expand` worded so, or the text as it is. */
+export function unexpand(preference: string): string {
+  return /^Your answer should be (\S+) as much as possible\.$/.exec(preference)?.[1] ?? preference;
+}
+
 export const WEIGHT = { min: 0.1, max: 3, step: 0.1 } as const;
 
 export function starters(): Profiles {

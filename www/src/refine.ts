@@ -2,7 +2,7 @@
 
 import type { Choice, PromptName, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
-import { asRecord, FileError, type Run } from "./run.ts";
+import { asRecord, FileError, jsonLines, messagesOf, type Run } from "./run.ts";
 import { adapter, announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
 import { save } from "./storage.ts";
 import { strings } from "./strings.ts";
@@ -50,11 +50,10 @@ let stop: AbortController | undefined;
 /** Opens the view for an answer. */
 export function refineAnswer(run: Run): void {
   const { system, earlier = [], question, preference, max_new_tokens } = run.header;
-  const before = system === null ? earlier : [{ role: "system" as const, content: system }, ...earlier];
   subject.value = {
     question,
     params: {
-      messages: [...before, { role: "user", content: question }],
+      messages: messagesOf(system, earlier, question),
       ...(preference && { preference }),
       max_new_tokens: Math.min(max_new_tokens, 256),
     },
@@ -218,17 +217,7 @@ export function exportRecord(): void {
 
 /** Opens a record's first question. Throws a `FileError` where it is none. */
 export function openRecord(text: string, file: string): void {
-  const lines = text.split("\n").filter((line) => line.trim());
-  const entries = lines.flatMap((line, at) => {
-    try {
-      return [asRecord(JSON.parse(line), `line ${at + 1}`)];
-    } catch (error) {
-      // The last line of a run that was killed.
-      if (at === lines.length - 1 && at > 0) return [];
-      throw error instanceof FileError ? error : new FileError(`line ${at + 1} is no JSON`);
-    }
-  });
-  const [header, ...rest] = entries;
+  const [header, ...rest] = jsonLines(text);
   if (header?.format !== 1) throw new FileError(`it is a record of format ${String(header?.format)}, and this page reads format 1`);
   const options = asRecord(header.options, "its header's options");
   const [samples, rounds] = [Number(options.samples), options.mode === "bon" ? 0 : Number(options.rounds)];

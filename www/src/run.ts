@@ -75,6 +75,12 @@ export function liftOf(token: RunToken, reference: string): number | undefined {
   return of("final") - of(reference);
 }
 
+/** What the engine is asked: a system prompt where there is one, what was said before, the question. */
+export function messagesOf(system: string | null, earlier: Message[], question: string): Message[] {
+  const first: Message[] = system === null ? [] : [{ role: "system", content: system }];
+  return [...first, ...earlier, { role: "user", content: question }];
+}
+
 /** The run as a trace file's text. */
 export function toTrace(run: Run): string {
   const lines: object[] = [{ type: "header", ...run.header }];
@@ -86,22 +92,27 @@ export function toTrace(run: Run): string {
 /** What is wrong with a file, in words for people. */
 export class FileError extends Error {}
 
-/** A trace file's run. Throws a `FileError` where it is none. */
-export function fromTrace(text: string): Run {
+/** The objects of JSON lines; a last line that isn't whole is of a run that was killed. Throws a `FileError`. */
+export function jsonLines(text: string): Record<string, unknown>[] {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
-  let header: RunHeader | undefined;
-  let finish: Finish | null = null;
-  const tokens: RunToken[] = [];
-  for (const [at, line] of lines.entries()) {
+  return lines.flatMap((line, at) => {
     let value: unknown;
     try {
       value = JSON.parse(line);
     } catch {
-      // The last line of a run that was killed.
-      if (at > 0 && at === lines.length - 1) break;
+      if (at > 0 && at === lines.length - 1) return [];
       throw new FileError(`line ${at + 1} is no JSON`);
     }
-    const entry = asRecord(value, `line ${at + 1}`);
+    return [asRecord(value, `line ${at + 1}`)];
+  });
+}
+
+/** A trace file's run. Throws a `FileError` where it is none. */
+export function fromTrace(text: string): Run {
+  let header: RunHeader | undefined;
+  let finish: Finish | null = null;
+  const tokens: RunToken[] = [];
+  for (const [at, entry] of jsonLines(text).entries()) {
     if (entry.type === "header" && !header) header = asHeader(entry);
     else if (entry.type === "token" && header) tokens.push(asToken(entry, at + 1));
     else if (entry.type === "end" && header) finish = asFinish(entry.finish_reason);

@@ -118,20 +118,18 @@ export function withStrength(settings: Settings, k: number): Settings {
   return { ...settings, method: "la", strength: k };
 }
 
+/** How tokens are drawn, by the engine's names. */
+export function samplingOf(settings: Settings) {
+  const { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed } = settings;
+  return { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed };
+}
+
 /** What the engine is asked besides the messages. */
 export function chatParams(settings: Settings, preferences: Preference[], aligned: boolean): Omit<ChatParams, "messages" | "stream"> {
   const { method, kl_budget, alpha, lambda, eta, iterations, strength, plausibility } = settings;
-  const { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty } = settings;
   const common = {
     max_tokens: settings.max_tokens,
-    seed: settings.seed,
-    temperature,
-    top_k,
-    top_p,
-    min_p,
-    repetition_penalty,
-    frequency_penalty,
-    presence_penalty,
+    ...samplingOf(settings),
     ...(settings.traced && { logprobs: true, top_logprobs: 5 }),
   };
   const guards = { plausibility, ...(kl_budget !== null && { kl_budget }) };

@@ -4,7 +4,6 @@ import {
   type Adapter,
   Engine,
   EngineError,
-  type LoadEvent,
   type ModelInfo,
   type ModelSource,
   type StoredModel,
@@ -39,7 +38,7 @@ export function faultOf(error: unknown): Fault {
 export const engine = signal<Engine | undefined>(undefined);
 export const adapter = signal<Adapter | undefined>(undefined);
 export const engineFault = signal<Fault | undefined>(undefined);
-export const model = signal<(ModelInfo & { file: string; source: ModelSource; seconds: number }) | undefined>(undefined);
+export const model = signal<(ModelInfo & { file: string; seconds: number }) | undefined>(undefined);
 export const modelFault = signal<Fault | undefined>(undefined);
 /** The model was there and is to be set up anew. */
 export const wasLost = signal(false);
@@ -54,11 +53,7 @@ interface Offer {
   sha256: string | null;
 }
 
-
-export const loading = signal<
-  | { name: string; plan?: Extract<LoadEvent, { kind: "plan" }>; done: number; total: number | null; note: string }
-  | undefined
->(undefined);
+export const loading = signal<{ done: number; total: number | null; note: string } | undefined>(undefined);
 let loadStop: AbortController | undefined;
 
 const parameters = new URLSearchParams(location.search);
@@ -120,7 +115,7 @@ export async function load(source: ModelSource): Promise<void> {
   model.value = undefined;
   modelFault.value = undefined;
   wasLost.value = false;
-  loading.value = { name, done: 0, total: null, note: strings.model.loading(name) };
+  loading.value = { done: 0, total: null, note: strings.model.loading(name) };
   const change = (part: Partial<NonNullable<typeof loading.value>>) => {
     if (loading.value) loading.value = { ...loading.value, ...part };
   };
@@ -128,12 +123,12 @@ export async function load(source: ModelSource): Promise<void> {
     const info = await at.load(source, {
       signal: stop.signal,
       onProgress(event) {
-        if (event.kind === "plan") change({ plan: event, note: strings.model.plan(name, event) });
+        if (event.kind === "plan") change({ note: strings.model.plan(name, event) });
         else if (event.kind === "progress") change({ done: event.done, total: event.total });
         else change({ note: event.kind === "damaged" ? strings.model.damaged(name) : strings.model.testing });
       },
     });
-    model.value = { ...info, file: name, source, seconds: (performance.now() - started) / 1000 };
+    model.value = { ...info, file: name, seconds: (performance.now() - started) / 1000 };
   } catch (error) {
     if (!stop.signal.aborted) modelFault.value = faultOf(error);
   }

@@ -175,17 +175,10 @@ export class Engine {
     } = {},
   ): Promise<Refinement> {
     await this.#revive(signal);
-    const call = this.#client.call("refine", params, (event) => {
-      if (signal?.aborted) return;
+    return this.#call("refine", params, signal, (event, call) => {
       if (event.kind !== "choose") onEvent?.(event);
       else void (choose?.(event.query, event.a, event.b) ?? Promise.resolve("same" as const)).then(call.choose);
     });
-    signal?.addEventListener("abort", call.cancel);
-    try {
-      return await call.done;
-    } finally {
-      signal?.removeEventListener("abort", call.cancel);
-    }
   }
 
   /** How well answers fit a preference, by the model itself. */
@@ -282,11 +275,11 @@ export class Engine {
     name: N,
     params: Calls[N]["params"],
     signal?: AbortSignal,
-    onEvent?: (event: Calls[N]["event"]) => void,
+    onEvent?: (event: Calls[N]["event"], call: Call<N>) => void,
   ): Promise<Calls[N]["result"]> {
     signal?.throwIfAborted();
     // What was under way when the signal came is not told any more.
-    const call = this.#client.call(name, params, (event) => !signal?.aborted && onEvent?.(event));
+    const call = this.#client.call(name, params, (event) => !signal?.aborted && onEvent?.(event, call));
     signal?.addEventListener("abort", call.cancel);
     try {
       return await call.done;

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { askAgain } from "../ask.ts";
 import { exportTrace } from "../files.ts";
 import { renderMarkdown } from "../markdown.ts";
+import { unexpand } from "../profiles.ts";
 import { finish, play, playing, recordedWord, recordedWords } from "../recorded.ts";
 import { refineAnswer } from "../refine.ts";
 import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
@@ -115,7 +116,7 @@ function Made({ header }: { header: RunHeader }) {
   const wishes =
     header.method === "guidance" ? header.streams.flatMap(({ preference }) => preference ?? []) : [header.preference ?? ""];
   const nameOf = (wish: string) => {
-    const word = /^Your answer should be (\S+) as much as possible\.$/.exec(wish)?.[1] ?? wish;
+    const word = unexpand(wish);
     return profiles.value.list.find(({ text }) => text === word)?.name ?? word;
   };
   const { methods, guidance } = strings.settings;
@@ -217,7 +218,7 @@ function Words({ run, side }: { run: Signal<Run>; side: Side }) {
   const chosen = useComputed(() => (chosenToken.value?.run === run ? chosenToken.value.index : -1));
   const { tokens } = run.value;
   const reference = referenceOf(run.value);
-    const choose = (index: number) => {
+  const choose = (index: number) => {
     chosenToken.value = { run, index: Math.max(0, Math.min(tokens.length - 1, index)) };
   };
   const indexOf = (event: Event) => {
