@@ -328,6 +328,10 @@ fn what_cannot_be_is_said_before_the_model_is_loaded() {
     refused(&["--reward", "human", "Why?"], &["terminal"]);
     refused(&["--method", "amulet", "Why?"], &["--prefer"]);
     refused(&["--method", "beam", "Why?"], &["amulet"]);
+    refused(
+        &["--samples", "16", "--rounds", "4", "Why?"],
+        &["samples = 88", "--no-baseline"],
+    );
     refused(&["--dataset", "x.json"], &["--record"]);
     refused(&[], &["PROMPT"]);
     let empty = place.text("nothing");

@@ -38,6 +38,15 @@ pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
 fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let options = options(args);
     options.validate()?;
+    let compares = options.depth() > 0 && !args.no_baseline;
+    if compares && let Err(error) = baseline(&options).validate() {
+        // Said now, not after all the rounds.
+        return Err(Usage(format!(
+            "the comparison draws as many first responses as the run makes generations, and {error}: lower --samples or \
+             --rounds, or leave it out with --no-baseline"
+        ))
+        .into());
+    }
     let method = method(args)?;
     let preference = args.prefer.as_deref().map(expand_preference);
     let rewards = reward_names(args)?;
@@ -47,13 +56,18 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let session = &loaded.session;
     let prompts =
         chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
+    // Reading a large model's file again takes a while: only for who sees it.
+    let sha256_of_model = match args.json || args.record.is_some() {
+        true => Some(store::hash(&loaded.path, &mut |_| {})?.1),
+        false => None,
+    };
     let header = Header {
         kind: HeaderKind::Header,
         format: FORMAT,
         periapt: env!("CARGO_PKG_VERSION").to_owned(),
         model: json!({
             "name": session.model_name(),
-            "sha256": store::hash(&loaded.path, &mut |_| {})?.1,
+            "sha256": sha256_of_model,
         }),
         device: json!(session.device().info),
         kv: format!("{:?}", session.kv).to_lowercase(),
@@ -119,9 +133,9 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
             Ok(outcome)
         };
         let outcome = one(&options, Part::Run)?;
-        let baseline = match options.depth() == 0 || args.no_baseline {
-            true => None,
-            false => Some(one(&baseline(&options), Part::Baseline)?),
+        let baseline = match compares {
+            true => Some(one(&baseline(&options), Part::Baseline)?),
+            false => None,
         };
         results.push(describe(&outcome, baseline.as_ref(), &header, &options));
         if !args.json {
@@ -389,7 +403,7 @@ fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyh
     Ok(())
 }
 
-/// The number of the last candidates' round among a record's lines, and of the generations in them.
+/// Generations among a record's lines.
 fn generations(lines: &[Line]) -> usize {
     let counts = |line: &&Line| {
         matches!(line, Line::Candidate(_) | Line::Text { .. })
