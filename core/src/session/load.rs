@@ -138,6 +138,7 @@ pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, GgufError> {
         model: meta.str("tokenizer.ggml.model")?.to_owned(),
         pre: meta.opt_str("tokenizer.ggml.pre")?.map(str::to_owned),
         tokens: meta.strings("tokenizer.ggml.tokens")?.to_vec(),
+        scores: meta.opt_f32s("tokenizer.ggml.scores")?.map(<[f32]>::to_vec),
         merges: match meta.get("tokenizer.ggml.merges") {
             Some(_) => meta.strings("tokenizer.ggml.merges")?.to_vec(),
             None => Vec::new(),
@@ -148,9 +149,14 @@ pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, GgufError> {
         bos: meta.opt_u32("tokenizer.ggml.bos_token_id")?,
         eos: meta.opt_u32("tokenizer.ggml.eos_token_id")?,
         eot: meta.opt_u32("tokenizer.ggml.eot_token_id")?,
+        unknown: meta.opt_u32("tokenizer.ggml.unknown_token_id")?,
         add_bos: meta
             .opt_bool("tokenizer.ggml.add_bos_token")?
             .unwrap_or(false),
+        add_space_prefix: meta
+            .opt_bool("tokenizer.ggml.add_space_prefix")?
+            .unwrap_or(false),
+        json: None,
     })
 }
 

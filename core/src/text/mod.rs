@@ -8,6 +8,7 @@
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
+mod from_json;
 mod pre_tokenizer;
 mod rewrite;
 mod sandbox;
@@ -47,6 +48,10 @@ pub enum TextError {
     /// The vocabulary, the merges or an id of the tokenizer's metadata make no sense.
     #[error("broken tokenizer in the model file: {0}; the file is damaged or badly converted")]
     BadVocabulary(String),
+    /// A hub folder's `tokenizer.json` or `tokenizer_config.json` can't be read, or describes a
+    /// tokenizer that we can't build.
+    #[error("tokenizer.json: {0}")]
+    Json(String),
     /// The text has a byte for which the vocabulary has no token.
     #[error(
         "the model's vocabulary has no token for byte 0x{byte:02x} (in character {character:?} \

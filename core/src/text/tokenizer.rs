@@ -38,18 +38,25 @@ const END_OF_GENERATION: [&str; 8] = [
     "<end_of_turn>",
 ];
 
-/// What a GGUF file says of its tokenizer, as it stands in the file.
+/// What a model's files say of its tokenizer: the metadata of a GGUF file as it stands there, or a
+/// hub folder's `tokenizer.json` put into the same words ([`TokenizerSpec::from_json`]). Each field
+/// names the GGUF key that it is read from and written to.
 #[derive(Debug, Clone, Default)]
 pub struct TokenizerSpec {
-    /// `tokenizer.ggml.model`: the kind of tokenizer. We build `gpt2` (byte-level BPE).
+    /// `tokenizer.ggml.model`: the kind of tokenizer. We build `gpt2` (byte-level BPE) and `llama`
+    /// (BPE as SentencePiece has it: spaces written `▁`, byte tokens for what is in no token).
     pub model: String,
-    /// `tokenizer.ggml.pre`: the pre-tokenizer's name.
+    /// `tokenizer.ggml.pre`: the pre-tokenizer's name; `llama` needs none.
     pub pre: Option<String>,
     /// `tokenizer.ggml.tokens`: text of each token; the index is the id.
     pub tokens: Vec<String>,
+    /// `tokenizer.ggml.scores`, one for each token: of `llama` tokens the highest is merged first.
+    /// Not needed where there are merges.
+    pub scores: Option<Vec<f32>>,
     /// `tokenizer.ggml.merges`: `"left right"`, most important first.
     pub merges: Vec<String>,
-    /// `tokenizer.ggml.token_type`, one for each token; all are ordinary where it is missing.
+    /// `tokenizer.ggml.token_type`, one for each token (1 normal, 2 unknown, 3 control, 4
+    /// user-defined, 5 unused, 6 byte); all are ordinary where it is missing.
     pub token_types: Option<Vec<i32>>,
     /// `tokenizer.ggml.bos_token_id`.
     pub bos: Option<u32>,
@@ -57,8 +64,16 @@ pub struct TokenizerSpec {
     pub eos: Option<u32>,
     /// `tokenizer.ggml.eot_token_id`: end of a turn.
     pub eot: Option<u32>,
+    /// `tokenizer.ggml.unknown_token_id`: a control token here, which no text gives.
+    pub unknown: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`: whether plain text is preceded by `bos`.
     pub add_bos: bool,
+    /// `tokenizer.ggml.add_space_prefix`: whether `llama` text gets a space in front.
+    pub add_space_prefix: bool,
+    /// `tokenizer.huggingface.json`: the whole `tokenizer.json`, there only where the fields above
+    /// can't say what is done to a text before the merges: its normalizer and pre-tokenizer then
+    /// count instead of `pre` and `add_space_prefix`.
+    pub json: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

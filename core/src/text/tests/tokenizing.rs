@@ -188,7 +188,7 @@ proptest! {
     ) {
         let spec = TokenizerSpec {
             model: "gpt2".into(), pre: Some(PRE[pre].into()), tokens, merges, token_types: types,
-            bos: ids[0], eos: ids[1], eot: ids[2], add_bos: true,
+            bos: ids[0], eos: ids[1], eot: ids[2], add_bos: true, ..Default::default()
         };
         if let Ok(tokenizer) = Tokenizer::new(spec) {
             for text in ["aab b", "<|>", "ab"] {
