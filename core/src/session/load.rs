@@ -2,7 +2,7 @@
 
 use super::{Error, Session};
 use crate::device::OpenDevice;
-use crate::formats::gguf::{Gguf, GgufError, GgufStream, Metadata, StreamEvent};
+use crate::formats::gguf::{Gguf, GgufStream, Metadata, StreamEvent};
 use crate::model::{Decoder, DecoderBuilder, KvType, ModelError};
 use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
 use std::io::{Read, Seek};
@@ -145,29 +145,58 @@ impl TextSide {
     }
 }
 
-/// What a GGUF file says of its tokenizer.
+/// What a GGUF file says of its tokenizer: in `tokenizer.ggml.*`, or, where the tokens or the
+/// pre-tokenizer's name are not there or unknown, in the tokenizer.json that it carries whole as
+/// `tokenizer.huggingface.json`. What is missing has llama.cpp's defaults (llama-vocab.cpp).
 ///
 /// # Errors
 ///
-/// [`GgufError`] where a key is missing or has the wrong type.
-pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, GgufError> {
+/// [`Error::Gguf`] where a key is missing or has the wrong type, [`Error::Text`] where the
+/// tokenizer.json can't be used.
+pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, Error> {
+    let json = meta.opt_str("tokenizer.huggingface.json")?;
+    let tokens = meta.opt_strings("tokenizer.ggml.tokens")?;
+    let id = |name: &str| meta.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
+    if let (Some(json), None) = (json, tokens) {
+        let spec = TokenizerSpec::from_json(json, None)?;
+        let bos = id("bos")?;
+        return Ok(TokenizerSpec {
+            bos,
+            eos: id("eos")?,
+            eot: id("eot")?,
+            add_bos: meta
+                .opt_bool("tokenizer.ggml.add_bos_token")?
+                .unwrap_or(spec.add_bos),
+            ..spec
+        });
+    }
+    let model = meta.str("tokenizer.ggml.model")?.to_owned();
+    let pre = meta.opt_str("tokenizer.ggml.pre")?.map(str::to_owned);
+    let spaces = model == "llama";
+    let known = spaces || pre.as_deref().is_some_and(TokenizerSpec::knows_pre);
     Ok(TokenizerSpec {
-        model: meta.str("tokenizer.ggml.model")?.to_owned(),
-        pre: meta.opt_str("tokenizer.ggml.pre")?.map(str::to_owned),
         tokens: meta.strings("tokenizer.ggml.tokens")?.to_vec(),
-        merges: match meta.get("tokenizer.ggml.merges") {
-            Some(_) => meta.strings("tokenizer.ggml.merges")?.to_vec(),
-            None => Vec::new(),
-        },
+        scores: meta.opt_f32s("tokenizer.ggml.scores")?.map(<[f32]>::to_vec),
+        merges: meta
+            .opt_strings("tokenizer.ggml.merges")?
+            .unwrap_or_default()
+            .to_vec(),
         token_types: meta
             .opt_i32s("tokenizer.ggml.token_type")?
             .map(<[i32]>::to_vec),
-        bos: meta.opt_u32("tokenizer.ggml.bos_token_id")?,
-        eos: meta.opt_u32("tokenizer.ggml.eos_token_id")?,
-        eot: meta.opt_u32("tokenizer.ggml.eot_token_id")?,
+        bos: id("bos")?.or(spaces.then_some(1)),
+        eos: id("eos")?.or(spaces.then_some(2)),
+        eot: id("eot")?,
+        unknown: id("unknown")?.or(spaces.then_some(0)),
         add_bos: meta
             .opt_bool("tokenizer.ggml.add_bos_token")?
-            .unwrap_or(false),
+            .unwrap_or_else(|| spaces || pre.as_deref().is_some_and(TokenizerSpec::pre_adds_bos)),
+        add_space_prefix: meta
+            .opt_bool("tokenizer.ggml.add_space_prefix")?
+            .unwrap_or(spaces),
+        json: json.filter(|_| !known || pre.is_none()).map(str::to_owned),
+        model,
+        pre,
     })
 }
 
