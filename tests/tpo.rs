@@ -322,7 +322,7 @@ fn what_cannot_be_is_said_before_the_model_is_loaded() {
     refused(&["--reward", "preference", "Why?"], &["--prefer"]);
     refused(
         &["--reward", "love", "Why?"],
-        &["preference, judge or human"],
+        &["preference, judge, classifier or human"],
     );
     refused(&["--reward", "judge:-1", "Why?"], &["above 0"]);
     refused(&["--reward", "human", "Why?"], &["terminal"]);
