@@ -30,6 +30,9 @@ const REFUSED_FILTERS: [&str; 9] = [
 /// How much a rendering may still make.
 struct Budget {
     left: AtomicUsize,
+    /// How much it may still write: more than the output can be, since a block's text may be
+    /// written several times before it gets there.
+    unwritten: AtomicUsize,
     value_limit: usize,
 }
 
@@ -58,9 +61,11 @@ pub(super) fn render(
 ) -> Result<String, TextError> {
     check(source)?;
     let size = (1 << 14) + source.len() + bytes + items * 256;
+    let value_limit = size.saturating_mul(8);
     let budget = Arc::new(Budget {
         left: AtomicUsize::new(size.saturating_mul(2048)),
-        value_limit: size.saturating_mul(8),
+        unwritten: AtomicUsize::new(value_limit.saturating_mul(4)),
+        value_limit,
     });
     let mut output = String::new();
     let result = syntax().and_then(|syntax| {
@@ -105,6 +110,7 @@ fn environment<'e>(budget: &Arc<Budget>, items: usize, today: Option<Today>) -> 
     env.remove_global("debug");
     let emitted = Arc::clone(budget);
     env.set_formatter(move |out, state, value| {
+        emitted.spend(&emitted.unwritten, value, 0)?;
         emitted.guard(value, 0)?;
         escape_formatter(out, state, value)
     });
@@ -151,16 +157,21 @@ fn environment<'e>(budget: &Arc<Budget>, items: usize, today: Option<Today>) -> 
 }
 
 impl Budget {
+    /// Checks a value, and takes its size from what is left.
+    fn spend(&self, left: &AtomicUsize, value: &Value, depth: usize) -> Result<(), Error> {
+        let mut rest = self.value_limit;
+        weigh(value, depth, &mut rest)?;
+        let cost = self.value_limit - rest;
+        let spend = |budget: usize| budget.checked_sub(cost);
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .map(drop)
+            .map_err(|_| invalid("it makes too much text".to_owned()))
+    }
+
     /// Checks and charges a value that was just made, or is to be held by `depth` others; gives it
     /// back, a lazy sequence as a list (lazy ones built upon each other would nest without bound).
     fn guard(&self, value: &Value, depth: usize) -> Result<Value, Error> {
-        let mut left = self.value_limit;
-        weigh(value, depth, &mut left)?;
-        let cost = self.value_limit - left;
-        let spend = |budget: usize| budget.checked_sub(cost);
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
-            .map_err(|_| invalid("it makes too much text".to_owned()))?;
+        self.spend(&self.left, value, depth)?;
         match value.as_object() {
             Some(object) if object.repr() == ObjectRepr::Iterable => {
                 Ok(value.try_iter()?.collect::<Vec<_>>().into())
