@@ -123,6 +123,9 @@ impl Plan {
     }
 }
 
+/// Takes hidden states `[states, width]`, and the row and the place of each.
+type Each<'a> = dyn FnMut(Tensor<2>, &[(usize, usize)]) + 'a;
+
 impl Decoder {
     /// Runs all rows and gives their wanted hidden states to `each`, up to [`AT_ONCE`] at a time, `[states, width]`,
     /// with the row and the place of every one. Gives the order in which the rows came; a row's places come in theirs.
@@ -130,7 +133,7 @@ impl Decoder {
         &self,
         rows: &[Wanted<'_>],
         kv: KvType,
-        each: &mut dyn FnMut(Tensor<2>, &[(usize, usize)]),
+        each: &mut Each<'_>,
     ) -> Result<Vec<usize>, ModelError> {
         let context = self.config.context;
         for row in rows {

@@ -17,11 +17,12 @@ impl<T: SuperBlock<BYTES>, const BYTES: usize> Block<BYTES, BLOCKS> for T {
             for i in 0..BLOCK {
                 w[block][i] = f32::from((quants[block][i] as i8) - T::ZERO as i8);
             }
-            for i in 0..BLOCK / 2 {
-                w[block][i] = multiply_add::<S>(w[block][i], low.0, -low.1);
+            let (first, second) = w[block].split_at_mut(BLOCK / 2);
+            for w in first {
+                *w = multiply_add::<S>(*w, low.0, -low.1);
             }
-            for i in BLOCK / 2..BLOCK {
-                w[block][i] = multiply_add::<S>(w[block][i], high.0, -high.1);
+            for w in second {
+                *w = multiply_add::<S>(*w, high.0, -high.1);
             }
         }
         w
