@@ -5,7 +5,7 @@
 
 mod common;
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use common::{Devices, compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::formats::gguf::TensorType;
 use periapt_core::formats::quant::{QuantError, dequantize, quantize, random_blocks};
