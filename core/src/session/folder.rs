@@ -33,7 +33,9 @@ pub fn read_folder<R: Read + Seek>(
         // The tokenizer's own is what the chat template writes; the other one ends an answer, too.
         (Some(eos), [first, ..]) => {
             let other = ends.iter().find(|end| **end != eos);
-            spec.eot = spec.eot.or(other.or(Some(first)).copied().filter(|end| *end != eos));
+            spec.eot = spec
+                .eot
+                .or(other.or(Some(first)).copied().filter(|end| *end != eos));
         }
         (None, [first, rest @ ..]) => {
             spec.eos = Some(*first);
@@ -46,7 +48,10 @@ pub fn read_folder<R: Read + Seek>(
     };
     let mut entries = entries(spec, rows);
     if let Some(template) = template {
-        entries.push(("tokenizer.chat_template".to_owned(), Value::String(template)));
+        entries.push((
+            "tokenizer.chat_template".to_owned(),
+            Value::String(template),
+        ));
     }
     Ok(files.finish(entries)?)
 }
@@ -55,7 +60,9 @@ pub fn read_folder<R: Read + Seek>(
 fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
     // As ggml's converter does it: readers take the model's size from the list.
     let padding = spec.tokens.len()..rows;
-    let types = spec.token_types.get_or_insert_with(|| vec![NORMAL; padding.start]);
+    let types = spec
+        .token_types
+        .get_or_insert_with(|| vec![NORMAL; padding.start]);
     types.resize(rows, UNUSED);
     if let Some(scores) = &mut spec.scores {
         scores.resize(rows, -1000.0);
@@ -69,12 +76,25 @@ fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
     let llama = spec.model == "llama";
     set("ggml.model", Some(Value::String(spec.model)));
     set("ggml.pre", spec.pre.map(Value::String));
-    set("ggml.tokens", Some(Value::Array(Array::Strings(spec.tokens))));
-    set("ggml.scores", spec.scores.map(|scores| Value::Array(Array::F32(scores))));
+    set(
+        "ggml.tokens",
+        Some(Value::Array(Array::Strings(spec.tokens))),
+    );
+    set(
+        "ggml.scores",
+        spec.scores.map(|scores| Value::Array(Array::F32(scores))),
+    );
     if !spec.merges.is_empty() {
-        set("ggml.merges", Some(Value::Array(Array::Strings(spec.merges))));
+        set(
+            "ggml.merges",
+            Some(Value::Array(Array::Strings(spec.merges))),
+        );
     }
-    set("ggml.token_type", spec.token_types.map(|types| Value::Array(Array::I32(types))));
+    set(
+        "ggml.token_type",
+        spec.token_types
+            .map(|types| Value::Array(Array::I32(types))),
+    );
     for (key, id) in [
         ("ggml.bos_token_id", spec.bos),
         ("ggml.eos_token_id", spec.eos),
@@ -85,7 +105,10 @@ fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
     }
     set("ggml.add_bos_token", Some(Value::Bool(spec.add_bos)));
     if llama {
-        set("ggml.add_space_prefix", Some(Value::Bool(spec.add_space_prefix)));
+        set(
+            "ggml.add_space_prefix",
+            Some(Value::Bool(spec.add_space_prefix)),
+        );
     }
     set("huggingface.json", spec.json.map(Value::String));
     entries

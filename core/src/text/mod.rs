@@ -13,16 +13,20 @@ mod pre_tokenizer;
 mod rewrite;
 mod sandbox;
 mod shorten;
+mod spec;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod today;
 pub mod tokenizer;
 
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use detokenizer::DetokenizeStream;
 pub use shorten::shorten;
+pub use spec::TokenizerSpec;
 pub use stop::StopTexts;
-pub use tokenizer::{Tokenizer, TokenizerSpec};
+pub use today::Today;
+pub use tokenizer::Tokenizer;
 
 /// What can go wrong between messages and token ids.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +34,8 @@ pub use tokenizer::{Tokenizer, TokenizerSpec};
 pub enum TextError {
     /// The file's `tokenizer.ggml.model` is one we cannot build.
     #[error(
-        "tokenizer model \"{0}\" is not supported yet (only \"gpt2\", byte-level BPE, is); \
-         use a model file whose tokenizer.ggml.model is \"gpt2\""
+        "tokenizer model \"{0}\" is not supported (only \"gpt2\", byte-level BPE, and \"llama\", \
+         SentencePiece's BPE, are); use a model file whose tokenizer.ggml.model is one of these"
     )]
     UnsupportedModel(String),
     /// The file's `tokenizer.ggml.pre` is missing or unknown. Guessing one would tokenize wrongly
@@ -42,7 +46,7 @@ pub enum TextError {
             || "the file names no pre-tokenizer (tokenizer.ggml.pre is missing)".to_owned(),
             |name| format!("unknown pre-tokenizer \"{name}\" (tokenizer.ggml.pre)"),
         ),
-        pre_tokenizer::NAMES.join(", ")
+        pre_tokenizer::names()
     )]
     UnknownPreTokenizer(Option<String>),
     /// The vocabulary, the merges or an id of the tokenizer's metadata make no sense.

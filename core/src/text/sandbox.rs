@@ -11,8 +11,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, escape_formatter};
 
-use super::TextError;
 use super::rewrite::{GUARD, GUARD_HELD, compile};
+use super::{TextError, Today};
 
 /// Bytes of a template. The largest in use are about 20 KB.
 const MAX_SOURCE: usize = 1 << 17;
@@ -47,12 +47,13 @@ pub(super) fn check(source: &str) -> Result<(), TextError> {
 }
 
 /// Renders `source` with the variables of `context`, whose parts number `items` and hold `bytes`
-/// bytes of text: the limits grow with them.
+/// bytes of text: the limits grow with them. `today` is what `strftime_now` says.
 pub(super) fn render(
     source: &str,
     context: Value,
     items: usize,
     bytes: usize,
+    today: Option<Today>,
 ) -> Result<String, TextError> {
     check(source)?;
     let size = (1 << 14) + source.len() + bytes + items * 256;
@@ -63,7 +64,7 @@ pub(super) fn render(
     let mut output = String::new();
     let result = syntax().and_then(|syntax| {
         let instructions = compile(source, &syntax)?;
-        let environment = environment(&budget, items);
+        let environment = environment(&budget, items, today);
         let blocks = Default::default();
         let mut out = make_string_output(&mut output);
         eval(
@@ -91,7 +92,7 @@ fn syntax() -> Result<SyntaxConfig, Error> {
         .build()
 }
 
-fn environment<'e>(budget: &Arc<Budget>, items: usize) -> Environment<'e> {
+fn environment<'e>(budget: &Arc<Budget>, items: usize, today: Option<Today>) -> Environment<'e> {
     let mut env = Environment::new();
     env.set_debug(false);
     env.set_recursion_limit(MAX_RECURSION);
@@ -113,6 +114,13 @@ fn environment<'e>(budget: &Arc<Budget>, items: usize) -> Environment<'e> {
         "raise_exception",
         |message: String| -> Result<Value, Error> { Err(invalid(message)) },
     );
+    if let Some(today) = today {
+        env.add_function("strftime_now", move |format: &str| {
+            let unknown =
+                |what| invalid(format!("strftime_now knows the day alone, and no {what}"));
+            today.format(format).map_err(unknown)
+        });
+    }
     env.add_filter("tojson", tojson);
 
     let limit = budget.value_limit;
@@ -297,7 +305,7 @@ fn failed(error: Error) -> TextError {
         .map_or_else(|| error.kind().to_string(), str::to_owned);
     let hint = match error.kind() {
         ErrorKind::UnknownFunction if what.contains("strftime_now") => {
-            "; it asks for today's date, which the engine does not know: set another template"
+            "; it asks for today's date, which was not given: give it, or set another template"
         }
         ErrorKind::OutOfFuel => " (it runs too long)",
         _ => "",

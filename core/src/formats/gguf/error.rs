@@ -151,7 +151,9 @@ pub enum GgufError {
         count: u32,
     },
     /// A file that doesn't belong where it is among a split model's files.
-    #[error("{file} does not belong to this split model: {problem}; get its files anew, all from one place")]
+    #[error(
+        "{file} does not belong to this split model: {problem}; get its files anew, all from one place"
+    )]
     Split {
         /// The file.
         file: String,

@@ -44,7 +44,11 @@ impl Split {
         }
         let ending = |no: u32| format!("-{:05}-of-{count:05}.gguf", no + 1);
         let base = name.strip_suffix(&ending(no))?;
-        Some((0..count).map(|no| format!("{base}{}", ending(no))).collect())
+        Some(
+            (0..count)
+                .map(|no| format!("{base}{}", ending(no)))
+                .collect(),
+        )
     }
 }
 

@@ -18,8 +18,20 @@ pub(super) const FAMILIES: [(&str, &str); 4] = [
 
 /// Beginnings of the names of encoders' classes.
 const ENCODERS: [&str; 14] = [
-    "Albert", "Bert", "CLIP", "Camembert", "Deberta", "DistilBert", "Electra", "ModernBert", "MPNet", "Nomic",
-    "Roberta", "T5Encoder", "XLMRoberta", "XLNet",
+    "Albert",
+    "Bert",
+    "CLIP",
+    "Camembert",
+    "Deberta",
+    "DistilBert",
+    "Electra",
+    "ModernBert",
+    "MPNet",
+    "Nomic",
+    "Roberta",
+    "T5Encoder",
+    "XLMRoberta",
+    "XLNet",
 ];
 
 /// A JSON object that a number or a text can be asked for.
@@ -53,11 +65,15 @@ impl<'a> Keys<'a> {
     }
 
     pub fn bool(self, key: &str) -> Result<bool, HubError> {
-        Ok(self.typed(key, "is no boolean", Json::as_bool)?.unwrap_or(false))
+        Ok(self
+            .typed(key, "is no boolean", Json::as_bool)?
+            .unwrap_or(false))
     }
 
     pub fn f32(self, key: &str) -> Result<Option<f32>, HubError> {
-        self.typed(key, "is no number", |value| value.as_f64().map(|value| value as f32))
+        self.typed(key, "is no number", |value| {
+            value.as_f64().map(|value| value as f32)
+        })
     }
 
     pub fn u32(self, key: &str) -> Result<Option<u32>, HubError> {
@@ -142,10 +158,16 @@ impl Config {
         set("general.architecture", text(architecture));
         set("general.type", text("model"));
         set("general.name", text(name));
-        set("block_count", Value::U32(keys.need_u32("num_hidden_layers")?));
+        set(
+            "block_count",
+            Value::U32(keys.need_u32("num_hidden_layers")?),
+        );
         set("context_length", Value::U32(context));
         set("embedding_length", Value::U32(width));
-        set("feed_forward_length", Value::U32(keys.need_u32("intermediate_size")?));
+        set(
+            "feed_forward_length",
+            Value::U32(keys.need_u32("intermediate_size")?),
+        );
         set("attention.head_count", Value::U32(heads));
         set("attention.head_count_kv", Value::U32(kv_heads));
         let epsilon = keys.f32("rms_norm_eps")?.unwrap_or(1e-6);
@@ -189,13 +211,14 @@ fn class(keys: Keys<'_>) -> Result<String, HubError> {
 
 /// The architecture, and whether it is a classifier.
 fn family(keys: Keys<'_>, class: &str) -> Result<(&'static str, bool), HubError> {
-    let known = FAMILIES.iter().find_map(|(prefix, architecture)| {
-        match class.strip_prefix(prefix)? {
-            "ForCausalLM" => Some((*architecture, false)),
-            "ForSequenceClassification" => Some((*architecture, true)),
-            _ => None,
-        }
-    });
+    let known =
+        FAMILIES
+            .iter()
+            .find_map(|(prefix, architecture)| match class.strip_prefix(prefix)? {
+                "ForCausalLM" => Some((*architecture, false)),
+                "ForSequenceClassification" => Some((*architecture, true)),
+                _ => None,
+            });
     if let Some(known) = known {
         return Ok(known);
     }

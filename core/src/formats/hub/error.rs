@@ -60,7 +60,9 @@ pub enum HubError {
         source: SafetensorsError,
     },
     /// The index and the files of weights don't fit each other.
-    #[error("{file} has no tensor {tensor}, which the index says is there; get the model's files anew, all from one place")]
+    #[error(
+        "{file} has no tensor {tensor}, which the index says is there; get the model's files anew, all from one place"
+    )]
     NotInShard {
         /// The file.
         file: String,
@@ -68,7 +70,9 @@ pub enum HubError {
         tensor: String,
     },
     /// A tensor is in two files.
-    #[error("tensor {0} is in two of the folder's files; get the model's files anew, all from one place")]
+    #[error(
+        "tensor {0} is in two of the folder's files; get the model's files anew, all from one place"
+    )]
     Twice(String),
     /// The model only reads text.
     #[error(
@@ -77,7 +81,9 @@ pub enum HubError {
     )]
     EncoderOnly(String),
     /// The model reads with one half and writes with another.
-    #[error("{0} is an encoder-decoder model, which this engine can't run; take a decoder-only language model")]
+    #[error(
+        "{0} is an encoder-decoder model, which this engine can't run; take a decoder-only language model"
+    )]
     EncoderDecoder(String),
     /// An architecture that we don't have.
     #[error(
@@ -99,7 +105,9 @@ pub enum HubError {
     #[error("unsupported model: this engine does not know what to do with tensor {0}")]
     UnknownTensor(String),
     /// A tensor of another type than floats of 16 or 32 bits.
-    #[error("tensor {tensor} is {dtype} (supported: F32, F16, BF16); take the model's unquantized folder")]
+    #[error(
+        "tensor {tensor} is {dtype} (supported: F32, F16, BF16); take the model's unquantized folder"
+    )]
     Dtype {
         /// The tensor.
         tensor: String,
@@ -110,7 +118,9 @@ pub enum HubError {
     #[error("the folder's weights have no tensor {0}; they are incomplete")]
     MissingTensor(&'static str),
     /// A tensor's rows are not those of so many heads.
-    #[error("tensor {tensor} has shape {shape:?}, which does not fit {heads} heads of an even width")]
+    #[error(
+        "tensor {tensor} has shape {shape:?}, which does not fit {heads} heads of an even width"
+    )]
     Heads {
         /// The tensor.
         tensor: String,

@@ -83,7 +83,8 @@ impl<R: Read + Seek> HubFiles<R> {
             file: "config.json",
             hint: "a model's folder has it beside its *.safetensors files, as the hub does",
         })?;
-        let json = serde_json::from_str(&config).map_err(|error| config::damaged(error.to_string()))?;
+        let json =
+            serde_json::from_str(&config).map_err(|error| config::damaged(error.to_string()))?;
         let model = Config::new(&json, name)?;
         let tokenizer = text("tokenizer.json", open)?.ok_or(HubError::Missing {
             file: "tokenizer.json",
@@ -113,8 +114,13 @@ impl<R: Read + Seek> HubFiles<R> {
     /// Tokens that the model has: rows of its embedding.
     #[must_use]
     pub fn rows(&self) -> usize {
-        let embedding = self.tensors.iter().find(|tensor| tensor.name == "token_embd.weight");
-        embedding.and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0)
+        let embedding = self
+            .tensors
+            .iter()
+            .find(|tensor| tensor.name == "token_embd.weight");
+        embedding
+            .and_then(|tensor| tensor.shape.first().copied())
+            .unwrap_or(0)
     }
 
     /// The folder, its metadata with these, too.
@@ -192,7 +198,10 @@ impl<R: Read + Seek> HubFiles<R> {
                 shape: vec![model.rope_factors.len()],
                 dtype: TensorType::F32,
             });
-            let bytes = model.rope_factors.iter().flat_map(|factor| factor.to_le_bytes());
+            let bytes = model
+                .rope_factors
+                .iter()
+                .flat_map(|factor| factor.to_le_bytes());
             self.places.push(Place::Made(bytes.collect()));
         }
         Ok(())
@@ -227,7 +236,11 @@ impl<R: Read + Seek> Folder<R> {
             source,
         })?;
         if let Some(heads) = heads {
-            turn(&mut bytes, heads, tensor.shape.first().copied().unwrap_or(1));
+            turn(
+                &mut bytes,
+                heads,
+                tensor.shape.first().copied().unwrap_or(1),
+            );
         }
         convert(bytes, dtype, self.gguf.tensors[index].dtype).map_err(|source| HubError::Quant {
             tensor: tensor.name.clone(),
@@ -266,7 +279,10 @@ fn read_range<R: Read + Seek>(reader: &mut R, tensor: &Tensor) -> io::Result<Vec
 }
 
 /// A text of the folder.
-fn text<R: Read>(file: &'static str, open: &mut OpenFile<'_, R>) -> Result<Option<String>, HubError> {
+fn text<R: Read>(
+    file: &'static str,
+    open: &mut OpenFile<'_, R>,
+) -> Result<Option<String>, HubError> {
     let failed = |source| HubError::Io {
         file: file.to_owned(),
         source,
@@ -281,10 +297,12 @@ fn text<R: Read>(file: &'static str, open: &mut OpenFile<'_, R>) -> Result<Optio
         let max = MAX_TEXT_BYTES;
         return Err(HubError::TooLarge { file, max });
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| HubError::Damaged {
-        file,
-        problem: "it is not UTF-8".to_owned(),
-    })
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| HubError::Damaged {
+            file,
+            problem: "it is not UTF-8".to_owned(),
+        })
 }
 
 type Stored<R> = (Vec<(String, R)>, Vec<(usize, Tensor)>);
@@ -292,10 +310,12 @@ type Stored<R> = (Vec<(String, R)>, Vec<(usize, Tensor)>);
 /// The files of weights, and all their tensors, each with its file's index.
 fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubError> {
     let index = match text(INDEX, open)? {
-        Some(json) => Some(Index::parse(json.as_bytes()).map_err(|source| HubError::Weights {
-            file: INDEX.to_owned(),
-            source,
-        })?),
+        Some(json) => Some(
+            Index::parse(json.as_bytes()).map_err(|source| HubError::Weights {
+                file: INDEX.to_owned(),
+                source,
+            })?,
+        ),
         None => None,
     };
     let names = match &index {
@@ -330,7 +350,10 @@ fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubE
         shards.push((name.to_owned(), reader));
     }
     let mut names = HashSet::new();
-    if let Some((_, twin)) = stored.iter().find(|(_, tensor)| !names.insert(&tensor.name)) {
+    if let Some((_, twin)) = stored
+        .iter()
+        .find(|(_, tensor)| !names.insert(&tensor.name))
+    {
         return Err(HubError::Twice(twin.name.clone()));
     }
     if let Some(index) = index {

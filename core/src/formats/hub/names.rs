@@ -94,20 +94,68 @@ mod tests {
             ("model.norm.weight", "output_norm.weight", Turned::No),
             ("lm_head.weight", "output.weight", Turned::No),
             ("score.weight", "cls.output.weight", Turned::No),
-            ("model.layers.0.input_layernorm.weight", "blk.0.attn_norm.weight", Turned::No),
-            ("model.layers.12.post_attention_layernorm.weight", "blk.12.ffn_norm.weight", Turned::No),
-            ("model.layers.1.self_attn.q_proj.bias", "blk.1.attn_q.bias", Turned::Queries),
-            ("model.layers.1.self_attn.k_proj.weight", "blk.1.attn_k.weight", Turned::Keys),
-            ("model.layers.1.self_attn.v_proj.weight", "blk.1.attn_v.weight", Turned::No),
-            ("model.layers.1.self_attn.o_proj.weight", "blk.1.attn_output.weight", Turned::No),
-            ("model.layers.1.self_attn.q_norm.weight", "blk.1.attn_q_norm.weight", Turned::No),
-            ("model.layers.1.self_attn.k_norm.weight", "blk.1.attn_k_norm.weight", Turned::No),
-            ("model.layers.1.mlp.gate_proj.weight", "blk.1.ffn_gate.weight", Turned::No),
-            ("model.layers.1.mlp.up_proj.weight", "blk.1.ffn_up.weight", Turned::No),
-            ("model.layers.1.mlp.down_proj.weight", "blk.1.ffn_down.weight", Turned::No),
+            (
+                "model.layers.0.input_layernorm.weight",
+                "blk.0.attn_norm.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.12.post_attention_layernorm.weight",
+                "blk.12.ffn_norm.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.self_attn.q_proj.bias",
+                "blk.1.attn_q.bias",
+                Turned::Queries,
+            ),
+            (
+                "model.layers.1.self_attn.k_proj.weight",
+                "blk.1.attn_k.weight",
+                Turned::Keys,
+            ),
+            (
+                "model.layers.1.self_attn.v_proj.weight",
+                "blk.1.attn_v.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.self_attn.o_proj.weight",
+                "blk.1.attn_output.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.self_attn.q_norm.weight",
+                "blk.1.attn_q_norm.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.self_attn.k_norm.weight",
+                "blk.1.attn_k_norm.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.mlp.gate_proj.weight",
+                "blk.1.ffn_gate.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.mlp.up_proj.weight",
+                "blk.1.ffn_up.weight",
+                Turned::No,
+            ),
+            (
+                "model.layers.1.mlp.down_proj.weight",
+                "blk.1.ffn_down.weight",
+                Turned::No,
+            ),
         ] {
             let gguf = ours.to_owned();
-            assert_eq!(meaning(theirs), Meaning::Known(Name { gguf, turned }), "{theirs}");
+            assert_eq!(
+                meaning(theirs),
+                Meaning::Known(Name { gguf, turned }),
+                "{theirs}"
+            );
         }
     }
 

@@ -23,8 +23,13 @@ pub(super) fn read(keys: Keys<'_>, head_dim: u32, context: u32) -> Result<Rope, 
         None => keys.f32("rope_theta")?.unwrap_or(10_000.0),
     };
     for keys in [keys, scaling] {
-        if keys.f32("partial_rotary_factor")?.is_some_and(|part| part != 1.0) {
-            return Err(keys.unsupported("partial_rotary_factor", "and only all of a head is turned"));
+        if keys
+            .f32("partial_rotary_factor")?
+            .is_some_and(|part| part != 1.0)
+        {
+            return Err(
+                keys.unsupported("partial_rotary_factor", "and only all of a head is turned")
+            );
         }
     }
     let kind = match scaling.str("rope_type")? {
@@ -37,7 +42,10 @@ pub(super) fn read(keys: Keys<'_>, head_dim: u32, context: u32) -> Result<Rope, 
         "default" => {}
         "linear" => {
             entries.push(("rope.scaling.type", Value::String("linear".to_owned())));
-            entries.push(("rope.scaling.factor", Value::F32(scaling.need_f32("factor")?)));
+            entries.push((
+                "rope.scaling.factor",
+                Value::F32(scaling.need_f32("factor")?),
+            ));
         }
         "llama3" => factors = llama3(scaling, f64::from(base), head_dim)?,
         "yarn" => entries.extend(yarn(scaling, context)?),
@@ -46,7 +54,10 @@ pub(super) fn read(keys: Keys<'_>, head_dim: u32, context: u32) -> Result<Rope, 
                 Some(_) => "rope_type",
                 None => "type",
             };
-            return Err(scaling.unsupported(key, "and of rope scalings only linear, llama3 and yarn are there"));
+            return Err(scaling.unsupported(
+                key,
+                "and of rope scalings only linear, llama3 and yarn are there",
+            ));
         }
     }
     Ok(Rope { entries, factors })
@@ -76,7 +87,10 @@ fn llama3(scaling: Keys<'_>, base: f64, head_dim: u32) -> Result<Vec<f32>, HubEr
         }
     };
     let factors: Vec<f32> = (0..head_dim / 2).map(|pair| divisor(pair) as f32).collect();
-    match factors.iter().all(|factor| factor.is_finite() && *factor > 0.0) {
+    match factors
+        .iter()
+        .all(|factor| factor.is_finite() && *factor > 0.0)
+    {
         true => Ok(factors),
         false => Err(damaged("its llama3 rope scaling makes no sense".to_owned())),
     }

@@ -25,7 +25,9 @@ pub enum SafetensorsError {
         dtype: String,
     },
     /// A tensor's shape and its bytes don't fit each other.
-    #[error("tensor {tensor} of shape {shape:?} has {bytes} bytes, which don't fit; the file is damaged")]
+    #[error(
+        "tensor {tensor} of shape {shape:?} has {bytes} bytes, which don't fit; the file is damaged"
+    )]
     Shape {
         /// The tensor's name.
         tensor: String,

@@ -29,7 +29,10 @@ fn a_header_is_read() {
     let begin = 8 + TWO.len() as u64;
     let (b, a) = (&header.tensors[0], &header.tensors[1]);
     assert_eq!((b.name.as_str(), a.name.as_str()), ("b", "a"));
-    assert_eq!((b.offset, b.bytes, &b.shape[..]), (begin + 4, 12, &[2, 3][..]));
+    assert_eq!(
+        (b.offset, b.bytes, &b.shape[..]),
+        (begin + 4, 12, &[2, 3][..])
+    );
     assert_eq!((a.offset, a.bytes, &a.shape[..]), (begin, 4, &[][..]));
     assert_eq!(b.dtype.name, "BF16");
     assert!(a.dtype.float().is_some());
@@ -53,14 +56,20 @@ fn impossible_tensors_are_refused() {
         (one("[2]", "[0,12]"), "of shape [2] has 12 bytes"),
         (one("[2]", "[8,0]"), "has -8 bytes"),
         (one("[4]", "[0,16]"), "ends at byte"),
-        (one("[1]", "[18446744073709551611,18446744073709551615]"), "ends at byte"),
+        (
+            one("[1]", "[18446744073709551611,18446744073709551615]"),
+            "ends at byte",
+        ),
         (one("[4294967296,4294967296,4]", "[0,0]"), "don't fit"),
         (one("[4611686018427387904]", "[0,0]"), "don't fit"),
         (one("[18446744073709551616]", "[0,0]"), "JSON is damaged"),
         (one("[-1]", "[0,4]"), "JSON is damaged"),
         (one("[1]", "[0,4,8]"), "JSON is damaged"),
         (one("[1]", "[0,4]").replace("F32", "F4"), "type \"F4\""),
-        (one("[1]", "[0,4]").replace("dtype", "type"), "JSON is damaged"),
+        (
+            one("[1]", "[0,4]").replace("dtype", "type"),
+            "JSON is damaged",
+        ),
         (r#"{"a":1}"#.to_owned(), "\"a\" is no tensor"),
         ("[]".to_owned(), "JSON is damaged"),
         ("{".to_owned(), "JSON is damaged"),
@@ -92,7 +101,10 @@ fn a_header_of_any_length_and_depth_takes_no_memory() {
         let mut bytes = length.to_le_bytes().to_vec();
         bytes.extend([b'{'; 100]);
         let error = read(&bytes).unwrap_err();
-        assert!(matches!(error, SafetensorsError::HeaderLength(_)), "{error}");
+        assert!(
+            matches!(error, SafetensorsError::HeaderLength(_)),
+            "{error}"
+        );
     }
     let deep = format!("{{\"a\":{}", "[".repeat(1 << 20));
     assert!(refused(&deep, 0).contains("JSON is damaged"));

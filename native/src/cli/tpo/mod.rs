@@ -7,8 +7,7 @@ mod report;
 use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
 use super::trace::sha256;
-use super::{Usage, load, print_json, text_or_stdin};
-use crate::store;
+use super::{Usage, load, print_json, source, text_or_stdin};
 use anyhow::Context;
 use live::Live;
 use periapt_core::Session;
@@ -58,7 +57,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
     // Reading a large model's file again takes a while: only for who sees it.
     let sha256_of_model = match args.json || args.record.is_some() {
-        true => Some(store::hash(&loaded.path, &mut |_| {})?.1),
+        true => Some(source::sha256(&loaded.path)?),
         false => None,
     };
     let header = Header {
