@@ -17,7 +17,6 @@ pub use config::{DecoderConfig, Traits};
 pub use decoder::{Decoder, Logits, Prefill};
 pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
-pub use log_probs::LogProbs;
 pub use rope::{Rope, RopeScaling};
 
 use crate::formats::gguf::GgufError;

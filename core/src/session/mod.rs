@@ -17,7 +17,7 @@ pub use folder::read_folder;
 pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
-pub use score::{Score, Scorer};
+pub use score::Score;
 
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};
@@ -217,6 +217,28 @@ impl Session {
         let prompts = [ids.to_vec()];
         let (Logits(logits), _) = self.decoder.prefill(&prompts, 0, self.kv)?.finish()?;
         self.read(logits).await
+    }
+
+    /// The logits of some `tokens` after each of `prompts`, one list a prompt. All prompts go through the model at once;
+    /// what they share at their beginnings is computed once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::next_logits`].
+    pub async fn next_logits_of(
+        &self,
+        prompts: &[Vec<u32>],
+        tokens: &[u32],
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        if prompts.is_empty() || tokens.is_empty() {
+            return Ok(vec![Vec::new(); prompts.len()]);
+        }
+        let logits = self.decoder.next_logits(prompts, tokens, self.kv)?;
+        let logits = self.read(logits).await?;
+        Ok(logits
+            .chunks_exact(tokens.len())
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 
     /// Reads a tensor back: its values in row-major order.

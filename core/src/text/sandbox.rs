@@ -11,7 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, escape_formatter};
 
-use super::rewrite::{GUARD, GUARD_HELD, compile};
+use super::rewrite::{GUARD, GUARD_HELD, compile, join_lines};
 use super::{TextError, Today};
 
 /// Bytes of a template. The largest in use are about 20 KB.
@@ -41,7 +41,8 @@ pub(super) fn check(source: &str) -> Result<(), TextError> {
             "{length} bytes long, more than the limit of {MAX_SOURCE}"
         )));
     }
-    compile(source, &syntax().map_err(failed)?)
+    let syntax = syntax().map_err(failed)?;
+    compile(&join_lines(source, &syntax), &syntax)
         .map(drop)
         .map_err(failed)
 }
@@ -63,7 +64,8 @@ pub(super) fn render(
     });
     let mut output = String::new();
     let result = syntax().and_then(|syntax| {
-        let instructions = compile(source, &syntax)?;
+        let source = join_lines(source, &syntax);
+        let instructions = compile(&source, &syntax)?;
         let environment = environment(&budget, items, today);
         let blocks = Default::default();
         let mut out = make_string_output(&mut output);

@@ -1,5 +1,6 @@
 //! A model's files on disk, opened: a GGUF file, the files of a split one, or a hub folder.
 
+use super::trace::sha256 as text_sha256;
 use crate::store::{self, StoreError};
 use anyhow::Context;
 use periapt_core::Error;
@@ -71,7 +72,7 @@ pub fn sha256(path: &Path) -> anyhow::Result<String> {
         let hash = store::hash(&file, &mut |_| {})?.1;
         list.push_str(&format!("{hash}  {name}\n"));
     }
-    Ok(store::hash_bytes(list.as_bytes()))
+    Ok(text_sha256(&list))
 }
 
 /// All files that a model is read from, in the order of their names.

@@ -50,15 +50,6 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// SHA-256 of these bytes.
-pub(crate) fn hash_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Size and SHA-256 of a file.
 pub(crate) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String), StoreError> {
     let mut file = File::open(path).map_err(StoreError::io("open", path))?;
@@ -85,5 +76,9 @@ pub(crate) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String),
             }
         }
     }
-    Ok((bytes, hex(&hasher.finalize())))
+    let sha256 = hasher.finalize();
+    Ok((
+        bytes,
+        sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+    ))
 }

@@ -25,8 +25,8 @@ use std::{
 };
 
 use etcetera::BaseStrategy;
+pub(crate) use files::hash;
 use files::{check_name, file_bytes, is_there, remove_folder};
-pub(crate) use files::{hash, hash_bytes};
 
 pub use error::StoreError;
 pub use progress::{Callback, Phase, Progress};

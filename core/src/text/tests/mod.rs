@@ -4,6 +4,7 @@
 mod golden;
 mod hostile_template;
 mod injection;
+mod templates;
 mod tokenizing;
 
 use std::sync::LazyLock;

@@ -224,13 +224,15 @@ impl Job<'_> {
                 ..Conversation::default()
             })
             .collect();
-        let most = args.decoding.max_new_tokens;
-        let mut scorer = session.scorer(&conversations, most)?;
         let mut finish = async |place: usize, generation: &Generation| {
             if missing[place] {
                 let score = match spoken(generation) {
                     [] => None,
-                    spoken => Some(scorer.score(&conversations[place], spoken).await?),
+                    // As it ends, not with the others: what is recorded is not lost.
+                    spoken => {
+                        let answer = (&conversations[place], spoken);
+                        session.score_all(&[answer]).await?.pop()
+                    }
                 };
                 record.push(self.row(&self.batch[place], generation, score))?;
                 progress.step();
