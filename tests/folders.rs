@@ -62,14 +62,14 @@ fn answer(model: &Path, more: &[&str]) -> serde_json::Value {
     let fixed = [
         "generate", "--device", "cpu", "-n", "12", "--json", "--model",
     ];
-    let args = [&fixed, &[str(model)], more, &["the river"]].concat();
+    let args = [&fixed[..], &[str(model)], more, &["the river"]].concat();
     let answer = json(&args);
     assert!(!answer["token_ids"].as_array().unwrap().is_empty());
     answer["token_ids"].clone()
 }
 
 fn convert(from: &Path, to: &Path, more: &[&str]) {
-    let args = [&["models", "convert", str(from), str(to)], more].concat();
+    let args = [&["models", "convert", str(from), str(to)][..], more].concat();
     let output = periapt(&args);
     assert!(output.status.success(), "{}", stderr(&output));
 }

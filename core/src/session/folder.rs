@@ -10,6 +10,7 @@ use std::io::{Read, Seek};
 /// GGUF's token type of places in the vocabulary that no text has.
 const UNUSED: i32 = 5;
 const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
 
 /// Reads a hub folder, its weights aside: what it gives is as good as the GGUF file that ggml's converter would make.
 /// `name` is what the model is called; `open` opens the folder's files by name.
@@ -64,6 +65,12 @@ fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
         .token_types
         .get_or_insert_with(|| vec![NORMAL; padding.start]);
     types.resize(rows, UNUSED);
+    // A control token for us, and for SentencePiece one of its own kind.
+    if spec.model == "llama"
+        && let Some(unknown) = spec.unknown.and_then(|id| types.get_mut(id as usize))
+    {
+        *unknown = UNKNOWN;
+    }
     if let Some(scores) = &mut spec.scores {
         scores.resize(rows, -1000.0);
     }

@@ -1,6 +1,6 @@
 use super::error::GgufError;
 use super::header::{HeaderParser, MAGIC, VERSIONS};
-use super::layout::{self, file_order};
+use super::layout;
 use super::metadata::{Array, Metadata, Value};
 use super::tensor_type::TensorType;
 use super::{Gguf, TensorInfo};
@@ -50,25 +50,25 @@ impl Gguf {
         put_padded(out, &encode(&self.metadata, &tensors)?, self.alignment)?;
         for (index, info) in self.tensors.iter().enumerate() {
             let bytes = bytes(index)?;
-            let got = bytes.len() as u64;
-            if got != info.bytes {
-                let (tensor, wanted) = (info.name.clone(), info.bytes);
-                return Err(GgufError::WrongBytes {
-                    tensor,
-                    got,
-                    wanted,
-                }
-                .into());
-            }
+            info.check_bytes(&bytes)?;
             put_padded(out, &bytes, self.alignment)?;
         }
         Ok(())
     }
+}
 
-    /// The tensors' indices in the order of their bytes.
-    #[must_use]
-    pub fn file_order(&self) -> Vec<usize> {
-        file_order(&self.tensors)
+impl TensorInfo {
+    /// An error where `bytes` are not as many as the tensor has.
+    fn check_bytes(&self, bytes: &[u8]) -> Result<(), GgufError> {
+        let got = bytes.len() as u64;
+        match got == self.bytes {
+            true => Ok(()),
+            false => Err(GgufError::WrongBytes {
+                tensor: self.name.clone(),
+                got,
+                wanted: self.bytes,
+            }),
+        }
     }
 }
 
@@ -128,8 +128,11 @@ impl GgufWriter {
     /// [`GgufError`] where a tensor's bytes are not what its shape needs, where our own reader
     /// would refuse the header, or where the bytes can't be written.
     pub fn write(&self, out: &mut impl Write) -> Result<(), GgufError> {
-        Gguf::new(&self.metadata, &self.tensors)?
-            .write(out, &mut |index| Ok(Cow::Borrowed(&self.bytes[index][..])))
+        let gguf = Gguf::new(&self.metadata, &self.tensors)?;
+        for (info, bytes) in gguf.tensors.iter().zip(&self.bytes) {
+            info.check_bytes(bytes)?;
+        }
+        gguf.write(out, &mut |index| Ok(Cow::Borrowed(&self.bytes[index][..])))
     }
 }
 

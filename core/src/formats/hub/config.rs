@@ -9,12 +9,19 @@ pub(super) const CONFIG: &str = "config.json";
 
 /// Beginnings of the names of classes that we can run, and the architecture of each in GGUF files, as ggml's converter
 /// has them.
-pub(super) const FAMILIES: [(&str, &str); 4] = [
+const FAMILIES: [(&str, &str); 4] = [
     ("Llama", "llama"),
     ("Mistral", "llama"),
     ("Qwen2", "qwen2"),
     ("Qwen3", "qwen3"),
 ];
+
+/// The classes that we can run.
+pub(super) fn supported() -> String {
+    FAMILIES
+        .map(|(prefix, _)| format!("{prefix}ForCausalLM"))
+        .join(", ")
+}
 
 /// Beginnings of the names of encoders' classes.
 const ENCODERS: [&str; 14] = [
@@ -233,7 +240,7 @@ fn family(keys: Keys<'_>, class: &str) -> Result<(&'static str, bool), HubError>
     if keys.bool("is_encoder_decoder")? || class.starts_with("T5") {
         return Err(HubError::EncoderDecoder(class));
     }
-    Err(HubError::Architecture(class))
+    Err(HubError::Architecture { class })
 }
 
 /// Refuses what the metadata can't say.

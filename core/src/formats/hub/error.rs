@@ -1,7 +1,7 @@
 use super::super::gguf::GgufError;
 use super::super::quant::QuantError;
 use super::super::safetensors::SafetensorsError;
-use super::config::FAMILIES;
+use super::config;
 
 /// Why a hub folder holds no model that we can read.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +87,13 @@ pub enum HubError {
     EncoderDecoder(String),
     /// An architecture that we don't have.
     #[error(
-        "unsupported architecture {0} (supported: {}, each also ForSequenceClassification)",
-        FAMILIES.map(|(prefix, _)| format!("{prefix}ForCausalLM")).join(", ")
+        "unsupported architecture {class} (supported: {}, each also ForSequenceClassification)",
+        config::supported()
     )]
-    Architecture(String),
+    Architecture {
+        /// Its class in the transformers library.
+        class: String,
+    },
     /// `config.json` asks for something that would silently answer wrongly if it were left out.
     #[error("unsupported model: config.json says {key} = {value}, {problem}")]
     Unsupported {

@@ -23,7 +23,7 @@ fn config() -> Json {
 /// A file of tensors of one type, the values counted up.
 fn weights_of(tensors: &[(&str, &[usize])], dtype: &str) -> Vec<u8> {
     let size = if dtype == "F32" { 4 } else { 2 };
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::<u8>::new());
     for (name, shape) in tensors {
         let begin = data.len();
         for number in 0..shape.iter().product::<usize>() {

@@ -22,8 +22,7 @@ use periapt_core::tpo::{
 };
 use record::{FORMAT, Header, HeaderKind, Part, Record};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
