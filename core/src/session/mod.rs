@@ -5,6 +5,7 @@ mod batch;
 mod beam;
 mod classifier;
 mod companions;
+mod folder;
 mod generate;
 mod load;
 mod measure;
@@ -12,6 +13,7 @@ mod score;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
+pub use folder::read_folder;
 pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
@@ -20,6 +22,8 @@ pub use score::Score;
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};
 use crate::formats::gguf::GgufError;
+use crate::formats::hub::HubError;
+use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::model::{Decoder, KvType, Logits, ModelError};
@@ -33,6 +37,12 @@ pub enum Error {
     /// The file is no GGUF file we can read.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// The folder is no hub folder of a model that we can run.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The weights can't be had in the type that was asked for.
+    #[error(transparent)]
+    Source(SourceError),
     /// The file's tokenizer or chat template, or a text, can't be used.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -82,6 +92,16 @@ pub enum Error {
         /// The device's name.
         device: String,
     },
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Gguf(error) => Self::Gguf(error),
+            SourceError::Hub(error) => Self::Hub(error),
+            other => Self::Source(other),
+        }
+    }
 }
 
 /// A model on a device.

@@ -2,18 +2,21 @@
 
 mod answer;
 mod bench;
+mod convert;
 mod decoding;
 mod eval;
 mod tpo;
 
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::BenchArgs;
+pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
 pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
+use periapt_core::formats::gguf::TensorType;
 use periapt_core::model::KvType;
 use std::path::PathBuf;
 
@@ -86,7 +89,8 @@ impl From<DeviceArg> for DeviceChoice {
 
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// A GGUF file, or the name of a known model (see `periapt models list`); by default
+    /// A GGUF file (of a split model any one of its files), a hub folder with config.json and safetensors files, or
+    /// the name of a known model (see `periapt models list`); by default
     /// SmolLM2-135M-Instruct, which is pulled where it is missing
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
@@ -99,6 +103,28 @@ pub struct ModelArgs {
     /// How keys and values are stored [default: f16 on a GPU; f32 on the CPU backend and for `logits`]
     #[arg(long, value_enum)]
     pub kv: Option<KvArg>,
+    /// Quantize the matrices of an F32, F16 or BF16 model while it is loaded
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub quantize: Option<QuantizeArg>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QuantizeArg {
+    /// 8 bits and a scale a block
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// 4 bits and a scale a block
+    #[value(name = "q4_0")]
+    Q4_0,
+}
+
+impl From<QuantizeArg> for TensorType {
+    fn from(quantize: QuantizeArg) -> Self {
+        match quantize {
+            QuantizeArg::Q8_0 => Self::Q8_0,
+            QuantizeArg::Q4_0 => Self::Q4_0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -264,6 +290,8 @@ pub enum ModelsCommand {
         /// The model's name [default: the default model]
         name: Option<String>,
     },
+    /// Write a model, a hub folder say, as one GGUF file
+    Convert(ConvertArgs),
     /// Delete a model's file
     Rm {
         /// The model's name

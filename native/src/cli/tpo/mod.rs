@@ -7,8 +7,7 @@ mod report;
 use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
 use super::trace::sha256;
-use super::{Usage, load, model_path, print_json, text_or_stdin};
-use crate::store;
+use super::{Usage, load, model_path, print_json, source, text_or_stdin};
 use anyhow::Context;
 use live::Live;
 use periapt_core::Session;
@@ -23,8 +22,7 @@ use periapt_core::tpo::{
 };
 use record::{FORMAT, Header, HeaderKind, Part, Record};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +60,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
     // Reading a large model's file again takes a while: only for who sees it.
     let sha256_of_model = match args.json || args.record.is_some() {
-        true => Some(store::hash(&loaded.path, &mut |_| {})?.1),
+        true => Some(source::sha256(&loaded.path)?),
         false => None,
     };
     let scorer = match &args.reward_model {
@@ -86,7 +84,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         reward_model: match &scorer {
             Some((classifier, path)) => Some(json!({
                 "name": classifier.model_name(),
-                "sha256": store::hash(path, &mut |_| {})?.1,
+                "sha256": source::sha256(path)?,
             })),
             None => None,
         },
@@ -321,9 +319,8 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
 /// The reward model, on the model's own device, and where it lies.
 fn load_classifier(model: &str, session: &Session) -> anyhow::Result<(Classifier, PathBuf)> {
     let path = model_path(Some(model))?;
-    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let classifier = Classifier::load(&mut reader, session.device(), &mut |_, _| {})
+    let mut source = source::open(&path).context("--reward-model")?;
+    let classifier = Classifier::load_source(&mut *source, session.device(), &mut |_, _| {})
         .with_context(|| format!("--reward-model: cannot load {}", path.display()))?;
     Ok((classifier, path))
 }
