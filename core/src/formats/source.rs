@@ -27,7 +27,7 @@ pub enum SourceError {
     Gguf(#[from] GgufError),
     /// A hub folder's fault.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Hub(Box<HubError>),
     /// A tensor's elements can't be stored as asked for.
     #[error("tensor {tensor}: {source}")]
     Quant {
@@ -49,6 +49,12 @@ pub enum SourceError {
         /// The type asked for.
         to: TensorType,
     },
+}
+
+impl From<HubError> for SourceError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
 }
 
 impl<R: Read + Seek> Source for GgufFiles<R> {

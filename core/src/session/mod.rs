@@ -39,7 +39,7 @@ pub enum Error {
     Gguf(#[from] GgufError),
     /// The folder is no hub folder of a model that we can run.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Hub(Box<HubError>),
     /// The weights can't be had in the type that was asked for.
     #[error(transparent)]
     Source(SourceError),
@@ -92,6 +92,12 @@ pub enum Error {
         /// The device's name.
         device: String,
     },
+}
+
+impl From<HubError> for Error {
+    fn from(error: HubError) -> Self {
+        Self::Hub(Box::new(error))
+    }
 }
 
 impl From<SourceError> for Error {
