@@ -1,6 +1,7 @@
 // Causal grouped-query attention over the paged cache, with an online softmax.
 //
 //     out[t, h] = sum_j softmax_j(q[t, h] . k[j, h'] / sqrt(head_dim)) v[j, h'],   j <= position of t
+//                 and, with a window, j > position of t - WINDOW
 //
 // with h' = h / GROUP. A workgroup of LANES takes one tile of up to QUERIES tokens of one row, one key head with the
 // GROUP query heads that share it, and one of SPLITS shares of the row's pages; with several splits it
@@ -21,6 +22,9 @@
 const GROUP: u32 = {{ group }}u;
 const QUERIES: u32 = {{ queries }}u;
 const SPLITS: u32 = {{ splits }}u;
+{% if window %}
+const WINDOW: u32 = {{ window }}u;
+{% endif %}
 const SCALE: f32 = {{ scale }};
 {% include "common/pages.wgsl" %}
 {% set vectors = group * queries %}
@@ -41,6 +45,9 @@ var<workgroup> maxima: array<f32, {{ vectors * 4 }}>;
 var<workgroup> totals: array<f32, LANES>;
 {% endif %}
 var<workgroup> used_pages: u32;
+{% if window %}
+var<workgroup> seen_page: u32;
+{% endif %}
 
 @compute @workgroup_size({{ lanes }}, 1, 1)
 fn main(
@@ -70,6 +77,9 @@ fn main(
     }
     if (lane == 0u) {
         used_pages = (position + count - 1u) / PAGE + 1u;
+{% if window %}
+        seen_page = (max(position + 1u, WINDOW) - WINDOW) / PAGE;
+{% endif %}
     }
     workgroupBarrier();
 
@@ -86,9 +96,15 @@ fn main(
 {% endif %}
     // Loaded through workgroup memory, so that compilers see that all invocations take the same turns.
     let used = workgroupUniformLoad(&used_pages);
-    let share = (used + SPLITS - 1u) / SPLITS;
-    let end = min(used, (group.z + 1u) * share);
-    for (var at = group.z * share; at < end; at++) {
+{% if window %}
+    // The first page that the tile's first token sees.
+    let begin = workgroupUniformLoad(&seen_page);
+{% else %}
+    let begin = 0u;
+{% endif %}
+    let share = (used - begin + SPLITS - 1u) / SPLITS;
+    let end = min(used, begin + (group.z + 1u) * share);
+    for (var at = begin + group.z * share; at < end; at++) {
         let page = u32(pages[row_pages + at]);
         let keys = head_at(page, 0u, kv_head);
         let values = head_at(page, 1u, kv_head);
@@ -137,7 +153,7 @@ fn main(
         let token{{ t }} = lane + {{ t }}u * LANES;
 {% for n in range(vectors) %}
         scores[{{ n * 64 }}u + token{{ t }}] =
-            select(LOWEST, score{{ n }}_{{ t }}, at * PAGE + token{{ t }} <= position + {{ n // group }}u);
+            select(LOWEST, score{{ n }}_{{ t }}, at * PAGE + token{{ t }} <= position + {{ n // group }}u{% if window %} && at * PAGE + token{{ t }} + WINDOW > position + {{ n // group }}u{% endif %});
 {% endfor %}
 {% endfor %}
         workgroupBarrier();

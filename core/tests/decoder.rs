@@ -202,10 +202,10 @@ fn files_that_are_no_decoder_are_refused_by_name() {
                 set(
                     tiny,
                     "llama.rope.scaling.type",
-                    Value::String("yarn".to_owned()),
+                    Value::String("longrope".to_owned()),
                 )
             },
-            "yarn",
+            "longrope",
         ),
         (
             &|tiny| set(tiny, "llama.rope.freq_base", Value::F32(f32::NAN)),

@@ -6,7 +6,7 @@ mod common;
 
 use peak_alloc::PeakAlloc;
 use periapt_core::formats::gguf::TensorType;
-use periapt_core::model::{Decoder, DecoderConfig};
+use periapt_core::model::{Decoder, DecoderConfig, Rope, Traits};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -26,7 +26,8 @@ fn loading_takes_one_tensor_and_a_little() {
         vocab: 64_000,
         context: 2048,
         rms_epsilon: 1e-5,
-        rope_base: 10_000.0,
+        rope: Rope::plain(10_000.0),
+        traits: Traits::default(),
     };
     let largest = config.vocab * config.width / 32 * 34;
     let allowed = largest * 5 / 4 + (64 << 20);

@@ -107,22 +107,34 @@ fn variants(shader: &Shader) -> Vec<Values> {
         "rope_write" => {
             for (group, mut values) in caches() {
                 values.push(("heads", (3 * group).into()));
-                all.push(values);
+                for (bias, norm) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let mut values = values.clone();
+                    values.extend([
+                        ("bias", bias.into()),
+                        ("norm", norm.into()),
+                        ("epsilon", 1e-6f32.into()),
+                    ]);
+                    all.push(values);
+                }
             }
         }
         "attention" => {
             for (group, cache) in caches() {
                 let most = (16 / group).max(1);
-                for (queries, splits, lanes, subgroup) in [
-                    (1usize, 1usize, 64usize, 0usize),
-                    (1, 4, 64, 0),
-                    (most, 1, 64, 0),
-                    (1, 1, 8, 0),
-                    (2, 1, 8, 8),
+                for (queries, splits, lanes, subgroup, window) in [
+                    (1usize, 1usize, 64usize, 0usize, 0usize),
+                    (1, 4, 64, 0, 0),
+                    (1, 4, 64, 0, 4096),
+                    (most, 1, 64, 0, 0),
+                    (most, 1, 64, 0, 512),
+                    (1, 1, 8, 0, 0),
+                    (2, 1, 8, 8, 0),
+                    (2, 1, 8, 8, 100),
                 ] {
                     let mut values = cache.clone();
                     values.extend([
                         ("group", group.into()),
+                        ("window", window.into()),
                         ("queries", queries.into()),
                         ("splits", splits.into()),
                         ("lanes", lanes.into()),

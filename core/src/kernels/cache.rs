@@ -1,39 +1,45 @@
 //! The operations on the paged KV cache, whose layout `shaders/common/pages.wgsl` describes.
 
-use super::ops::{AttentionShape, CacheShape, Ops};
+use super::ops::{AttentionShape, CacheShape, Ops, QkvShape};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
 /// Rotary position embedding (Su et al. 2021, eq. 34) of the queries and keys of
 /// `qkv [tokens, (heads + 2 kv_heads) * head_dim]` in interleaved pairs; keys and values go into
-/// `cache [words]`, in place. Token `t` is turned by line `positions[t]` of `table [positions,
+/// `cache [words]`, in place. Before, where `of_qkv` says so, a bias is added and each query and key head is
+/// normalized with a gain: `adjust` holds the bias, as wide as `qkv`, then the queries' gain and the keys',
+/// `[head_dim]` each, or a single number where there is neither. Token `t` is turned by line `positions[t]` of `table [positions,
 /// head_dim]` (cos, sin of each pair) and written to `slots[t]` = page * 64 + place. Gives the queries,
 /// `[tokens, heads * head_dim]`, and the cache.
 #[must_use]
+#[allow(clippy::too_many_arguments, reason = "each is a buffer of one kernel")]
 pub fn rope_write(
     qkv: Tensor<2>,
+    adjust: Tensor<1>,
     table: Tensor<2>,
     positions: Tensor<1, Int>,
     slots: Tensor<1, Int>,
     cache: Tensor<1, Int>,
     shape: CacheShape,
-    heads: usize,
+    of_qkv: QkvShape,
 ) -> (Tensor<2>, Tensor<1, Int>) {
     let (q, cache) = <Dispatch as Ops>::rope_write(
         qkv.into_dispatch(),
+        adjust.into_dispatch(),
         table.into_dispatch(),
         positions.into_dispatch(),
         slots.into_dispatch(),
         cache.into_dispatch(),
         shape,
-        heads,
+        of_qkv,
     );
     (Tensor::from_dispatch(q), Tensor::from_dispatch(cache))
 }
 
 /// Causal attention of `q [tokens, heads * head_dim]` over the cache, to the same shape, scores scaled by
 /// `1 / sqrt(head_dim)`. `tiles [tiles, 4]` lists neighbouring tokens of one row: the first token,
-/// how many, the first one's position, and where in `pages [n]` the row's pages begin, in order.
+/// how many, the first one's position, and where in `pages [n]` the row's pages begin, in order. With a window, a
+/// token sees the last `spread.window` alone (Beltagy et al. 2020, arXiv 2004.05150).
 #[must_use]
 pub fn attention(
     q: Tensor<2>,

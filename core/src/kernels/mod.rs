@@ -13,7 +13,7 @@ mod variant;
 mod wgsl;
 
 pub use matrix::{Matrix, Packer};
-pub use ops::{AttentionShape, CacheShape, Ops, Product};
+pub use ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
 pub use variant::{Tuning, Variant};
 
 /// Tokens in a page of the KV cache.

@@ -43,11 +43,24 @@ impl CacheShape {
     }
 }
 
+/// What becomes of a layer's queries, keys and values on their way into attention.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QkvShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Whether a bias is added first.
+    pub bias: bool,
+    /// Epsilon of the root mean square normalization of each query and key head, where there is one.
+    pub norm: Option<f32>,
+}
+
 /// How attention is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttentionShape {
     /// Query heads; a multiple of the key heads.
     pub heads: usize,
+    /// How many tokens each sees, itself included (sliding window attention); 0: all before it.
+    pub window: usize,
     /// The most tokens of a tile.
     pub queries: usize,
     /// Shares into which a row's pages are split.
@@ -100,14 +113,16 @@ pub trait Ops: Backend {
     ) -> FloatTensor<Self>;
 
     /// See [`super::cache::rope_write`].
+    #[allow(clippy::too_many_arguments, reason = "each is a buffer of one kernel")]
     fn rope_write(
         qkv: FloatTensor<Self>,
+        adjust: FloatTensor<Self>,
         table: FloatTensor<Self>,
         positions: IntTensor<Self>,
         slots: IntTensor<Self>,
         cache: IntTensor<Self>,
         shape: CacheShape,
-        heads: usize,
+        of_qkv: QkvShape,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
     /// See [`super::cache::attention`].

@@ -1,10 +1,10 @@
-//! What a GGUF file's metadata says of the decoder's shape.
+//! What a GGUF file says of the decoder's shape.
 
-use super::ModelError;
-use crate::formats::gguf::{Gguf, Metadata};
+use super::{ModelError, Rope};
+use crate::formats::gguf::{Gguf, GgufError, Metadata};
 use periapt_shaders::floor::WORKGROUP_BYTES;
 
-/// The shape of a llama-type decoder. All counts are in elements.
+/// The shape of a decoder. All counts are in elements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     /// Number of layers.
@@ -25,12 +25,75 @@ pub struct DecoderConfig {
     pub context: usize,
     /// Epsilon of the normalizations.
     pub rms_epsilon: f32,
-    /// Base of the rotary position embedding.
-    pub rope_base: f32,
+    /// Rotary positions.
+    pub rope: Rope,
+    /// Where families differ.
+    pub traits: Traits,
 }
 
-/// The architectures that can run today.
-const ARCHITECTURES: &[&str] = &["llama"];
+/// Where decoder families differ from plain Llama, which is the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// The file holds each query and key head's rows as the first halves of all rotary pairs, then the second halves
+    /// (as the Qwen families do), and not as neighbouring pairs.
+    pub split_pairs: bool,
+    /// Queries, keys and values have a bias (Qwen2).
+    pub qkv_bias: bool,
+    /// Each query and key head is normalized (Qwen3).
+    pub head_norm: bool,
+    /// How many tokens attention sees, the token itself included (Mistral 7B v0.1); `None`: all.
+    pub window: Option<usize>,
+    /// Outputs of a head that classifies the whole text, in place of one over the vocabulary: a reward model has one;
+    /// 0 for a language model.
+    pub classes: usize,
+}
+
+/// A family that can run.
+struct Family {
+    name: &'static str,
+    /// See [`Traits::split_pairs`].
+    split_pairs: bool,
+    /// Without a bias of queries, keys and values, a file is incomplete.
+    qkv_bias: bool,
+    /// The same of norms of the heads.
+    head_norm: bool,
+}
+
+/// The architectures that can run, as `general.architecture` has them. Mistral's files say `llama`.
+const FAMILIES: [Family; 3] = [
+    Family {
+        name: "llama",
+        split_pairs: false,
+        qkv_bias: false,
+        head_norm: false,
+    },
+    Family {
+        name: "qwen2",
+        split_pairs: true,
+        qkv_bias: true,
+        head_norm: false,
+    },
+    Family {
+        name: "qwen3",
+        split_pairs: true,
+        qkv_bias: false,
+        head_norm: true,
+    },
+];
+
+/// Architectures whose models read text and don't write any.
+const ENCODERS: [&str; 10] = [
+    "bert",
+    "clip",
+    "eurobert",
+    "gemma-embedding",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "modern-bert",
+    "neo-bert",
+    "nomic-bert",
+    "t5encoder",
+];
 
 /// No known model comes near these; past them a file is damaged, or made to exhaust memory.
 const MAX_LAYERS: usize = 1024;
@@ -55,9 +118,19 @@ impl DecoderConfig {
     #[must_use]
     pub fn parameters(&self, head: bool) -> usize {
         let qkvo = 2 * (self.heads + self.kv_heads) * self.head_dim * self.width;
-        let layer = qkvo + 3 * self.width * self.ffn_width + 2 * self.width;
-        let embedding = self.vocab * self.width * if head { 2 } else { 1 };
-        self.layers * layer + embedding + self.width
+        let mut layer = qkvo + 3 * self.width * self.ffn_width + 2 * self.width;
+        if self.traits.qkv_bias {
+            layer += self.qkv_width();
+        }
+        if self.traits.head_norm {
+            layer += 2 * self.head_dim;
+        }
+        let of_head = match (self.traits.classes, head) {
+            (0, true) => self.vocab * self.width,
+            (0, false) => 0,
+            (classes, _) => classes * self.width,
+        };
+        self.layers * layer + self.vocab * self.width + of_head + self.width
     }
 
     /// Reads the shape from `gguf` (keys of the GGUF specification, "LLM" section).
@@ -65,74 +138,67 @@ impl DecoderConfig {
     /// # Errors
     ///
     /// [`ModelError`] where a key is missing or senseless, or where the file asks for something
-    /// that would silently answer wrongly: another architecture, scaled or partial rope.
+    /// that would silently answer wrongly: another architecture, an unknown scaling, partial rope.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, ModelError> {
         let meta = &gguf.metadata;
         let architecture = meta.str("general.architecture")?;
-        if !ARCHITECTURES.contains(&architecture) {
-            return Err(ModelError::Unsupported(format!(
-                "architecture {architecture:?} (supported: {})",
-                ARCHITECTURES.join(", ")
-            )));
-        }
-        if let Some(scaling) = meta.opt_str("llama.rope.scaling.type")?
-            && scaling != "none"
-        {
-            return Err(ModelError::Unsupported(format!("rope scaling {scaling:?}")));
-        }
-        let width = count(meta, "llama.embedding_length", MAX_WIDTH)?;
-        let heads = count(meta, "llama.attention.head_count", MAX_WIDTH)?;
-        let kv_heads = match opt_count(meta, "llama.attention.head_count_kv", MAX_WIDTH)? {
-            Some(kv_heads) => kv_heads,
-            None => heads,
-        };
+        let family = FAMILIES
+            .iter()
+            .find(|family| family.name == architecture)
+            .ok_or_else(|| unsupported(architecture))?;
+        let keys = Key { meta, architecture };
+        let width = keys.count_up_to("embedding_length", MAX_WIDTH)?;
+        let heads = keys.count_up_to("attention.head_count", MAX_WIDTH)?;
+        let kv_heads = keys
+            .opt_count("attention.head_count_kv", MAX_WIDTH)?
+            .unwrap_or(heads);
         if heads % kv_heads != 0 {
-            return Err(ModelError::BadValue {
-                key: "llama.attention.head_count_kv",
-                value: kv_heads.to_string(),
-                problem: "no divisor of the number of heads",
-            });
+            let problem = "no divisor of the number of heads";
+            return Err(keys.bad("attention.head_count_kv", kv_heads, problem));
         }
-        let head_dim = match opt_count(meta, "llama.attention.key_length", MAX_WIDTH)? {
-            Some(head_dim) => head_dim,
-            None => width / heads,
-        };
+        let head_dim = keys
+            .opt_count("attention.key_length", MAX_WIDTH)?
+            .unwrap_or(width / heads);
         if head_dim == 0 || head_dim % 2 != 0 {
-            return Err(ModelError::BadValue {
-                key: "llama.attention.head_count",
-                value: heads.to_string(),
-                problem: "not a number that gives heads of an even width",
-            });
+            let problem = "not a number that gives heads of an even width";
+            return Err(keys.bad("attention.head_count", heads, problem));
         }
-        for key in ["llama.rope.dimension_count", "llama.attention.value_length"] {
-            if let Some(other) = opt_count(meta, key, MAX_WIDTH)?
+        for key in ["rope.dimension_count", "attention.value_length"] {
+            if let Some(other) = keys.opt_count(key, MAX_WIDTH)?
                 && other != head_dim
             {
                 return Err(ModelError::Unsupported(format!(
-                    "{key} = {other} with heads of width {head_dim}"
+                    "{} = {other} with heads of width {head_dim}",
+                    keys.name(key)
                 )));
             }
         }
-        let embedding = gguf
-            .tensor("token_embd.weight")
+        let rows = |name: &str| {
+            let tensor = gguf.tensor(name)?;
+            Some(tensor.shape.first().copied().unwrap_or(0))
+        };
+        let vocab = rows("token_embd.weight")
             .ok_or_else(|| ModelError::MissingTensor("token_embd.weight".to_owned()))?;
+        let epsilon = "attention.layer_norm_rms_epsilon";
+        let has = |part: &str| gguf.tensor(&format!("blk.0.{part}")).is_some();
         Ok(Self {
-            layers: count(meta, "llama.block_count", MAX_LAYERS)?,
+            layers: keys.count_up_to("block_count", MAX_LAYERS)?,
             width,
             heads,
             kv_heads,
             head_dim,
-            ffn_width: count(meta, "llama.feed_forward_length", MAX_WIDTH)?,
-            vocab: embedding.shape.first().copied().unwrap_or(0),
-            context: count(meta, "llama.context_length", MAX_CONTEXT)?,
-            rms_epsilon: positive(
-                "llama.attention.layer_norm_rms_epsilon",
-                meta.f32("llama.attention.layer_norm_rms_epsilon")?,
-            )?,
-            rope_base: positive(
-                "llama.rope.freq_base",
-                meta.opt_f32("llama.rope.freq_base")?.unwrap_or(10_000.0),
-            )?,
+            ffn_width: keys.count_up_to("feed_forward_length", MAX_WIDTH)?,
+            vocab,
+            context: keys.count_up_to("context_length", MAX_CONTEXT)?,
+            rms_epsilon: positive(&keys.name(epsilon), meta.f32(&keys.name(epsilon))?)?,
+            rope: Rope::from_keys(&keys)?,
+            traits: Traits {
+                split_pairs: family.split_pairs,
+                qkv_bias: family.qkv_bias || has("attn_q.bias"),
+                head_norm: family.head_norm || has("attn_q_norm.weight"),
+                window: keys.opt_count("attention.sliding_window", MAX_CONTEXT)?,
+                classes: rows("cls.output.weight").unwrap_or(0),
+            },
         })
     }
 
@@ -143,31 +209,77 @@ impl DecoderConfig {
     }
 }
 
-fn count(meta: &Metadata, key: &'static str, max: usize) -> Result<usize, ModelError> {
-    let value = meta.u32(key)? as usize;
-    if value == 0 || value > max {
-        return Err(ModelError::BadValue {
-            key,
+fn unsupported(architecture: &str) -> ModelError {
+    if ENCODERS.contains(&architecture) {
+        return ModelError::Encoder(architecture.to_owned());
+    }
+    let names: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+    ModelError::Unsupported(format!(
+        "architecture {architecture:?} (supported: {}; Mistral's files are of llama)",
+        names.join(", ")
+    ))
+}
+
+/// The keys of one architecture, `{architecture}.{key}`.
+pub(super) struct Key<'a> {
+    meta: &'a Metadata,
+    architecture: &'a str,
+}
+
+impl Key<'_> {
+    /// The whole key.
+    pub fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    /// Whether the file has it.
+    pub fn has(&self, key: &str) -> bool {
+        self.meta.get(&self.name(key)).is_some()
+    }
+
+    pub fn opt_str(&self, key: &str) -> Result<Option<&str>, GgufError> {
+        self.meta.opt_str(&self.name(key))
+    }
+
+    pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, GgufError> {
+        self.meta.opt_f32(&self.name(key))
+    }
+
+    /// A number of positions, at least 1.
+    pub fn count(&self, key: &str) -> Result<usize, ModelError> {
+        self.count_up_to(key, MAX_CONTEXT)
+    }
+
+    fn count_up_to(&self, key: &str, max: usize) -> Result<usize, ModelError> {
+        let value = self.meta.u32(&self.name(key))? as usize;
+        match (1..=max).contains(&value) {
+            true => Ok(value),
+            false => Err(self.bad(key, value, "not a possible number")),
+        }
+    }
+
+    fn opt_count(&self, key: &str, max: usize) -> Result<Option<usize>, ModelError> {
+        match self.has(key) {
+            true => self.count_up_to(key, max).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn bad(&self, key: &str, value: usize, problem: &'static str) -> ModelError {
+        ModelError::BadValue {
+            key: self.name(key),
             value: value.to_string(),
-            problem: "not a possible number",
-        });
-    }
-    Ok(value)
-}
-
-fn opt_count(meta: &Metadata, key: &'static str, max: usize) -> Result<Option<usize>, ModelError> {
-    match meta.get(key) {
-        Some(_) => count(meta, key, max).map(Some),
-        None => Ok(None),
+            problem,
+        }
     }
 }
 
-fn positive(key: &'static str, value: f32) -> Result<f32, ModelError> {
+pub(super) fn positive(key: &str, value: f32) -> Result<f32, ModelError> {
     if value.is_finite() && value > 0.0 {
         return Ok(value);
     }
     Err(ModelError::BadValue {
-        key,
+        key: key.to_owned(),
         value: value.to_string(),
         problem: "not a positive number",
     })

@@ -10,11 +10,11 @@ use std::collections::VecDeque;
 /// Tokens of all rows that go through the decoder at once during prefill.
 const CHUNK: usize = 256;
 
-/// Unnormalized next-token scores, `[rows, vocab]`.
+/// Unnormalized next-token scores, `[rows, vocab]`; of a classifier its outputs, `[rows, classes]`.
 #[derive(Debug, Clone)]
 pub struct Logits(pub Tensor<2>);
 
-/// A llama-type decoder-only transformer.
+/// A decoder-only transformer of the Llama kind.
 #[derive(Debug)]
 pub struct Decoder {
     pub(super) weights: Weights,
@@ -29,7 +29,7 @@ pub(super) struct Weights {
     pub embedding: Matrix,
     pub layers: Vec<Layer>,
     pub norm: RmsNorm,
-    /// `[vocab, width]`; the embedding itself where the model ties them.
+    /// `[vocab, width]`; the embedding itself where the model ties them. A classifier's is `[classes, width]`.
     pub head: Option<Matrix>,
 }
 

@@ -72,7 +72,11 @@ impl KvCache {
         let zeros = || Tensor::zeros(words, (device, DType::I32));
         Ok(Self {
             layers: (0..config.layers).map(|_| zeros()).collect(),
-            rope: rope_table(config, positions.next_multiple_of(PAGE).max(PAGE), device),
+            rope: config.rope.table(
+                config.head_dim,
+                positions.next_multiple_of(PAGE).max(PAGE),
+                device,
+            ),
             pages: Pages::new(pages),
             rows: Vec::new(),
             shape,
@@ -193,19 +197,4 @@ impl KvCache {
             (&self.device, DType::I32),
         )
     }
-}
-
-/// cos and sin of `position * base^(-2i / head_dim)`, side by side for each pair `i`, computed in
-/// f64: `[positions, head_dim]`.
-fn rope_table(config: &DecoderConfig, positions: usize, device: &Device) -> Tensor<2> {
-    let head_dim = config.head_dim;
-    let mut table = Vec::with_capacity(positions * head_dim);
-    for position in 0..positions {
-        for pair in 0..head_dim / 2 {
-            let frequency = f64::from(config.rope_base).powf(-2.0 * pair as f64 / head_dim as f64);
-            let (sin, cos) = (position as f64 * frequency).sin_cos();
-            table.extend([cos as f32, sin as f32]);
-        }
-    }
-    Tensor::from_data(TensorData::new(table, [positions, head_dim]), device)
 }

@@ -2,7 +2,7 @@
 
 use super::DecoderConfig;
 use super::kv_cache::{KvCache, Span};
-use crate::kernels::{AttentionShape, Matrix, Variant, cache};
+use crate::kernels::{AttentionShape, Matrix, QkvShape, Variant, cache};
 use burn::tensor::{Tensor, activation::silu};
 
 /// Root mean square normalization with a gain, fused into the product that follows.
@@ -47,6 +47,8 @@ impl Stack {
 pub(super) struct Layer {
     pub attention_norm: RmsNorm,
     pub qkv: Stack,
+    /// Biases and gains of the heads, see [`cache::rope_write`].
+    pub adjust: Tensor<1>,
     pub attention_output: Matrix,
     pub feed_forward_norm: RmsNorm,
     /// Gate, then up.
@@ -93,13 +95,19 @@ impl Layer {
         span: &Span,
         index: usize,
     ) -> Tensor<2> {
-        let heads = config.heads;
+        let (heads, traits) = (config.heads, config.traits);
+        let of_qkv = QkvShape {
+            heads,
+            bias: traits.qkv_bias,
+            norm: traits.head_norm.then_some(config.rms_epsilon),
+        };
         let mut q = self.qkv.norm_linear(&x, &self.attention_norm);
         let (layer, rope, shape) = kv.layer(index);
         layer.inplace(|pages| {
-            let (qkv, rope) = (q.clone(), rope.clone());
+            let (qkv, adjust, rope) = (q.clone(), self.adjust.clone(), rope.clone());
             let (positions, slots) = (span.positions.clone(), span.slots.clone());
-            let written = cache::rope_write(qkv, rope, positions, slots, pages, shape, heads);
+            let written =
+                cache::rope_write(qkv, adjust, rope, positions, slots, pages, shape, of_qkv);
             q = written.0;
             written.1
         });
@@ -108,6 +116,7 @@ impl Layer {
         let subgroup = variant.subgroup > 0 && shape.head_dim.is_multiple_of(variant.subgroup);
         let spread = AttentionShape {
             heads,
+            window: traits.window.unwrap_or(0),
             queries: span.queries,
             splits: match span.queries {
                 1 => span.longest.div_ceil(SPLIT_PAGES).min(MAX_SPLITS),

@@ -1,12 +1,14 @@
 //! A file's tensors become a decoder, one at a time and in any order.
 
+use super::config::positive;
 use super::decoder::Weights;
 use super::layers::{Layer, RmsNorm, Stack};
-use super::{Decoder, DecoderConfig, ModelError};
+use super::{Decoder, DecoderConfig, ModelError, Traits};
 use crate::formats::gguf::{Gguf, TensorInfo};
 use crate::formats::quant::{QuantError, dequantize};
 use crate::kernels::{Matrix, Packer, Variant};
 use burn::tensor::{Device, Tensor, TensorData};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Collects tensors on the device until [`DecoderBuilder::finish`].
@@ -31,7 +33,10 @@ impl DecoderBuilder {
     /// answer wrongly without a word).
     pub fn new(gguf: &Gguf, device: &Device, variant: Variant) -> Result<Self, ModelError> {
         let config = DecoderConfig::from_gguf(gguf)?;
-        let shapes = expected_shapes(&config, gguf.tensor(HEAD).is_some());
+        let mut shapes = expected_shapes(&config, gguf.tensor(HEAD).is_some());
+        if gguf.tensor(ROPE_FACTORS).is_some() {
+            shapes.insert(ROPE_FACTORS.to_owned(), vec![config.head_dim / 2]);
+        }
         for info in &gguf.tensors {
             let Some(want) = shapes.get(&info.name) else {
                 return Err(ModelError::Unsupported(format!(
@@ -104,6 +109,12 @@ impl DecoderBuilder {
         })
     }
 
+    /// The decoder's shape.
+    #[must_use]
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
     /// Names and row-major shapes of all tensors it wants.
     pub(super) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         let mut shapes: Vec<_> = self.shapes.clone().into_iter().collect();
@@ -133,12 +144,26 @@ impl DecoderBuilder {
                     bytes: bytes.len(),
                 }));
             }
-            let matrix = self.packer.pack(dtype, bytes, outputs, inputs);
+            let bytes = match self.turned(&info.name) {
+                true => Cow::Owned(self.neighbours(bytes, bytes.len() / outputs)),
+                false => Cow::Borrowed(bytes),
+            };
+            let matrix = self.packer.pack(dtype, &bytes, outputs, inputs);
             self.matrices.insert(info.name.clone(), matrix);
             return Ok(());
         }
         let mut values = vec![0.0; info.shape.iter().product()];
         dequantize(dtype, bytes, &mut values).map_err(damaged)?;
+        if info.name == ROPE_FACTORS {
+            for factor in &values {
+                positive(ROPE_FACTORS, *factor)?;
+            }
+            self.config.rope.factors = values;
+            return Ok(());
+        }
+        if self.turned(&info.name) {
+            values = self.neighbours(&values, 1);
+        }
         let length = values.len();
         let gain = Tensor::from_data(TensorData::new(values, [length]), &self.device);
         self.gains.insert(info.name.clone(), gain);
@@ -158,9 +183,12 @@ impl DecoderBuilder {
             embedding: self.matrix(EMBEDDING)?,
             layers,
             norm: self.norm(NORM)?,
-            head: match self.shapes.contains_key(HEAD) {
-                true => Some(self.matrix(HEAD)?),
-                false => None,
+            head: match [HEAD, CLASSES]
+                .into_iter()
+                .find(|name| self.shapes.contains_key(*name))
+            {
+                Some(name) => Some(self.matrix(name)?),
+                None => None,
             },
         };
         Ok(Decoder {
@@ -175,11 +203,48 @@ impl DecoderBuilder {
         Ok(Layer {
             attention_norm: self.norm(&name("attn_norm"))?,
             qkv: self.stack(&["attn_q", "attn_k", "attn_v"].map(name))?,
+            adjust: self.adjust(index)?,
             attention_output: self.matrix(&name("attn_output"))?,
             feed_forward_norm: self.norm(&name("ffn_norm"))?,
             gate_up: self.stack(&["ffn_gate", "ffn_up"].map(name))?,
             down: self.matrix(&name("ffn_down"))?,
         })
+    }
+
+    /// What `kernels::cache::rope_write` wants beside the projection.
+    fn adjust(&mut self, index: usize) -> Result<Tensor<1>, ModelError> {
+        let Traits {
+            qkv_bias,
+            head_norm,
+            ..
+        } = self.config.traits;
+        let biases = QKV_BIASES.iter().filter(|_| qkv_bias);
+        let parts = biases
+            .chain(HEAD_NORMS.iter().filter(|_| head_norm))
+            .map(|part| self.gain(&format!("blk.{index}.{part}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(match parts.is_empty() {
+            true => Tensor::zeros([1], &self.device),
+            false => Tensor::cat(parts, 0),
+        })
+    }
+
+    /// Whether the tensor's rows are of rotary pairs that don't lie as neighbours.
+    fn turned(&self, name: &str) -> bool {
+        self.config.traits.split_pairs && TURNED.iter().any(|part| name.ends_with(part))
+    }
+
+    /// Rows of `size` values, in heads of first halves of pairs and then second ones, with each pair side by side.
+    fn neighbours<T: Copy>(&self, rows: &[T], size: usize) -> Vec<T> {
+        let (head_dim, mut turned) = (self.config.head_dim, Vec::with_capacity(rows.len()));
+        for head in rows.chunks_exact(head_dim * size) {
+            for pair in 0..head_dim / 2 {
+                for row in [pair, pair + head_dim / 2] {
+                    turned.extend_from_slice(&head[row * size..][..size]);
+                }
+            }
+        }
+        turned
     }
 
     fn matrix(&mut self, name: &str) -> Result<Matrix, ModelError> {
@@ -200,19 +265,40 @@ impl DecoderBuilder {
     }
 
     fn norm(&mut self, name: &str) -> Result<RmsNorm, ModelError> {
-        let gain = self.gains.remove(name);
         Ok(RmsNorm {
-            gain: gain.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?,
+            gain: self.gain(name)?,
             epsilon: self.config.rms_epsilon,
         })
+    }
+
+    fn gain(&mut self, name: &str) -> Result<Tensor<1>, ModelError> {
+        self.gains
+            .remove(name)
+            .ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
     }
 }
 
 const EMBEDDING: &str = "token_embd.weight";
 const NORM: &str = "output_norm.weight";
 const HEAD: &str = "output.weight";
+/// The head of a classifier.
+const CLASSES: &str = "cls.output.weight";
+/// Divisors of the rotary frequencies.
+const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// In the order of the projection's outputs.
+const QKV_BIASES: [&str; 3] = ["attn_q.bias", "attn_k.bias", "attn_v.bias"];
+const HEAD_NORMS: [&str; 2] = ["attn_q_norm.weight", "attn_k_norm.weight"];
+/// What rotary positions turn.
+const TURNED: [&str; 6] = [
+    "attn_q.weight",
+    "attn_k.weight",
+    "attn_q.bias",
+    "attn_k.bias",
+    "attn_q_norm.weight",
+    "attn_k_norm.weight",
+];
 
-/// Name and row-major shape of every tensor of a llama-type GGUF file.
+/// Name and row-major shape of every tensor that a GGUF file of this shape must have.
 fn expected_shapes(config: &DecoderConfig, head: bool) -> HashMap<String, Vec<usize>> {
     let DecoderConfig {
         width,
@@ -227,8 +313,10 @@ fn expected_shapes(config: &DecoderConfig, head: bool) -> HashMap<String, Vec<us
         (EMBEDDING.to_owned(), vec![vocab, width]),
         (NORM.to_owned(), vec![width]),
     ]);
-    if head {
-        shapes.insert(HEAD.to_owned(), vec![vocab, width]);
+    match (config.traits.classes, head) {
+        (0, true) => drop(shapes.insert(HEAD.to_owned(), vec![vocab, width])),
+        (0, false) => {}
+        (classes, _) => drop(shapes.insert(CLASSES.to_owned(), vec![classes, width])),
     }
     for index in 0..config.layers {
         for (part, shape) in [
@@ -243,6 +331,17 @@ fn expected_shapes(config: &DecoderConfig, head: bool) -> HashMap<String, Vec<us
             ("ffn_down", vec![width, ffn_width]),
         ] {
             shapes.insert(format!("blk.{index}.{part}.weight"), shape);
+        }
+        let widths = [heads, kv_heads, kv_heads].map(|heads| heads * head_dim);
+        if config.traits.qkv_bias {
+            for (part, width) in QKV_BIASES.iter().zip(widths) {
+                shapes.insert(format!("blk.{index}.{part}"), vec![width]);
+            }
+        }
+        if config.traits.head_norm {
+            for part in HEAD_NORMS {
+                shapes.insert(format!("blk.{index}.{part}"), vec![head_dim]);
+            }
         }
     }
     shapes

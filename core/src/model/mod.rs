@@ -10,13 +10,15 @@ mod load;
 mod log_probs;
 mod pages;
 mod random;
+mod rope;
 mod tune;
 
-pub use config::DecoderConfig;
+pub use config::{DecoderConfig, Traits};
 pub use decoder::{Decoder, Logits, Prefill};
 pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
 pub use log_probs::LogProbs;
+pub use rope::{Rope, RopeScaling};
 
 use crate::formats::gguf::GgufError;
 use crate::formats::quant::QuantError;
@@ -38,18 +40,36 @@ pub enum ModelError {
     /// The file asks for something this engine does not do.
     #[error("unsupported model: {0}")]
     Unsupported(String),
+    /// The model only reads text.
+    #[error(
+        "the model is an encoder (architecture {0}): it turns text into vectors and can't write any; take a \
+         decoder-only language model"
+    )]
+    Encoder(String),
+    /// The model classifies texts and has no head that writes.
+    #[error(
+        "the model is a reward model (a classifier of {0} outputs, tensor cls.output.weight): it scores texts and can't \
+         write any; give it as --reward-model, and a language model as --model"
+    )]
+    Classifier(usize),
+    /// The model is no classifier with one output.
+    #[error(
+        "the model has {0} outputs of a classifier, and a reward model has one (tensor cls.output.weight, or \
+         score.weight in a folder); take a sequence-classification model with a scalar head"
+    )]
+    NoReward(usize),
     /// A metadata value makes no sense.
     #[error("the model file says {key} = {value}, which is {problem}; the file is damaged")]
     BadValue {
         /// The metadata key.
-        key: &'static str,
+        key: String,
         /// Its value.
         value: String,
         /// What is wrong with it.
         problem: &'static str,
     },
     /// A tensor is missing.
-    #[error("the model file has no tensor {0}; it is incomplete, or not a whole llama-type model")]
+    #[error("the model file has no tensor {0}; it is incomplete, or not a whole model")]
     MissingTensor(String),
     /// A tensor has another shape than the metadata implies.
     #[error("tensor {tensor} has shape {got:?}, but the model's metadata asks for {want:?}")]

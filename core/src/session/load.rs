@@ -3,7 +3,7 @@
 use super::{Error, Session};
 use crate::device::OpenDevice;
 use crate::formats::gguf::{Gguf, GgufError, GgufStream, Metadata, StreamEvent};
-use crate::model::{DecoderBuilder, KvType, ModelError};
+use crate::model::{Decoder, DecoderBuilder, KvType, ModelError};
 use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
 use std::io::{Read, Seek};
 
@@ -22,8 +22,9 @@ pub struct Loader {
     parts: Parts,
 }
 
+/// A model on its way from a file to a device.
 #[derive(Debug)]
-struct Parts {
+pub(super) struct Parts {
     device: OpenDevice,
     begun: Option<(DecoderBuilder, TextSide)>,
 }
@@ -34,10 +35,7 @@ impl Loader {
     pub fn new(device: &OpenDevice, total: Option<u64>) -> Self {
         Self {
             stream: GgufStream::new(total),
-            parts: Parts {
-                device: device.clone(),
-                begun: None,
-            },
+            parts: Parts::new(device),
         }
     }
 
@@ -58,12 +56,37 @@ impl Loader {
     /// [`Error::Gguf`] where the file ended early.
     pub fn finish(self) -> Result<Session, Error> {
         self.stream.finish()?;
-        self.parts.finish()
+        Session::new(self.parts)
     }
 }
 
 impl Parts {
-    fn take(&mut self, event: StreamEvent<'_>) -> Result<(), Error> {
+    pub fn new(device: &OpenDevice) -> Self {
+        Self {
+            device: device.clone(),
+            begun: None,
+        }
+    }
+
+    /// Takes all tensors from a reader, one at a time.
+    pub fn read_tensors<R: Read + Seek>(
+        &mut self,
+        gguf: &Gguf,
+        reader: &mut R,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Error> {
+        let total = gguf.tensors.iter().map(|info| info.bytes).sum();
+        let mut done = 0;
+        for info in &gguf.tensors {
+            let bytes = gguf.read_tensor(reader, info)?;
+            self.take(StreamEvent::Tensor(gguf, info, &bytes))?;
+            done += info.bytes;
+            progress(done, total);
+        }
+        Ok(())
+    }
+
+    pub fn take(&mut self, event: StreamEvent<'_>) -> Result<(), Error> {
         match (event, &mut self.begun) {
             (StreamEvent::Header(gguf), begun) => {
                 let builder =
@@ -78,7 +101,7 @@ impl Parts {
         Ok(())
     }
 
-    fn finish(self) -> Result<Session, Error> {
+    pub fn finish(self) -> Result<(Decoder, TextSide, OpenDevice, KvType), Error> {
         let (builder, text) = self
             .begun
             .ok_or_else(|| ModelError::MissingTensor("token_embd.weight".to_owned()))?;
@@ -95,13 +118,7 @@ impl Parts {
             "gpu" => KvType::F16,
             _ => KvType::F32,
         };
-        Ok(Session {
-            decoder,
-            text,
-            device: self.device,
-            companions: Vec::new(),
-            kv,
-        })
+        Ok((decoder, text, self.device, kv))
     }
 }
 
@@ -155,6 +172,21 @@ pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, GgufError> {
 }
 
 impl Session {
+    fn new(parts: Parts) -> Result<Self, Error> {
+        let (decoder, text, device, kv) = parts.finish()?;
+        match decoder.config().traits.classes {
+            0 => {}
+            classes => return Err(ModelError::Classifier(classes).into()),
+        }
+        Ok(Self {
+            decoder,
+            text,
+            device,
+            companions: Vec::new(),
+            kv,
+        })
+    }
+
     /// Loads a GGUF file from a reader, one tensor at a time. `progress` is told the bytes of
     /// tensors done and in all.
     ///
@@ -167,19 +199,9 @@ impl Session {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
         let gguf = Gguf::read(reader)?;
-        let mut parts = Parts {
-            device: device.clone(),
-            begun: None,
-        };
+        let mut parts = Parts::new(device);
         parts.take(StreamEvent::Header(&gguf))?;
-        let total = gguf.tensors.iter().map(|info| info.bytes).sum();
-        let mut done = 0;
-        for info in &gguf.tensors {
-            let bytes = gguf.read_tensor(reader, info)?;
-            parts.take(StreamEvent::Tensor(&gguf, info, &bytes))?;
-            done += info.bytes;
-            progress(done, total);
-        }
-        parts.finish()
+        parts.read_tensors(&gguf, reader, progress)?;
+        Self::new(parts)
     }
 }

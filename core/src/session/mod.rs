@@ -3,6 +3,7 @@
 
 mod batch;
 mod beam;
+mod classifier;
 mod companions;
 mod generate;
 mod load;
@@ -10,6 +11,7 @@ mod measure;
 mod score;
 
 pub use beam::{BeamRequest, Hypothesis};
+pub use classifier::Classifier;
 pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};

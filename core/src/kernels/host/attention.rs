@@ -1,85 +1,15 @@
-//! Attention over the paged cache, and what goes into it, on slices. `shaders/common/pages.wgsl` describes the
-//! cache's layout.
+//! Attention over the paged cache, on slices. `shaders/common/pages.wgsl` describes the cache's layout.
 
 use super::super::PAGE;
-use super::super::ops::CacheShape;
+use super::super::ops::{AttentionShape, CacheShape};
 use super::parallel;
 use half::f16;
 use macerator::{AutoArch, Simd, WithSimd};
+use std::ops::Range;
 
 /// Where a head's keys, or its values, begin in a page.
-fn head_at(shape: CacheShape, page: usize, values: bool, head: usize) -> usize {
+pub(super) fn head_at(shape: CacheShape, page: usize, values: bool, head: usize) -> usize {
     ((page * 2 + usize::from(values)) * shape.kv_heads + head) * shape.head_words() * PAGE
-}
-
-/// Two neighbouring dims as the cache's words: one, or two.
-fn words(f16_words: bool, pair: [f32; 2]) -> ([u32; 2], usize) {
-    if f16_words {
-        let [low, high] = pair.map(|value| u32::from(f16::from_f32(value).to_bits()));
-        ([low | high << 16, 0], 1)
-    } else {
-        (pair.map(f32::to_bits), 2)
-    }
-}
-
-/// The queries and keys of `qkv [tokens, heads + 2 kv_heads, head_dim]` turned, queries to
-/// `q [tokens, heads, head_dim]`, keys and values to their slots in the cache.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one for each binding of the kernel"
-)]
-pub fn rope_write(
-    qkv: &[f32],
-    table: &[f32],
-    positions: &[i32],
-    slots: &[i32],
-    cache: &mut [u32],
-    shape: CacheShape,
-    heads: usize,
-    q: &mut [f32],
-) {
-    let CacheShape {
-        kv_heads, head_dim, ..
-    } = shape;
-    let row_width = (heads + 2 * kv_heads) * head_dim;
-    let tokens = qkv
-        .chunks_exact(row_width)
-        .zip(q.chunks_exact_mut(heads * head_dim));
-    for ((row, q), (position, slot)) in tokens.zip(positions.iter().zip(slots)) {
-        let angles = &table[*position as usize * head_dim..][..head_dim];
-        let (page, place) = (*slot as usize / PAGE, *slot as usize % PAGE);
-        for (head, values) in row.chunks_exact(head_dim).enumerate() {
-            let is_value = head >= heads + kv_heads;
-            for (pair, (x, angle)) in values
-                .chunks_exact(2)
-                .zip(angles.chunks_exact(2))
-                .enumerate()
-            {
-                let mut turned = [x[0], x[1]];
-                if !is_value {
-                    turned = [
-                        x[0] * angle[0] - x[1] * angle[1],
-                        x[0] * angle[1] + x[1] * angle[0],
-                    ];
-                }
-                if head < heads {
-                    q[head * head_dim + 2 * pair..][..2].copy_from_slice(&turned);
-                    continue;
-                }
-                let kv_head = head - heads - if is_value { kv_heads } else { 0 };
-                let at = head_at(shape, page, is_value, kv_head);
-                let (words, count) = words(shape.f16, turned);
-                for (i, word) in words.iter().enumerate().take(count) {
-                    let index = pair * count + i;
-                    let inside = match is_value {
-                        true => place * shape.head_words() + index,
-                        false => index * PAGE + place,
-                    };
-                    cache[at + inside] = *word;
-                }
-            }
-        }
-    }
 }
 
 /// Causal attention of `q [tokens, heads, head_dim]` to `out` of the same shape; see
@@ -90,9 +20,10 @@ pub fn attention(
     pages: &[i32],
     tiles: &[i32],
     shape: CacheShape,
-    heads: usize,
+    spread: AttentionShape,
     out: &mut [f32],
 ) {
+    let AttentionShape { heads, window, .. } = spread;
     let width = heads * shape.head_dim;
     let mut tokens = vec![(0, 0); q.len() / width];
     for tile in tiles.as_chunks::<4>().0 {
@@ -106,13 +37,18 @@ pub fn attention(
     parallel::for_each_chunk(out, task_width, |task, out| {
         let (token, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
         let (position, row_pages) = tokens[token];
+        let hidden = match window {
+            0 => 0,
+            window => (position + 1).saturating_sub(window),
+        };
+        let first_page = hidden / PAGE;
         AutoArch::new().dispatch(Heads {
             q: &q[token * width + kv_head * task_width..][..task_width],
             cache,
-            pages: &pages[row_pages..][..position / PAGE + 1],
+            pages: &pages[row_pages + first_page..][..position / PAGE + 1 - first_page],
             shape,
             kv_head,
-            visible: position + 1,
+            visible: hidden % PAGE..position + 1 - first_page * PAGE,
             out,
         });
     });
@@ -125,7 +61,8 @@ struct Heads<'a> {
     pages: &'a [i32],
     shape: CacheShape,
     kv_head: usize,
-    visible: usize,
+    /// The tokens it sees, counted from the first page.
+    visible: Range<usize>,
     out: &'a mut [f32],
 }
 
@@ -151,7 +88,9 @@ impl WithSimd for Heads<'_> {
             }
         }
         for scores in scores.chunks_exact_mut(self.pages.len()) {
-            let visible = &mut scores.as_flattened_mut()[..self.visible];
+            let scores = scores.as_flattened_mut();
+            scores[..self.visible.start].fill(0.0);
+            let visible = &mut scores[self.visible.clone()];
             let highest = visible.iter().copied().fold(f32::MIN, f32::max);
             let mut total = 0.0;
             for score in visible.iter_mut() {
@@ -164,7 +103,7 @@ impl WithSimd for Heads<'_> {
         let mut values = vec![0.0f32; PAGE * head_dim];
         for (at, page) in self.pages.iter().enumerate() {
             self.load(*page as usize, true, &mut values);
-            let here = (self.visible - at * PAGE).min(PAGE);
+            let here = (self.visible.end - at * PAGE).min(PAGE);
             for (head, out) in self.out.chunks_exact_mut(head_dim).enumerate() {
                 let scores = &scores[head * self.pages.len() + at][..here];
                 for (weight, value) in scores.iter().zip(values.chunks_exact(head_dim)) {

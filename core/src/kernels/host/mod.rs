@@ -3,9 +3,10 @@
 mod attention;
 mod linear;
 mod parallel;
+mod rope;
 mod sampling;
 
-use super::ops::{AttentionShape, CacheShape, Ops, Product};
+use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
 use burn::backend::{Flex, flex::FlexTensor};
 use burn::tensor::TensorData;
 
@@ -124,23 +125,25 @@ impl Ops for Flex {
 
     fn rope_write(
         qkv: FlexTensor,
+        adjust: FlexTensor,
         table: FlexTensor,
         positions: FlexTensor,
         slots: FlexTensor,
         mut cache: FlexTensor,
         shape: CacheShape,
-        heads: usize,
+        of_qkv: QkvShape,
     ) -> (FlexTensor, FlexTensor) {
-        let width = heads * shape.head_dim;
+        let width = of_qkv.heads * shape.head_dim;
         let mut q = vec![0.0; rows(&qkv) * width];
-        attention::rope_write(
+        rope::rope_write(
             values(&qkv),
+            values(&adjust),
             values(&table),
             values(&positions),
             values(&slots),
             bytemuck::cast_slice_mut(cache.storage_mut::<i32>()),
             shape,
-            heads,
+            of_qkv,
             &mut q,
         );
         (tensor(q, &[rows(&qkv), width]), cache)
@@ -161,7 +164,7 @@ impl Ops for Flex {
             values(&pages),
             values(&tiles),
             shape,
-            spread.heads,
+            spread,
             &mut out,
         );
         tensor(out, &[rows(&q), spread.heads * shape.head_dim])

@@ -6,7 +6,7 @@
 pub(super) mod stats;
 
 use super::Variant;
-use super::ops::{AttentionShape, CacheShape, Ops, Product};
+use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
 use crate::formats::gguf::TensorType;
 use burn::backend::{DispatchDevice, Shape};
 use burn::cubecl::prelude::{CubeCount, KernelId};
@@ -274,25 +274,34 @@ impl Ops for CubeBackend {
 
     fn rope_write(
         qkv: CubeTensor,
+        adjust: CubeTensor,
         table: CubeTensor,
         positions: CubeTensor,
         slots: CubeTensor,
         cache: CubeTensor,
         shape: CacheShape,
-        heads: usize,
+        of_qkv: QkvShape,
     ) -> (CubeTensor, CubeTensor) {
+        let QkvShape { heads, bias, norm } = of_qkv;
         let tokens = qkv.meta.shape()[0];
         let q = empty(&qkv, &[tokens, heads * shape.head_dim]);
         let mut values = cache_values(shape);
-        values.push(("heads", heads.into()));
-        let pairs = (heads + 2 * shape.kv_heads) * shape.head_dim / 2;
-        let bindings = [&qkv, &table, &positions, &slots, &cache, &q];
-        launch(
-            ROPE_WRITE,
-            values,
-            &bindings,
-            [pairs.div_ceil(64), tokens, 1],
-        );
+        values.extend([
+            ("heads", heads.into()),
+            ("bias", bias.into()),
+            ("norm", norm.is_some().into()),
+            ("epsilon", norm.unwrap_or_default().into()),
+        ]);
+        let all_heads = heads + 2 * shape.kv_heads;
+        let workgroups = match norm {
+            Some(_) => all_heads,
+            None => (all_heads * shape.head_dim / 2).div_ceil(64),
+        };
+        let mut bindings = vec![&qkv, &table, &positions, &slots, &cache, &q];
+        if bias || norm.is_some() {
+            bindings.push(&adjust);
+        }
+        launch(ROPE_WRITE, values, &bindings, [workgroups, tokens, 1]);
         (q, cache)
     }
 
@@ -306,6 +315,7 @@ impl Ops for CubeBackend {
     ) -> CubeTensor {
         let AttentionShape {
             heads,
+            window,
             queries,
             splits,
             lanes,
@@ -315,6 +325,7 @@ impl Ops for CubeBackend {
         let mut values = cache_values(shape);
         values.extend([
             ("group", (heads / shape.kv_heads).into()),
+            ("window", window.into()),
             ("queries", queries.into()),
             ("splits", splits.into()),
             ("lanes", lanes.into()),

@@ -3,7 +3,7 @@
 use super::{MethodArg, ModelArgs};
 use clap::{Args, ValueEnum};
 use periapt_core::formats::gguf::TensorType;
-use periapt_core::model::DecoderConfig;
+use periapt_core::model::{DecoderConfig, Rope, Traits};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ShapeArg {
@@ -32,7 +32,8 @@ impl ShapeArg {
                 vocab,
                 context: 8192,
                 rms_epsilon: 1e-5,
-                rope_base: 10_000.0,
+                rope: Rope::plain(10_000.0),
+                traits: Traits::default(),
             }
         };
         match self {

@@ -1,0 +1,115 @@
+//! A reward model: a decoder whose head gives one number for a whole conversation.
+
+use super::load::{Parts, TextSide};
+use super::{Error, read};
+use crate::device::OpenDevice;
+use crate::formats::gguf::{Gguf, StreamEvent};
+use crate::model::{Decoder, KvType, Logits, ModelError};
+use crate::text::{Message, Tokenizer};
+use std::io::{Read, Seek};
+
+/// A sequence-classification model with a scalar head on the last token (the `ForSequenceClassification` models of the
+/// transformers library).
+#[derive(Debug)]
+pub struct Classifier {
+    decoder: Decoder,
+    text: TextSide,
+    device: OpenDevice,
+    kv: KvType,
+}
+
+impl Classifier {
+    /// Loads a GGUF file whose head is `cls.output.weight [1, width]`. `progress` is told the bytes of tensors done
+    /// and in all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the file can't be read or holds no such model.
+    pub fn load<R: Read + Seek>(
+        reader: &mut R,
+        device: &OpenDevice,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, Error> {
+        let gguf = Gguf::read(reader)?;
+        let mut parts = Parts::new(device);
+        parts.take(StreamEvent::Header(&gguf))?;
+        parts.read_tensors(&gguf, reader, progress)?;
+        Self::new(parts)
+    }
+
+    pub(super) fn new(parts: Parts) -> Result<Self, Error> {
+        let (decoder, text, device, kv) = parts.finish()?;
+        match decoder.config().traits.classes {
+            1 => {}
+            classes => return Err(ModelError::NoReward(classes).into()),
+        }
+        Ok(Self {
+            decoder,
+            text,
+            device,
+            kv,
+        })
+    }
+
+    /// The model's name as its file has it (`general.name`).
+    #[must_use]
+    pub fn model_name(&self) -> Option<&str> {
+        self.text.name.as_deref()
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.text.tokenizer
+    }
+
+    /// The ids that a conversation is scored by: its text in the model's own template, the last message being the
+    /// assistant's, without another turn opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoChatTemplate`], or [`Error::Text`] where the template fails.
+    pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
+        let template = self.text.template.as_ref().ok_or(Error::NoChatTemplate)?;
+        Ok(template.encode(&self.text.tokenizer, messages, false)?)
+    }
+
+    /// The scores of conversations given as token ids, in their order: the head's output on each one's last token. All
+    /// are rows of one batch, or of as few as the KV cache has room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where one is empty or too long, or the device fails.
+    pub async fn score(&self, conversations: &[Vec<u32>]) -> Result<Vec<f32>, Error> {
+        let mut scores = Vec::with_capacity(conversations.len());
+        let mut batches = vec![conversations];
+        while let Some(batch) = batches.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            let prefill = match self.decoder.prefill(batch, 0, self.kv) {
+                Err(ModelError::CacheTooLarge { .. }) if batch.len() > 1 => {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second, first]);
+                    continue;
+                }
+                prefill => prefill?,
+            };
+            let (Logits(outputs), _) = prefill.finish()?;
+            let outputs = read(outputs, &self.device).await?;
+            if outputs.iter().any(|score| !score.is_finite()) {
+                return Err(Error::NotANumber {
+                    device: self.device.info.name.clone(),
+                });
+            }
+            scores.extend(outputs);
+        }
+        Ok(scores)
+    }
+}
