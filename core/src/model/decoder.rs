@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use std::collections::VecDeque;
 
 /// Tokens of all rows that go through the decoder at once during prefill.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// Unnormalized next-token scores, `[rows, vocab]`; of a classifier its outputs, `[rows, classes]`.
 #[derive(Debug, Clone)]
@@ -51,6 +51,11 @@ impl Decoder {
     #[must_use]
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// Lets rows have so many tokens at most, where the model was made for more.
+    pub fn limit_context(&mut self, tokens: usize) {
+        self.config.context = self.config.context.min(tokens);
     }
 
     /// The number of parameters.

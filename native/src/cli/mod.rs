@@ -7,7 +7,9 @@ mod bench;
 mod doctor;
 mod eval;
 mod generate;
+mod inspect;
 mod logits;
+mod memory;
 mod models;
 mod score;
 mod serve;
@@ -25,6 +27,7 @@ use args::{Command, KernelsArg, ModelArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::decoding::DecodingError;
 use periapt_core::device::{self, DeviceError};
+use periapt_core::formats::gguf::Gguf;
 use periapt_core::model::ModelError;
 use periapt_core::reward::RewardError;
 use periapt_core::{Error, Session};
@@ -89,7 +92,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() || error.is::<DecodingError>() {
         return USAGE;
     }
-    if error.is::<StoreError>() {
+    if error.is::<StoreError>() || error.is::<memory::TooLarge>() {
         return MODEL;
     }
     if error.is::<DeviceError>() {
@@ -148,8 +151,13 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
         path: path.clone(),
         source,
     })?;
-    let bar = ProgressBar::new(0).with_style(bar_style("loading"));
     let mut reader = BufReader::with_capacity(1 << 20, file);
+    let header = Gguf::read(&mut reader).map_err(Error::from);
+    let header = header.with_context(|| format!("cannot load {}", path.display()))?;
+    memory::check(&header, None, args, &device)
+        .with_context(|| format!("cannot load {}", path.display()))?;
+    drop(header);
+    let bar = ProgressBar::new(0).with_style(bar_style("loading"));
     let session = Session::load(&mut reader, &device, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -162,6 +170,9 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     }
     if let Some(kv) = args.kv {
         session.kv = kv.into();
+    }
+    if let Some(tokens) = args.max_context {
+        session.limit_context(tokens);
     }
     Ok(Loaded {
         session,

@@ -99,6 +99,13 @@ pub struct ModelArgs {
     /// How keys and values are stored [default: f16 on a GPU; f32 on the CPU backend and for `logits`]
     #[arg(long, value_enum)]
     pub kv: Option<KvArg>,
+    /// Tokens a row may take at most, prompt and answer [default: what the model was trained for]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub max_context: Option<usize>,
+    /// Memory there is for the model, such as 6G; a model that needs more is refused before it is loaded [default:
+    /// what is free, where the device computes in the machine's own memory and the system says how much that is]
+    #[arg(long, value_name = "SIZE", env = "PERIAPT_MEMORY", value_parser = crate::cli::memory::parse_bytes)]
+    pub memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -241,6 +248,31 @@ pub struct ModelsArgs {
     pub command: ModelsCommand,
 }
 
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A GGUF file or a known model's name [default: the default model]
+    pub model: Option<String>,
+    /// Memory for rows of so many tokens [default: 4096, or what the model was trained for]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub context: Option<usize>,
+    /// Memory for so many rows, beside one and Amulet's two
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub rows: Option<usize>,
+    /// Print the chat template, whole, and nothing else
+    #[arg(long)]
+    pub template: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("not a whole number from 1 on".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// Models known and models here
@@ -264,6 +296,8 @@ pub enum ModelsCommand {
         /// The model's name [default: the default model]
         name: Option<String>,
     },
+    /// What a model is made of, and the memory it takes; reads the header alone
+    Inspect(InspectArgs),
     /// Delete a model's file
     Rm {
         /// The model's name
