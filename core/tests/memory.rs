@@ -143,7 +143,7 @@ fn predicted_memory_is_within_a_tenth_of_what_is_measured() {
         for _ in 0..2 {
             let next = vec![3; case.rows];
             let logits = decoder.step(&next, &mut cache).unwrap().0.into_data();
-            assert_eq!(logits.shape.num_elements(), case.rows * vocab);
+            assert_eq!(logits.shape().num_elements(), case.rows * vocab);
         }
         let measured = (MEMORY.peak_usage() - before) as f64;
         drop((decoder, cache));

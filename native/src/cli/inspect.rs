@@ -191,14 +191,21 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         out,
         "context       {} tokens as trained, window {}",
         config.context,
-        config.traits.window.map_or("none".to_owned(), |window| window.to_string())
+        config
+            .traits
+            .window
+            .map_or("none".to_owned(), |window| window.to_string())
     )?;
     writeln!(
         out,
         "rope          base {}, scaling {:?}{}",
         config.rope.base,
         config.rope.scaling,
-        if config.rope.factors.is_empty() { "" } else { ", a factor for each pair" }
+        if config.rope.factors.is_empty() {
+            ""
+        } else {
+            ", a factor for each pair"
+        }
     )?;
     let size = |bytes: u64| HumanBytes(bytes).to_string();
     if let Some((_, [gpu, _], [cpu, _])) = memory.first() {

@@ -116,7 +116,11 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
-        _ => return Err(format!("`{text}` is no size: write 4000000000, 512M or 3.5G")),
+        _ => {
+            return Err(format!(
+                "`{text}` is no size: write 4000000000, 512M or 3.5G"
+            ));
+        }
     };
     let number: f64 = number
         .parse()

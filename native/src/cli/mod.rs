@@ -185,6 +185,7 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
 fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
     match store::resolve(model)? {
         store::Resolved::File(path) => Ok(path),
+        store::Resolved::Hub(id) => Ok(models::pull_hub(&store::Store::open()?, &id)?),
         store::Resolved::Known(spec) => {
             let store = store::Store::open()?;
             match store.path(spec.name)? {

@@ -11,8 +11,8 @@ use ureq::{
 pub struct Remote {
     /// Base URL of the model hub, without a slash at the end.
     pub hub: String,
-    /// The hub's access token. It goes to [`Self::hub`] only: over HTTPS (or to this very machine), and never along
-    /// a redirect.
+    /// The hub's access token. It goes to [`Self::hub`] only: over HTTPS (or to this very machine), and along
+    /// a redirect only to the same host over HTTPS.
     pub token: Option<String>,
     /// Commands that run pip, tried in order until one exists.
     pub pip: Vec<Vec<OsString>>,
@@ -70,7 +70,7 @@ impl Remote {
     pub(super) fn agent(&self) -> Agent {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::Never)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .user_agent(concat!("periapt/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
             .timeout_resolve(Some(self.connect_timeout))

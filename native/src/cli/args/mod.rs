@@ -86,8 +86,10 @@ impl From<DeviceArg> for DeviceChoice {
 
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// A GGUF file, or the name of a known model (see `periapt models list`); by default
-    /// SmolLM2-135M-Instruct, which is pulled where it is missing
+    /// A GGUF file, the name of a known model (see `periapt models list`), or a model on the hub: OWNER/NAME, with
+    /// :FILE.gguf or :Q4_K_M where it has several GGUF files, and @REVISION (a branch, tag or commit; `main` where it
+    /// is left out). HF_TOKEN holds the token for gated models. By default SmolLM2-135M-Instruct. What is missing is
+    /// pulled
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Where to compute
@@ -283,7 +285,7 @@ pub enum ModelsCommand {
     },
     /// Download a model; goes on where an earlier download ended
     Pull {
-        /// The model's name [default: the default model]
+        /// The model's name, or OWNER/NAME[:FILE][@REVISION] on the hub [default: the default model]
         name: Option<String>,
     },
     /// Print where a model's file lies
