@@ -287,6 +287,12 @@ fn the_token_goes_to_the_hub_alone_and_is_never_said() {
             );
         }
         match request.path.rsplit_once('/') {
+            // Small files of private repositories: within the hub, where the token is wanted again.
+            Some((_, "tokenizer.json")) if !request.path.starts_with("/cache/") => (
+                "307 Found\r\nLocation: /cache/tokenizer.json\r\nContent-Length: 0\r\n".to_owned(),
+                Vec::new(),
+            ),
+            Some(("/cache", name)) => file_answer(&files[name], request),
             Some((_, name)) if name.ends_with(".safetensors") => (
                 format!("302 Found\r\nLocation: {cdn}/cdn/{name}\r\nContent-Length: 0\r\n"),
                 Vec::new(),

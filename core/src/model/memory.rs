@@ -66,12 +66,15 @@ impl Memory {
         let layer = 2 * width + (2 * config.qkv_width()).max(4 * ffn_width);
         // Of each row the last chunk stays until all prompts are through.
         let kept = tokens.div_ceil(CHUNK).min(usage.rows) * chunk * width;
+        // Each layer's pages are made once in host memory first.
+        let cache = rows * KvCache::row_bytes(config, usage.kv, usage.context);
+        let made = cache / config.layers.max(1) as u64;
         let scores = usage.rows * (2 * config.vocab + 2 * width);
         Self {
             weights,
             loading: largest,
-            cache: rows * KvCache::row_bytes(config, usage.kv, usage.context) + table as u64,
-            activations: 4 * (kept as u64 + (chunk * layer).max(scores) as u64),
+            cache: cache + table as u64,
+            activations: made.max(4 * (kept as u64 + (chunk * layer).max(scores) as u64)),
         }
     }
 

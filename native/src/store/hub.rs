@@ -122,15 +122,16 @@ impl<'a> Download<'a> {
             bytes: have,
             total: want,
         });
-        let mut request = self.remote.get(&self.agent, &self.url);
+        let range = format!("bytes={have}-");
+        let mut headers = Vec::new();
         if have > 0 {
-            request = request.header(header::RANGE, format!("bytes={have}-"));
+            headers.push((header::RANGE, range.as_str()));
             // A part from an earlier pull goes without a validator: its size and the hash of the whole decide.
             if let Some(etag) = &self.etag {
-                request = request.header(header::IF_RANGE, etag);
+                headers.push((header::IF_RANGE, etag));
             }
         }
-        let response = match request.call() {
+        let response = match self.remote.call(&self.agent, &self.url, &headers) {
             Ok(response) => response,
             Err(e) if self.received => return Err(Trouble::Again(e.to_string())),
             Err(e) => return refuse(format!("{}: {e}", self.remote.hub)),

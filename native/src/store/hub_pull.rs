@@ -167,7 +167,7 @@ impl Store {
             id.repo,
             id.revision.replace('/', "%2F")
         );
-        let response = self.remote.get(&self.remote.agent(), &url).call();
+        let response = self.remote.call(&self.remote.agent(), &url, &[]);
         let mut response = response.map_err(|e| failed(format!("{}: {e}", self.remote.hub)))?;
         match response.status() {
             StatusCode::OK => {}
