@@ -26,10 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var quads = Quads(vec4<f32>(0.0), vec4<f32>(0.0));
     if (token < OUTPUTS) {
         let at = block_at(token / TILE, block) + token % TILE;
-        let scale = block_scale(at, block);
-        quads = block_quads(at, w);
-        quads.low = scale.x * quads.low + scale.y;
-        quads.high = scale.x * quads.high + scale.y;
+        quads = block_values(at, block_scale(at, block), w);
     }
     let row = id.y * (INPUTS / 4u) + block * 8u + w;
     x[row] = quads.low;

@@ -61,10 +61,9 @@ fn main(
             let output = first + lane;
 {% endif %}
             let at = block_at(output / TILE, block) + output % TILE;
-            let scale = block_scale(at, block);
-            let quads = block_quads(at, w);
-            tile_weights[w * 64u + lane] = quads.low * scale.x + scale.y;
-            tile_weights[(w + 4u) * 64u + lane] = quads.high * scale.x + scale.y;
+            let quads = block_values(at, block_scale(at, block), w);
+            tile_weights[w * 64u + lane] = quads.low;
+            tile_weights[(w + 4u) * 64u + lane] = quads.high;
         }
 {% endfor %}
 {% for i in range(2) %}

@@ -10,7 +10,7 @@
 // Source: Zhang & Sennrich 2019 (arXiv 1910.07467), eq. 4; Shazeer 2020 (arXiv 2002.05202), eq. 6.
 // A workgroup of LANES x SLICES computes LANES * OUTS outputs of one tile; its slices share the blocks of
 // the row. The norm's sum of squares rides along with the product. With subgroups, a subgroup loads
-// each x once and hands it around.
+// each x once and hands it around. Blocks of one scale are scaled after the product, others before.
 // Subgroups go with one slice alone: their control flow must be uniform.
 // Dispatch: (tiles * TILE / (LANES * OUTS), ceil(tokens / ROWS), 1); half of the tiles for silu_mul.
 // Tolerance against the CPU twin: 4e-5 * sqrt(inputs), absolute below 1 and relative above.
@@ -40,6 +40,7 @@ const OUTS: u32 = {{ outs }}u;
 {% include "common/blocks.wgsl" %}
 {% set row_range = range(rows) %}
 {% set all_outs = outs * 2 if gated else outs %}
+{% set halves = dtype in ["q2_k", "q3_k", "q6_k"] %}
 {% if slices > 1 %}
 {% set sums = rows * (all_outs * lanes + (1 if norm else 0)) %}
 var<workgroup> partial: array<f32, {{ (slices - 1) * sums }}>;
@@ -73,9 +74,14 @@ fn main(
 {% else %}
         let at{{ o }} = at{{ o - outs }} + (WIDTH / TILE) * TILE_WORDS;
 {% endif %}
+{% if halves %}
+        let scale{{ o }} = block_scale(at{{ o }}, block);
+{% endif %}
 {% endfor %}
 {% for r in row_range %}
+{% if not halves %}
         var total{{ r }} = vec4<f32>(0.0);
+{% endif %}
 {% for o in range(all_outs) %}
         var dot{{ o }}_{{ r }} = 0.0;
 {% endfor %}
@@ -91,7 +97,11 @@ fn main(
 {% endfor %}
 {% for w in range(4) %}
 {% for o in range(all_outs) %}
+{% if halves %}
+        let quads{{ o }}_{{ w }} = block_values(at{{ o }}, scale{{ o }}, {{ w }}u);
+{% else %}
         let quads{{ o }}_{{ w }} = block_quads(at{{ o }}, {{ w }}u);
+{% endif %}
 {% endfor %}
 {% if norm and not subgroup %}
         let gain_low{{ w }} = gain[block * 8u + {{ w }}u];
@@ -118,7 +128,9 @@ fn main(
         high{{ w }}_{{ r }} *= gain_high{{ w }};
 {% endif %}
 {% endif %}
+{% if not halves %}
         total{{ r }} += low{{ w }}_{{ r }} + high{{ w }}_{{ r }};
+{% endif %}
 {% for o in range(all_outs) %}
         dot{{ o }}_{{ r }} += dot(quads{{ o }}_{{ w }}.low, low{{ w }}_{{ r }})
             + dot(quads{{ o }}_{{ w }}.high, high{{ w }}_{{ r }});
@@ -126,10 +138,16 @@ fn main(
 {% endfor %}
 {% endfor %}
 {% for o in range(all_outs) %}
+{% if not halves %}
         let scale{{ o }} = block_scale(at{{ o }}, block);
+{% endif %}
 {% for r in row_range %}
+{% if halves %}
+        sum{{ o }}_{{ r }} += dot{{ o }}_{{ r }};
+{% else %}
         sum{{ o }}_{{ r }} += scale{{ o }}.x * dot{{ o }}_{{ r }}
             + scale{{ o }}.y * (total{{ r }}.x + total{{ r }}.y + total{{ r }}.z + total{{ r }}.w);
+{% endif %}
 {% endfor %}
 {% endfor %}
     }

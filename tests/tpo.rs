@@ -322,7 +322,7 @@ fn what_cannot_be_is_said_before_the_model_is_loaded() {
     refused(&["--reward", "preference", "Why?"], &["--prefer"]);
     refused(
         &["--reward", "love", "Why?"],
-        &["preference, judge or human"],
+        &["preference, judge, classifier or human"],
     );
     refused(&["--reward", "judge:-1", "Why?"], &["above 0"]);
     refused(&["--reward", "human", "Why?"], &["terminal"]);
@@ -382,4 +382,92 @@ fn the_real_model_improves_or_says_that_it_did_not() {
     assert_eq!(rounds, [0, 0, 1, 1], "an update was not taken");
     let said = stderr(&periapt(&[&args[..], &["Why is the sky blue?"]].concat()));
     assert!(said.contains("best of 6 first responses"), "{said}");
+}
+
+/// A tiny reward model's scores against the transformers library's, through the reward and through the program.
+#[test]
+fn a_reward_model_scores() {
+    use periapt_core::device::DeviceChoice;
+    use periapt_core::reward::{ClassifierReward, Reward};
+    use periapt_core::session::Classifier;
+
+    let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
+    let expected: Value =
+        serde_json::from_str(&fs::read_to_string(models.join("expected.json")).unwrap()).unwrap();
+    let device = common::device(DeviceChoice::Cpu).unwrap();
+    for name in ["reward-llama", "reward-qwen3"] {
+        let bytes = fs::read(models.join(format!("{name}.gguf"))).unwrap();
+        let mut reader = std::io::Cursor::new(bytes);
+        let classifier = Classifier::load(&mut reader, &device, &mut |_, _| {}).unwrap();
+        let mut reward = ClassifierReward::new(&classifier);
+        let mut seen = 0;
+        for case in expected["models"][name]["cases"].as_array().unwrap() {
+            let messages = case["messages"].as_array().unwrap();
+            let [user, assistant] = messages.as_slice() else {
+                continue;
+            };
+            if user["role"] != "user" || assistant["role"] != "assistant" {
+                continue;
+            }
+            let [query, response] = [user, assistant].map(|m| m["content"].as_str().unwrap());
+            let got = pollster::block_on(reward.score(query, "", &["Else.", response])).unwrap();
+            let want = case["score"].as_f64().unwrap();
+            assert!(
+                (got[1] - want).abs() < 1e-3,
+                "{name}: {got:?}, wanted {want}"
+            );
+            assert!(reward.take_cuts().is_empty());
+            seen += 1;
+        }
+        assert!(seen > 0, "{name}: no case of one question and one answer");
+        // What passes its context is scored by its beginning, and that is said.
+        let long = "A sentence of its own. ".repeat(2000);
+        let got = pollster::block_on(reward.score("Why?", "", &["Short.", long.trim()])).unwrap();
+        let cuts = reward.take_cuts();
+        assert_eq!(
+            (cuts.len(), cuts[0].response, cuts[0].from),
+            (1, 1, long.trim().chars().count())
+        );
+        let beginning: String = long.chars().take(cuts[0].to).collect();
+        assert!(beginning.ends_with('.'), "{beginning}");
+        let alone = pollster::block_on(reward.score("Why?", "", &[&beginning])).unwrap();
+        assert!((got[1] - alone[0]).abs() < 1e-4);
+    }
+
+    let place = Place::new();
+    let model = models.join("reward-llama.gguf");
+    let model = model.to_str().unwrap();
+    let record = place.text("classifier.jsonl");
+    let args = place.args(&[
+        "--reward",
+        "classifier:2+preference",
+        "--reward-model",
+        model,
+        "--record",
+        &record,
+        "--json",
+        "Why?",
+    ]);
+    let answer = json(&words(&args));
+    assert_eq!(answer["reward_name"], "classifier:2+preference");
+    let header = &place.lines("classifier.jsonl")[0];
+    assert_eq!(header["reward_model"], answer["reward_model"]);
+    assert_eq!(header["reward_model"]["sha256"].as_str().unwrap().len(), 64);
+    assert!(answer["reward"].as_f64().unwrap().is_finite());
+    // A model that writes is no reward model.
+    let args = place.args(&[
+        "--reward",
+        "classifier",
+        "--reward-model",
+        &place.text("tiny.gguf"),
+        "Why?",
+    ]);
+    fails(&words(&args), 3, &["--reward-model"]);
+    fails(
+        &words(&place.args(&["--reward", "classifier", "Why?"])),
+        2,
+        &["--reward-model"],
+    );
+    let args = place.args(&["--reward", "judge", "--reward-model", model, "Why?"]);
+    fails(&words(&args), 2, &["--reward classifier"]);
 }

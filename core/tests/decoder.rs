@@ -7,7 +7,8 @@
 mod tiny;
 
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
-use periapt_core::formats::gguf::{Gguf, Value};
+use periapt_core::formats::gguf::{Gguf, TensorInfo, TensorType, Value};
+use periapt_core::formats::quant::{dequantize, random_blocks};
 use periapt_core::model::{Decoder, DecoderBuilder, KvCache, KvType, Logits, ModelError};
 use periapt_core::session::read;
 use rand_chacha::ChaCha8Rng;
@@ -152,6 +153,90 @@ fn both_devices_agree() {
         spread > 0.1,
         "logits of {spread} would agree by being nothing"
     );
+}
+
+/// The mixture of a Q4_K_M file and more types beside it: wide enough for their blocks, and with types that differ
+/// within a layer's q, k and v and within its gate and up. The same numbers as F32 give the same logits.
+#[test]
+fn mixed_types_give_what_their_numbers_give() {
+    let dtype = |name: &str| {
+        let part = name.split('.').rev().nth(1).unwrap();
+        match (part, name.contains(".0.")) {
+            ("token_embd" | "attn_v" | "ffn_down", _) => TensorType::Q6_K,
+            ("attn_k", true) => TensorType::MXFP4,
+            ("attn_output", true) => TensorType::Q5_K,
+            ("attn_output", false) => TensorType::Q2_K,
+            ("ffn_up", false) => TensorType::Q3_K,
+            ("output", _) => TensorType::IQ4_NL,
+            _ => TensorType::Q4_K,
+        }
+    };
+    let mut tiny = Tiny::new(11);
+    for (key, value) in &mut tiny.metadata {
+        match key.as_str() {
+            "llama.embedding_length" => *value = Value::U32(256),
+            "llama.feed_forward_length" => *value = Value::U32(512),
+            _ => {}
+        }
+    }
+    for (_, shape) in &mut tiny.tensors {
+        for size in shape {
+            *size = match *size {
+                VOCAB => VOCAB,
+                96 => 512,
+                size => 4 * size,
+            };
+        }
+    }
+    for device in devices() {
+        let gguf = Gguf::read(&mut Cursor::new(tiny.file())).unwrap();
+        let builder = || {
+            let variant = device.variants(false)[0];
+            DecoderBuilder::new(&gguf, &device.device, variant).unwrap()
+        };
+        let (mut mixed, mut floats) = (builder(), builder());
+        let mut state = 5;
+        for info in &gguf.tensors {
+            let elements = info.shape.iter().product::<usize>();
+            let mut values = vec![1.0; elements];
+            if info.shape.len() == 2 {
+                let dtype = dtype(&info.name);
+                let blocks = elements / dtype.block_size();
+                let bytes = random_blocks(dtype, blocks, 0.1, &mut state);
+                dequantize(dtype, &bytes, &mut values).unwrap();
+                let bytes_long = bytes.len() as u64;
+                let info = TensorInfo {
+                    dtype,
+                    bytes: bytes_long,
+                    ..info.clone()
+                };
+                mixed.tensor(&info, &bytes).unwrap();
+            }
+            let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let info = TensorInfo {
+                dtype: TensorType::F32,
+                bytes: bytes.len() as u64,
+                ..info.clone()
+            };
+            floats.tensor(&info, &bytes).unwrap();
+            if info.shape.len() == 1 {
+                mixed.tensor(&info, &bytes).unwrap();
+            }
+        }
+        let logits = |builder: DecoderBuilder| {
+            let decoder = builder.finish().unwrap();
+            let (first, mut cache) = prefill(&decoder, &[prompt(6, 40)], 1);
+            let second = decoder.step(&[3], &mut cache).unwrap();
+            [values(first, &device), values(second, &device)].concat()
+        };
+        let (got, want) = (logits(mixed), logits(floats));
+        assert_near(&format!("{:?}", device.info.kind), &got, &want, 1e-3);
+        let spread = want.iter().fold(0f32, |most, v| most.max(v.abs()));
+        assert!(
+            spread > 0.1,
+            "logits of {spread} would agree by being nothing"
+        );
+    }
 }
 
 #[test]

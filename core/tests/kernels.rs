@@ -5,29 +5,29 @@
 
 mod common;
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use common::{Devices, compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::formats::gguf::TensorType;
-use periapt_core::formats::quant::{dequantize, quantize};
+use periapt_core::formats::quant::{QuantError, dequantize, quantize, random_blocks};
 use periapt_core::kernels::{CacheShape, Matrix, Packer, Variant, cache, measure};
-
-const TYPES: [TensorType; 8] = [
-    TensorType::F32,
-    TensorType::F16,
-    TensorType::BF16,
-    TensorType::Q4_0,
-    TensorType::Q4_1,
-    TensorType::Q5_0,
-    TensorType::Q5_1,
-    TensorType::Q8_0,
-];
 
 /// A random matrix: the file's bytes, and what they mean.
 fn weights(dtype: TensorType, outputs: usize, inputs: usize) -> (Vec<u8>, Vec<f32>) {
-    let bytes = quantize(dtype, &random(outputs as u64, outputs * inputs, 1.0)).unwrap();
+    let bytes = match quantize(dtype, &random(outputs as u64, outputs * inputs, 1.0)) {
+        Err(QuantError::ReadOnly(_)) => {
+            let blocks = outputs * inputs / dtype.block_size();
+            random_blocks(dtype, blocks, 1.0, &mut (outputs as u64))
+        }
+        bytes => bytes.unwrap(),
+    };
     let mut means = vec![0.0; outputs * inputs];
     dequantize(dtype, &bytes, &mut means).unwrap();
     (bytes, means)
+}
+
+/// So many inputs, or as many as the type's blocks take for them.
+fn whole_blocks(dtype: TensorType, inputs: usize) -> usize {
+    inputs.next_multiple_of(dtype.block_size())
 }
 
 /// `x W^T` in f64.
@@ -84,8 +84,9 @@ fn check(
 #[test]
 fn products_of_every_type() {
     let Some(devices) = devices() else { return };
-    for dtype in TYPES {
-        for (outputs, inputs) in [(65, 96), (128, 160)] {
+    for dtype in TensorType::ALL {
+        for (outputs, inputs) in [(65, 96), (128, 288)] {
+            let inputs = whole_blocks(dtype, inputs);
             let (bytes, means) = weights(dtype, outputs, inputs);
             for rows in [1, 9, 21] {
                 let x = random(rows as u64, rows * inputs, 4.0);
@@ -105,8 +106,12 @@ fn products_of_every_type() {
 #[test]
 fn products_of_a_real_models_shapes() {
     let Some(devices) = devices() else { return };
-    let dtype = TensorType::Q4_1;
-    for (outputs, inputs) in [(960, 576), (576, 1536)] {
+    for (dtype, outputs, inputs) in [
+        (TensorType::Q4_1, 960, 576),
+        (TensorType::Q4_1, 576, 1536),
+        (TensorType::Q4_K, 576, 1536),
+        (TensorType::Q6_K, 576, 1536),
+    ] {
         let (bytes, means) = weights(dtype, outputs, inputs);
         for rows in [1, 2, 3, 8, 17, 64] {
             let x = random(rows as u64, rows * inputs, 4.0);
@@ -147,9 +152,21 @@ fn normed(x: &[f32], gain: &[f32], epsilon: f32) -> Vec<f32> {
 #[test]
 fn products_after_a_norm_and_before_a_gate() {
     let Some(devices) = devices() else { return };
-    let (inputs, outputs, epsilon) = (576, 384, 1e-5);
-    let gain = random(5, inputs, 2.0);
-    for dtype in [TensorType::Q4_0, TensorType::Q4_1, TensorType::F16] {
+    let (outputs, epsilon) = (384, 1e-5);
+    for dtype in [
+        TensorType::Q4_0,
+        TensorType::Q4_1,
+        TensorType::F16,
+        TensorType::Q2_K,
+        TensorType::Q3_K,
+        TensorType::Q4_K,
+        TensorType::Q5_K,
+        TensorType::Q6_K,
+        TensorType::IQ4_NL,
+        TensorType::MXFP4,
+    ] {
+        let inputs = whole_blocks(dtype, 576);
+        let gain = random(5, inputs, 2.0);
         let (bytes, means) = weights(dtype, outputs, inputs);
         for rows in [1, 2, 9, 33] {
             let x = random(6, rows * inputs, 4.0);
@@ -179,9 +196,10 @@ fn products_after_a_norm_and_before_a_gate() {
 #[test]
 fn embeddings_of_every_type_whole_and_in_parts() {
     let Some(devices) = devices() else { return };
-    let (outputs, inputs) = (300, 96);
+    let outputs = 300;
     let tokens = [0, 63, 64, 127, 128, 299, 7, 7];
-    for dtype in TYPES {
+    for dtype in TensorType::ALL {
+        let inputs = whole_blocks(dtype, 96);
         let (bytes, means) = weights(dtype, outputs, inputs);
         let want: Vec<f32> = tokens
             .iter()

@@ -336,10 +336,31 @@ fn scores_equal_token_by_token_ones() {
             .collect();
         let answers = ["No.", &"Because of this and that. ".repeat(5)];
         let answers = answers.map(|text| session.encode_answer(text).unwrap());
-        let longest = answers.iter().map(Vec::len).max().unwrap();
-        let mut scorer = session.scorer(&conversations, longest).unwrap();
-        for (conversation, answer) in conversations.iter().zip(&answers) {
-            let got = pollster::block_on(scorer.score(conversation, answer)).unwrap();
+        // Every answer to every conversation: rows that share a prompt, and rows that share little.
+        let pairs: Vec<(&Conversation, &[u32])> = conversations
+            .iter()
+            .flat_map(|conversation| {
+                answers
+                    .iter()
+                    .map(move |answer| (conversation, &answer[..]))
+            })
+            .collect();
+        let together = pollster::block_on(session.score_all(&pairs)).unwrap();
+        assert_eq!(together.len(), pairs.len());
+        for (&(conversation, answer), got) in pairs.iter().zip(together) {
+            let alone = pollster::block_on(session.score_all(&[(conversation, answer)])).unwrap();
+            assert!(
+                (alone[0].preference_score - got.preference_score).abs() < 1e-4,
+                "{choice:?}"
+            );
+            assert!(
+                (alone[0].base_perplexity / got.base_perplexity - 1.0).abs() < 1e-4,
+                "{choice:?}"
+            );
+            assert!(
+                (alone[0].pref_perplexity / got.pref_perplexity - 1.0).abs() < 1e-4,
+                "{choice:?}"
+            );
             let mean = |stream: &Stream| {
                 let mut ids = session.encode_chat(&conversation.messages(stream)).unwrap();
                 let mut sum = 0.0;
@@ -360,6 +381,86 @@ fn scores_equal_token_by_token_ones() {
             assert!(near(got.pref_perplexity, (-pref).exp()), "{got:?} {pref}");
             assert_eq!(got.tokens, answer.len());
         }
-        assert!(pollster::block_on(scorer.score(&conversations[0], &[])).is_err());
+        let empty: [(&Conversation, &[u32]); 2] = [pairs[0], (&conversations[0], &[])];
+        assert!(pollster::block_on(session.score_all(&empty)).is_err());
+        assert!(
+            pollster::block_on(session.score_all(&[]))
+                .unwrap()
+                .is_empty()
+        );
+    }
+}
+
+/// Logits of a few tokens after many prompts, against one prompt at a time.
+#[test]
+fn next_logits_of_many_prompts_equal_those_of_each() {
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(session) = load(&Tiny::new(5), choice) else {
+            continue;
+        };
+        let prompt = |length: u32, end: u32| -> Vec<u32> {
+            (0..length).map(|i| 2 + i % 7).chain([end]).collect()
+        };
+        let prompts = [
+            prompt(200, 3),
+            prompt(300, 4),
+            prompt(200, 3),
+            prompt(1, 5),
+            prompt(200, 6),
+        ];
+        let tokens = [4, 1, 7];
+        let got = pollster::block_on(session.next_logits_of(&prompts, &tokens)).unwrap();
+        assert_eq!(got.len(), prompts.len());
+        for (prompt, got) in prompts.iter().zip(got) {
+            let all = pollster::block_on(session.next_logits(prompt)).unwrap();
+            for (token, got) in tokens.iter().zip(got) {
+                let want = all[*token as usize];
+                assert!(
+                    (got - want).abs() < 1e-4,
+                    "{choice:?}: {got}, wanted {want}"
+                );
+            }
+        }
+        let far = [prompt(3, 1 << 20)];
+        assert!(pollster::block_on(session.next_logits_of(&far, &tokens)).is_err());
+    }
+}
+
+/// A batch of equal prompts is one prompt's prefill, and each answer is its own.
+#[test]
+fn equal_prompts_are_computed_once() {
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(session) = load(&Tiny::new(6), choice) else {
+            continue;
+        };
+        // The prompt's last page is whole at one of these, and in the middle at the others.
+        for words in 0..4 {
+            let question = format!("Why{}?", " is it".repeat(words * 5));
+            let request = |answers: usize, first: u32| GenerateRequest {
+                conversations: vec![conversation(&question); answers],
+                first,
+                method: Method::Pref,
+                sampling: Sampling {
+                    temperature: 1.0,
+                    seed: 3,
+                    ..Sampling::default()
+                },
+                max_new_tokens: 80,
+                ..GenerateRequest::default()
+            };
+            let mut total = 0;
+            let on_event = &mut async |event: Event<'_>| {
+                if let Event::Prefill { total: tokens, .. } = event {
+                    total = tokens;
+                }
+                ControlFlow::Continue(())
+            };
+            let batch = pollster::block_on(session.generate(&request(4, 0), on_event)).unwrap();
+            assert_eq!(total, batch[0].prompt_token_ids[0].1.len());
+            for (number, answer) in batch.iter().enumerate() {
+                let alone = generate(&session, &request(1, number as u32));
+                assert_eq!(alone[0].token_ids, answer.token_ids, "{choice:?}, {words}");
+            }
+        }
     }
 }

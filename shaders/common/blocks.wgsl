@@ -2,36 +2,79 @@
 //
 // Outputs are grouped in tiles of TILE. Within a tile lie the row's blocks of 32 inputs one after the other,
 // and within a block word `w` of all TILE outputs, so that neighbouring invocations read neighbouring words.
-// Types with one scale a block keep the scales of two blocks (a pair) in one word after both.
-// A value is scale.x * quant + scale.y. Source of the block formats: ggml's quantization types.
+// GROUP blocks share their words of scales, which lie after their quants: two or four scales in a word, or
+// for the K types two bytes for each of eight blocks, and then d and dmin.
+// A value is scale * quant + offset, and the K types of 2, 3 and 6 bits have one scale for each half of a block.
+// Source of the block formats: ggml's quantization types.
 
 const TILE: u32 = 64u;
 const BLOCKS: u32 = INPUTS / 32u;
-{% set quant_words = {"q4_0": 4, "q4_1": 4, "q5_0": 5, "q5_1": 5, "q8_0": 8, "f16": 16, "bf16": 16, "f32": 32}[dtype] %}
-{% set pair = dtype in ["q4_0", "q5_0", "q8_0"] %}
-{% set scaled = pair or dtype in ["q4_1", "q5_1"] %}
-{% set group_words = quant_words * (2 if pair else 1) + (1 if scaled else 0) %}
-const TILE_WORDS: u32 = {% if pair %}((BLOCKS + 1u) / 2u){% else %}BLOCKS{% endif %} * {{ group_words }}u * TILE;
+{% set k = dtype in ["q2_k", "q3_k", "q4_k", "q5_k", "q6_k"] %}
+{% set quant_words = {
+    "q4_0": 4, "q4_1": 4, "q5_0": 5, "q5_1": 5, "q8_0": 8, "f16": 16, "bf16": 16, "f32": 32,
+    "q2_k": 2, "q3_k": 3, "q4_k": 4, "q5_k": 5, "q6_k": 6, "iq4_nl": 4, "mxfp4": 4,
+}[dtype] %}
+{% set plain = dtype in ["f16", "bf16", "f32"] %}
+{% set pair = dtype in ["q4_0", "q5_0", "q8_0", "iq4_nl"] %}
+{% set group = 8 if k else 4 if dtype == "mxfp4" else 2 if pair else 1 %}
+{% set group_words = quant_words * group + (5 if k else 0 if plain else 1) %}
+const TILE_WORDS: u32 = {{ group_words }}u * TILE{% if group > 1 %} * ((BLOCKS + {{ group - 1 }}u) / {{ group }}u){% else %} * BLOCKS{% endif %};
 
 // Where word 0 of a block of a tile's first output lies.
 fn block_at(tile: u32, block: u32) -> u32 {
-{% if pair %}
-    return tile * TILE_WORDS + ((block / 2u) * {{ group_words }}u + (block % 2u) * {{ quant_words }}u) * TILE;
+{% if group > 1 %}
+    return tile * TILE_WORDS
+        + ((block / {{ group }}u) * {{ group_words }}u + (block % {{ group }}u) * {{ quant_words }}u) * TILE;
 {% else %}
     return tile * TILE_WORDS + block * {{ group_words }}u * TILE;
 {% endif %}
 }
+{% if not plain %}
 
-// Scale and offset of the block that `block_at` gave `at` for.
-fn block_scale(at: u32, block: u32) -> vec2<f32> {
+// Where the scales of the group of the block that `block_at` gave `at` for lie.
+fn scale_at(at: u32, block: u32) -> u32 {
+    return at + {% if group > 1 %}({{ group }}u - block % {{ group }}u) * {% endif %}{{ quant_words }}u * TILE;
+}
+{% endif %}
+{% if k %}
+
+// Two binary16. unpack2x16float may take a subnormal for 0, and the K types' d is often one.
+fn halves(word: u32) -> vec2<f32> {
+    let bits = vec2<u32>(word, word >> 16u);
+    let low = vec2<f32>(bits & vec2<u32>(0x3ffu)) * 5.9604645e-8;
+    let normal = bitcast<vec2<f32>>(((bits & vec2<u32>(0x7fffu)) << vec2<u32>(13u)) + vec2<u32>(0x38000000u));
+    let size = select(normal, low, (bits & vec2<u32>(0x7c00u)) == vec2<u32>(0u));
+    return select(size, -size, (bits & vec2<u32>(0x8000u)) != vec2<u32>(0u));
+}
+{% endif %}
+
+// Scale and offset of inputs 0 to 15 (x, y) and of inputs 16 to 31 (z, w) of that block.
+fn block_scale(at: u32, block: u32) -> vec4<f32> {
 {% if pair %}
-    let d = unpack2x16float(words[at + (2u - block % 2u) * {{ quant_words }}u * TILE]);
+    let d = unpack2x16float(words[scale_at(at, block)]);
     let scale = select(d.x, d.y, block % 2u == 1u);
-    return vec2<f32>(scale, {{ {"q4_0": "-8.0", "q5_0": "-16.0", "q8_0": "0.0"}[dtype] }} * scale);
-{% elif scaled %}
-    return unpack2x16float(words[at + {{ quant_words }}u * TILE]);
+    return vec2<f32>(scale, {{ {"q4_0": "-8.0", "q5_0": "-16.0", "q8_0": "0.0", "iq4_nl": "0.0"}[dtype] }} * scale).xyxy;
+{% elif dtype == "mxfp4" %}
+    // Half of the power of two with that exponent; the two least are subnormal.
+    let exponent = (words[scale_at(at, block)] >> (block % 4u * 8u)) & 255u;
+    let bits = select((exponent - 1u) << 23u, 0x200000u << exponent, exponent < 2u);
+    return vec2<f32>(bitcast<f32>(bits), 0.0).xyxy;
+{% elif k %}
+    let first = scale_at(at, block);
+    let d = halves(words[first + 4u * TILE]);
+    let scales = words[first + block % 8u / 2u * TILE] >> (block % 2u * 16u);
+{% if dtype == "q2_k" %}
+    return vec4<f32>((vec4<u32>(scales) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u)) * vec2<f32>(d.x, -d.y).xyxy;
+{% elif dtype in ["q4_k", "q5_k"] %}
+    return (vec2<f32>((vec2<u32>(scales) >> vec2<u32>(0u, 8u)) & vec2<u32>(255u)) * vec2<f32>(d.x, -d.y)).xyxy;
 {% else %}
-    return vec2<f32>(1.0, 0.0);
+    let scale = d.x * vec2<f32>(bitcast<vec2<i32>>(vec2<u32>(scales) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u));
+    return vec4<f32>(scale, scale * {{ {"q3_k": "-4.0", "q6_k": "-32.0"}[dtype] }}).xzyw;
+{% endif %}
+{% elif plain %}
+    return vec4<f32>(1.0, 0.0, 1.0, 0.0);
+{% else %}
+    return unpack2x16float(words[scale_at(at, block)]).xyxy;
 {% endif %}
 }
 
@@ -41,23 +84,64 @@ struct Quads {
     high: vec4<f32>,
 }
 
+// As `block_quads`, scaled.
+fn block_values(at: u32, scale: vec4<f32>, w: u32) -> Quads {
+    let quads = block_quads(at, w);
+    return Quads(quads.low * scale.x + scale.y, quads.high * scale.z + scale.w);
+}
+
 fn block_quads(at: u32, w: u32) -> Quads {
-{% if dtype in ["q4_0", "q4_1", "q5_0", "q5_1"] %}
+{% if dtype in ["q2_k", "q3_k"] %}
+    var low = two_bits(words[at], w);
+    var high = two_bits(words[at + TILE], w);
+{% elif dtype in ["q8_0", "f16", "bf16", "f32"] %}
+    return Quads(block_quad(at, w), block_quad(at, w + 4u));
+{% else %}
     let word = vec4<u32>(words[at + w * TILE]);
     var low = (word >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u);
     var high = (word >> vec4<u32>(4u, 12u, 20u, 28u)) & vec4<u32>(15u);
-{% if quant_words == 5 %}
-    // Bit i is the fifth bit of input i.
-    let bits = vec4<u32>(words[at + 4u * TILE] >> (4u * w));
-    low |= ((bits >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) << vec4<u32>(4u);
-    high |= ((bits >> vec4<u32>(16u, 17u, 18u, 19u)) & vec4<u32>(1u)) << vec4<u32>(4u);
 {% endif %}
+{% if dtype in ["q5_0", "q5_1", "q5_k", "q3_k"] %}
+    // Bit i is the highest bit of input i.
+    let bits = vec4<u32>(words[at + {{ quant_words - 1 }}u * TILE] >> (4u * w));
+    low |= ((bits >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) << vec4<u32>({{ quant_words - 1 }}u);
+    high |= ((bits >> vec4<u32>(16u, 17u, 18u, 19u)) & vec4<u32>(1u)) << vec4<u32>({{ quant_words - 1 }}u);
+{% elif dtype == "q6_k" %}
+    low |= two_bits(words[at + 4u * TILE], w) << vec4<u32>(4u);
+    high |= two_bits(words[at + 5u * TILE], w) << vec4<u32>(4u);
+{% endif %}
+{% if dtype in ["iq4_nl", "mxfp4"] %}
+    return Quads(meaning(low), meaning(high));
+{% elif not plain and dtype != "q8_0" %}
     return Quads(vec4<f32>(low), vec4<f32>(high));
-{% else %}
-    return Quads(block_quad(at, w), block_quad(at, w + 4u));
 {% endif %}
 }
-{% if dtype == "q8_0" %}
+{% if dtype in ["q2_k", "q3_k", "q6_k"] %}
+
+// Bits 2w and 2w + 1 of each byte.
+fn two_bits(word: u32, w: u32) -> vec4<u32> {
+    return (vec4<u32>(word >> (2u * w)) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(3u);
+}
+{% elif dtype == "iq4_nl" %}
+
+// The quant's entry in a table of signed bytes: -127, -104, -83, -65; -49, -35, -22, -10; 1, 13, 25, 38; 53, 69, 89, 113.
+fn meaning(q: vec4<u32>) -> vec4<f32> {
+    let odd = (q & vec4<u32>(4u)) != vec4<u32>(0u);
+    let negative = select(vec4<u32>(0xbfad9881u), vec4<u32>(0xf6eaddcfu), odd);
+    let positive = select(vec4<u32>(0x26190d01u), vec4<u32>(0x71594535u), odd);
+    let bytes = select(negative, positive, q >= vec4<u32>(8u));
+    let shift = vec4<u32>(24u) - (q & vec4<u32>(3u)) * vec4<u32>(8u);
+    return vec4<f32>(bitcast<vec4<i32>>(bytes << shift) >> vec4<u32>(24u));
+}
+{% elif dtype == "mxfp4" %}
+
+// Twice a float of a sign, two bits of exponent and one of mantissa: 0, 1, 2, 3, 4, 6, 8, 12 and their negatives.
+fn meaning(q: vec4<u32>) -> vec4<f32> {
+    let v = q & vec4<u32>(7u);
+    let size = vec4<f32>(v + max(v, vec4<u32>(4u)) + vec4<u32>(2u) * max(v, vec4<u32>(6u)) - vec4<u32>(16u));
+    return select(size, -size, q >= vec4<u32>(8u));
+}
+{% elif dtype == "q8_0" %}
 
 fn block_quad(at: u32, q: u32) -> vec4<f32> {
     let word = vec4<u32>(words[at + q * TILE]);

@@ -7,7 +7,15 @@ use periapt_shaders::{ALL, ATTENTION, EMBED, MATMUL, MATVEC, ROPE_WRITE, Shader,
 
 type Values = Vec<(&'static str, Value)>;
 
-const DTYPES: [&str; 8] = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16", "bf16", "f32"];
+const DTYPES: [&str; 15] = [
+    "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16", "bf16", "f32", "q2_k", "q3_k", "q4_k", "q5_k",
+    "q6_k", "iq4_nl", "mxfp4",
+];
+
+/// The K types have blocks of 256 inputs.
+fn inputs(dtype: &str) -> Value {
+    Value::Number(if dtype.ends_with("_k") { 2048 } else { 576 })
+}
 
 /// The cache's shape in the default model and in Llama-3.1-8B, packed and not.
 fn caches() -> impl Iterator<Item = (usize, Values)> {
@@ -61,7 +69,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
                             };
                             all.push(vec![
                                 ("dtype", dtype.into()),
-                                ("inputs", 576usize.into()),
+                                ("inputs", inputs(dtype)),
                                 ("outputs", 3072usize.into()),
                                 ("rows", rows.into()),
                                 ("lanes", Value::Number(lanes)),
@@ -83,7 +91,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
                     for tokens in [32usize, 64] {
                         all.push(vec![
                             ("dtype", dtype.into()),
-                            ("inputs", 576usize.into()),
+                            ("inputs", inputs(dtype)),
                             ("outputs", 3072usize.into()),
                             ("tokens", tokens.into()),
                             ("norm", norm.into()),
@@ -98,7 +106,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
             for dtype in DTYPES {
                 all.push(vec![
                     ("dtype", dtype.into()),
-                    ("inputs", 576usize.into()),
+                    ("inputs", inputs(dtype)),
                     ("outputs", 49_152usize.into()),
                     ("first", 0usize.into()),
                 ]);

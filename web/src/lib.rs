@@ -214,14 +214,11 @@ impl Model {
                 .iter()
                 .map(encode)
                 .collect::<Result<Vec<_>, _>>()?;
-            let longest = answers.iter().map(Vec::len).max().unwrap_or(0);
-            let conversations = std::slice::from_ref(&conversation);
-            let mut scorer = self.session.scorer(conversations, longest)?;
-            let mut scores = Vec::with_capacity(answers.len());
-            for answer in &answers {
-                scores.push(scorer.score(&conversation, answer).await?);
-            }
-            Ok(scores)
+            let pairs: Vec<_> = answers
+                .iter()
+                .map(|answer| (&conversation, answer.as_slice()))
+                .collect();
+            self.session.score_all(&pairs).await
         };
         to_object(&scores.await.map_err(|error| error::to_js(&error))?)
     }

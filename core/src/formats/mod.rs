@@ -4,4 +4,7 @@
 //! folder uses no other folder of the crate, and knows no device and no model.
 
 pub mod gguf;
+pub mod hub;
 pub mod quant;
+pub mod safetensors;
+pub mod source;

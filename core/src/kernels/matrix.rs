@@ -1,6 +1,7 @@
 //! Weight matrices on a device, in their quantized form.
 
 use super::ops::{Ops, Product};
+use super::pack::{TILE, pack_tile, part_rows, words};
 use super::{Variant, wgsl};
 use crate::formats::gguf::TensorType;
 use burn::backend::Dispatch;
@@ -28,9 +29,6 @@ struct Part {
     words: Tensor<1, Int>,
 }
 
-/// Outputs that lie together; see `shaders/common/blocks.wgsl`.
-const TILE: usize = 64;
-
 /// Bytes of the file that are packed at once.
 const PACK_BYTES: usize = 4 << 20;
 
@@ -56,7 +54,7 @@ impl Packer {
     }
 
     /// A matrix from the file's `bytes`, row-major. The caller has checked that they are as many as
-    /// the type takes; `inputs` is a multiple of 32.
+    /// the type takes; `inputs` is a multiple of 32, and of the type's blocks.
     #[must_use]
     pub fn pack(&self, dtype: TensorType, bytes: &[u8], outputs: usize, inputs: usize) -> Matrix {
         let row_bytes = bytes.len() / outputs;
@@ -117,85 +115,6 @@ impl Packer {
     fn upload(&self, words: Vec<i32>) -> Tensor<1, Int> {
         let length = words.len();
         Tensor::from_data(TensorData::new(words, [length]), (&self.device, DType::I32))
-    }
-}
-
-/// Bytes as words, the last one filled up with zeros.
-fn words(bytes: &[u8]) -> Vec<i32> {
-    bytes
-        .chunks(4)
-        .map(|chunk| {
-            let mut word = [0; 4];
-            word[..chunk.len()].copy_from_slice(chunk);
-            i32::from_le_bytes(word)
-        })
-        .collect()
-}
-
-/// Where the parts of a block lie in the file: bytes of scale (2: one half, 4: two), words of
-/// quants after it, and whether the fifth bits stand before the nibbles.
-fn layout(dtype: TensorType) -> (usize, usize) {
-    match dtype {
-        TensorType::Q4_0 => (2, 4),
-        TensorType::Q4_1 => (4, 4),
-        TensorType::Q5_0 => (2, 5),
-        TensorType::Q5_1 => (4, 5),
-        TensorType::Q8_0 => (2, 8),
-        TensorType::F16 | TensorType::BF16 => (0, 16),
-        TensorType::F32 => (0, 32),
-    }
-}
-
-/// Outputs of a part that fits into one binding, whole tiles.
-pub(super) fn part_rows(dtype: TensorType, inputs: usize, binding_bytes: u64) -> usize {
-    (binding_bytes as usize / (4 * tile_words(dtype, inputs))).max(1) * TILE
-}
-
-/// Words of one tile of 64 outputs.
-fn tile_words(dtype: TensorType, inputs: usize) -> usize {
-    let blocks = inputs / 32;
-    let (scale_bytes, quants) = layout(dtype);
-    TILE * match scale_bytes {
-        2 => blocks.div_ceil(2) * (2 * quants + 1),
-        4 => blocks * (quants + 1),
-        _ => blocks * quants,
-    }
-}
-
-/// Appends one tile: up to 64 rows of the file as `shaders/common/blocks.wgsl` reads them, missing
-/// rows and blocks as zeros.
-fn pack_tile(dtype: TensorType, rows: &[u8], row_bytes: usize, inputs: usize, out: &mut Vec<i32>) {
-    let start = out.len();
-    out.resize(start + tile_words(dtype, inputs), 0);
-    let tile = &mut out[start..];
-    let blocks = inputs / 32;
-    let block_bytes = row_bytes / blocks;
-    let (scale_bytes, quants) = layout(dtype);
-    let pair = scale_bytes == 2;
-    let word = |bytes: &[u8]| i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
-        for (index, block) in row.chunks_exact(block_bytes).enumerate() {
-            let (scale, data) = block.split_at(scale_bytes);
-            let at = match pair {
-                true => (index / 2) * (2 * quants + 1) + (index % 2) * quants,
-                false => index * (quants + usize::from(scale_bytes > 0)),
-            };
-            // The fifth bits stand first in the file, and last here.
-            let turn = usize::from(quants == 5);
-            for w in 0..quants {
-                let from = (w + turn) % quants;
-                tile[(at + w) * TILE + lane] = word(&data[4 * from..]);
-            }
-            match scale_bytes {
-                2 => {
-                    let half = i32::from(u16::from_le_bytes([scale[0], scale[1]]));
-                    let to = (index / 2) * (2 * quants + 1) + 2 * quants;
-                    tile[to * TILE + lane] |= half << (16 * (index % 2));
-                }
-                4 => tile[(at + quants) * TILE + lane] = word(scale),
-                _ => {}
-            }
-        }
     }
 }
 

@@ -8,6 +8,7 @@ mod host;
 mod matrix;
 pub mod measure;
 mod ops;
+mod pack;
 pub mod sampling;
 mod variant;
 mod wgsl;

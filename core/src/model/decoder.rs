@@ -76,7 +76,8 @@ impl Decoder {
     }
 
     /// Begins the forward pass over `prompts`, one row each, with room for `more` tokens after
-    /// them. Where prompts begin alike, the whole pages they share are computed and kept once.
+    /// them. Where prompts begin alike, the whole pages they share are computed and kept once; equal prompts are
+    /// computed once.
     ///
     /// # Errors
     ///
@@ -248,10 +249,13 @@ impl Decoder {
     }
 }
 
-/// The earlier prompt with which `prompt` shares most whole pages, and the tokens of these. One token at least
-/// is left to compute.
+/// The earlier prompt with which `prompt` shares most whole pages, and the tokens of these, fewer than all; of an equal
+/// one all its tokens.
 fn shared_prefix(earlier: &[Vec<u32>], prompt: &[u32]) -> (usize, usize) {
     let alike = |other: &Vec<u32>| {
+        if other == prompt {
+            return prompt.len();
+        }
         let same = other.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         same.min(prompt.len() - 1) / PAGE * PAGE
     };
@@ -291,6 +295,10 @@ impl Prefill<'_> {
         {
             let row = self.last.len() + ends.len();
             let prompt = &self.prompts[row];
+            // An equal one is computed already, or in this pass.
+            if *done == prompt.len() {
+                break;
+            }
             if self.cache.rows() == row {
                 // What it shares is computed by a pass of its own first.
                 if self.cache.tokens(*from) < *done {
@@ -319,6 +327,14 @@ impl Prefill<'_> {
             .forward(ids, &runs, self.decoder.queries(), &mut self.cache)?;
         for end in ends {
             self.last.push(hidden.clone().narrow(0, end, 1));
+        }
+        while let Some(&(from, done)) = self.waiting.front()
+            && done == self.prompts[self.last.len()].len()
+        {
+            // A row that is under way, if there is one, comes before it.
+            self.cache.fork(from, done);
+            self.last.push(self.last[from].clone());
+            self.waiting.pop_front();
         }
         if !self.waiting.is_empty() {
             return Ok(None);

@@ -61,7 +61,7 @@ impl KvCache {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let shape = Self::shape(config, kv);
-        let most = (BINDING_BYTES / 4) as usize / shape.page_words();
+        let most = Self::most_pages(config, kv);
         if pages > most {
             return Err(ModelError::CacheTooLarge {
                 tokens: pages * PAGE,
@@ -82,6 +82,11 @@ impl KvCache {
             shape,
             device: device.clone(),
         })
+    }
+
+    /// The most pages that a cache may have.
+    pub(super) fn most_pages(config: &DecoderConfig, kv: KvType) -> usize {
+        (BINDING_BYTES / 4) as usize / Self::shape(config, kv).page_words()
     }
 
     fn shape(config: &DecoderConfig, kv: KvType) -> CacheShape {

@@ -18,7 +18,6 @@ pub use config::{DecoderConfig, Traits};
 pub use decoder::{Decoder, Logits, Prefill};
 pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
-pub use log_probs::LogProbs;
 pub use memory::{Memory, Usage, largest_context};
 pub use rope::{Rope, RopeScaling};
 

@@ -1,7 +1,7 @@
 //! The model itself as a judge between two responses.
 
-use super::{Reward, RewardError};
-use crate::text::{Message, Role, shorten};
+use super::{Cut, Reward, RewardError, shorter};
+use crate::text::{Message, Role};
 use crate::{Error, Session};
 
 /// Asks the model whether a response or the run's first one is better, and reads the answer from the logits of "A" and
@@ -10,6 +10,7 @@ use crate::{Error, Session};
 pub struct Judge<'a> {
     session: &'a Session,
     preference: Option<String>,
+    cuts: Vec<Cut>,
 }
 
 impl<'a> Judge<'a> {
@@ -19,33 +20,28 @@ impl<'a> Judge<'a> {
         Self {
             session,
             preference,
+            cuts: Vec::new(),
         }
     }
 
-    /// log p("A") - log p("B") as the answer to which of the two is better.
-    async fn margin(&self, query: &str, a: &str, b: &str) -> Result<f64, Error> {
+    /// The prompt that asks which of two responses is better, and how much of each is in it: all of it, where the
+    /// context has room.
+    fn prompt(&self, query: &str, a: &str, b: &str) -> Result<(Vec<u32>, [String; 2]), Error> {
         let wish = match &self.preference {
             Some(preference) => format!("\n\nWhoever asked also said: {preference}"),
             None => String::new(),
         };
         let context = self.session.decoder().config().context;
         let (mut a, mut b) = (a.to_owned(), b.to_owned());
-        let ids = loop {
+        loop {
             let ids = self.session.encode_chat(&messages(query, &wish, &a, &b))?;
             let longer = if a.len() > b.len() { &mut a } else { &mut b };
             // What is still too long without them is the session's to refuse.
             if ids.len() < context || longer.is_empty() {
-                break ids;
+                return Ok((ids, [a, b]));
             }
-            *longer = shorten(longer, longer.chars().count() * 9 / 10);
-        };
-        let logits = self.session.next_logits(&ids).await?;
-        let letter = |letter: &str| -> Result<f64, Error> {
-            let ids = self.session.encode_answer(letter)?;
-            let logit = ids.first().and_then(|id| logits.get(*id as usize));
-            Ok(logit.copied().map_or(f64::NEG_INFINITY, f64::from))
-        };
-        Ok(letter("A")? - letter("B")?)
+            *longer = shorter(longer);
+        }
     }
 }
 
@@ -71,16 +67,43 @@ impl Reward for Judge<'_> {
         anchor: &str,
         responses: &[&str],
     ) -> Result<Vec<f64>, RewardError> {
-        let mut scores = Vec::with_capacity(responses.len());
-        for response in responses {
+        self.cuts.clear();
+        // Both orders of each pair that has to be compared.
+        let mut prompts = Vec::with_capacity(2 * responses.len());
+        for (place, response) in responses.iter().enumerate() {
             if *response == anchor {
-                scores.push(0.0);
                 continue;
             }
-            let first = self.margin(query, response, anchor).await?;
-            let second = self.margin(query, anchor, response).await?;
-            scores.push((first - second) / 2.0);
+            let (ids, [text, _]) = self.prompt(query, response, anchor)?;
+            prompts.push(ids);
+            prompts.push(self.prompt(query, anchor, response)?.0);
+            self.cuts.extend(Cut::new("judge", place, response, &text));
         }
-        Ok(scores)
+        let mut letters = Vec::with_capacity(2);
+        for letter in ["A", "B"] {
+            letters.extend(self.session.encode_answer(letter)?.first());
+        }
+        let logits = self.session.next_logits_of(&prompts, &letters).await?;
+        let margin = |logits: &Vec<f32>| match logits[..] {
+            [a, b] => f64::from(a) - f64::from(b),
+            // The model has no such letters.
+            _ => f64::NAN,
+        };
+        let mut margins = logits.chunks_exact(2).map(|pair| {
+            let [first, second] = [&pair[0], &pair[1]].map(margin);
+            (first - second) / 2.0
+        });
+        let mut score = |response: &&str| match *response == anchor {
+            true => Some(0.0),
+            false => margins.next(),
+        };
+        Ok(responses
+            .iter()
+            .map(|response| score(response).unwrap_or(f64::NAN))
+            .collect())
+    }
+
+    fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
     }
 }

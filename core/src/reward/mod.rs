@@ -1,16 +1,21 @@
 //! How good a response is: one trait, several rewards. This folder asks the session for log-probabilities and
 //! logits, and knows nothing of who wants the scores.
 
+mod classifier;
 mod human;
 mod judge;
 mod preference;
 mod sum;
 
+pub use classifier::ClassifierReward;
 pub use human::{Ask, Choice, Human};
 pub use judge::Judge;
 pub use preference::PreferenceReward;
 pub use sum::{AnyReward, Sum};
 
+use crate::model::ModelError;
+use crate::text::shorten;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 
 /// Why responses have no scores.
@@ -27,6 +32,61 @@ pub enum RewardError {
         /// What went wrong.
         reason: String,
     },
+}
+
+/// A response that was scored by its beginning alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Its place among the responses that were scored.
+    pub response: usize,
+    /// By which reward.
+    pub reward: String,
+    /// Characters of it.
+    pub from: usize,
+    /// Characters that were scored.
+    pub to: usize,
+}
+
+impl Cut {
+    /// Where `text` is less than the whole response.
+    fn new(reward: &str, response: usize, whole: &str, text: &str) -> Option<Self> {
+        (text.len() < whole.len()).then(|| Self {
+            response,
+            reward: reward.to_owned(),
+            from: whole.chars().count(),
+            to: text.chars().count(),
+        })
+    }
+}
+
+/// What `encode` gives for a text in at most `most` tokens, and so much of `text`, up to a sentence's end, as that is.
+fn fitting(
+    text: &str,
+    most: usize,
+    encode: impl Fn(&str) -> Result<Vec<u32>, crate::Error>,
+) -> Result<(Vec<u32>, String), crate::Error> {
+    let mut text = text.to_owned();
+    loop {
+        let ids = encode(&text)?;
+        if ids.len() <= most {
+            return Ok((ids, text));
+        }
+        if text.is_empty() {
+            let (prompt, context) = (ids.len(), most);
+            return Err(ModelError::ContextFull { prompt, context }.into());
+        }
+        text = shorter(&text);
+    }
+}
+
+/// A text without its last tenth, and as much more as to a sentence's end, where it has one.
+fn shorter(text: &str) -> String {
+    let most = text.chars().count() * 9 / 10;
+    let short = shorten(text, most);
+    match short.is_empty() {
+        true => text.chars().take(most).collect(),
+        false => short,
+    }
 }
 
 /// Scores responses to a query: higher is better, and scores of one query compare with each other alone.
@@ -46,6 +106,11 @@ pub trait Reward {
         anchor: &str,
         responses: &[&str],
     ) -> impl Future<Output = Result<Vec<f64>, RewardError>>;
+
+    /// What the last scores were given for less than the whole response, since it did not fit the model's context.
+    fn take_cuts(&mut self) -> Vec<Cut> {
+        Vec::new()
+    }
 
     /// Takes what a response scored in an earlier run of the same query: of use to a reward that remembers.
     fn recall(&mut self, _response: &str, _reward: f64) {}

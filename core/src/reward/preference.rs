@@ -1,9 +1,9 @@
 //! The user's own preference as a reward.
 
-use super::{Reward, RewardError};
+use super::{Cut, Reward, RewardError, fitting};
+use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
-use crate::{Error, Session};
 
 /// Amulet's utility over a response (arXiv 2502.19148): the mean over its tokens of log p(token | with the preference)
 /// - log p(token | without), in nats. Needs no second model.
@@ -12,6 +12,7 @@ pub struct PreferenceReward<'a> {
     session: &'a Session,
     system: Option<String>,
     preference: String,
+    cuts: Vec<Cut>,
 }
 
 impl<'a> PreferenceReward<'a> {
@@ -23,6 +24,7 @@ impl<'a> PreferenceReward<'a> {
             session,
             system,
             preference,
+            cuts: Vec::new(),
         }
     }
 }
@@ -50,28 +52,26 @@ impl Reward for PreferenceReward<'_> {
             prompt = prompt.max(ids.len());
         }
         // A response that just fitted after its own prompt is rated as far as it fits after this one.
-        let room = self
-            .session
-            .decoder()
-            .config()
-            .context
-            .saturating_sub(prompt);
-        let encode = |text: &&str| -> Result<Vec<u32>, Error> {
-            let mut ids = self.session.encode_answer(text)?;
-            ids.truncate(room);
-            Ok(ids)
-        };
-        let answers = responses
-            .iter()
-            .map(encode)
-            .collect::<Result<Vec<_>, _>>()?;
-        let longest = answers.iter().map(Vec::len).max().unwrap_or(0);
-        let conversations = std::slice::from_ref(&conversation);
-        let mut scorer = self.session.scorer(conversations, longest)?;
-        let mut scores = Vec::with_capacity(answers.len());
-        for answer in &answers {
-            scores.push(scorer.score(&conversation, answer).await?.preference_score);
+        let context = self.session.decoder().config().context;
+        let room = context.saturating_sub(prompt);
+        self.cuts.clear();
+        let mut answers = Vec::with_capacity(responses.len());
+        for (place, response) in responses.iter().enumerate() {
+            let encode = |text: &str| self.session.encode_answer(text);
+            let (ids, text) = fitting(response, room, encode)?;
+            self.cuts
+                .extend(Cut::new("preference", place, response, &text));
+            answers.push(ids);
         }
-        Ok(scores)
+        let answers: Vec<_> = answers
+            .iter()
+            .map(|ids| (&conversation, &ids[..]))
+            .collect();
+        let scores = self.session.score_all(&answers).await?;
+        Ok(scores.iter().map(|score| score.preference_score).collect())
+    }
+
+    fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
     }
 }

@@ -1,6 +1,6 @@
 //! Rewards by name, and several at once.
 
-use super::{Human, Judge, PreferenceReward, Reward, RewardError};
+use super::{ClassifierReward, Cut, Human, Judge, PreferenceReward, Reward, RewardError};
 
 /// Any of the rewards.
 pub enum AnyReward<'a> {
@@ -8,6 +8,8 @@ pub enum AnyReward<'a> {
     Preference(PreferenceReward<'a>),
     /// The model as a judge.
     Judge(Judge<'a>),
+    /// A reward model.
+    Classifier(ClassifierReward<'a>),
     /// A person.
     Human(Human<'a>),
 }
@@ -20,6 +22,7 @@ impl Reward for AnyReward<'_> {
         match self {
             Self::Preference(reward) => reward.name(),
             Self::Judge(reward) => reward.name(),
+            Self::Classifier(reward) => reward.name(),
             Self::Human(reward) => reward.name(),
         }
     }
@@ -33,7 +36,17 @@ impl Reward for AnyReward<'_> {
         match self {
             Self::Preference(reward) => reward.score(query, anchor, responses).await,
             Self::Judge(reward) => reward.score(query, anchor, responses).await,
+            Self::Classifier(reward) => reward.score(query, anchor, responses).await,
             Self::Human(reward) => reward.score(query, anchor, responses).await,
+        }
+    }
+
+    fn take_cuts(&mut self) -> Vec<Cut> {
+        match self {
+            Self::Preference(reward) => reward.take_cuts(),
+            Self::Judge(reward) => reward.take_cuts(),
+            Self::Classifier(reward) => reward.take_cuts(),
+            Self::Human(reward) => reward.take_cuts(),
         }
     }
 
@@ -73,6 +86,11 @@ impl Reward for Sum<'_> {
             }
         }
         Ok(sum)
+    }
+
+    fn take_cuts(&mut self) -> Vec<Cut> {
+        let rewards = self.0.iter_mut();
+        rewards.flat_map(|(reward, _)| reward.take_cuts()).collect()
     }
 
     fn recall(&mut self, response: &str, reward: f64) {

@@ -3,7 +3,8 @@
 use super::load::{Parts, TextSide};
 use super::{Error, read};
 use crate::device::OpenDevice;
-use crate::formats::gguf::{Gguf, StreamEvent};
+use crate::formats::gguf::GgufFiles;
+use crate::formats::source::Source;
 use crate::model::{Decoder, KvType, Logits, ModelError};
 use crate::text::{Message, Tokenizer};
 use std::io::{Read, Seek};
@@ -30,11 +31,20 @@ impl Classifier {
         device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
-        let gguf = Gguf::read(reader)?;
-        let mut parts = Parts::new(device);
-        parts.take(StreamEvent::Header(&gguf))?;
-        parts.read_tensors(&gguf, reader, progress)?;
-        Self::new(parts)
+        Self::load_source(&mut GgufFiles::one(reader)?, device, progress)
+    }
+
+    /// Loads a model from wherever it lies, one tensor at a time, as [`Classifier::load`] does from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where it can't be read or is no such model.
+    pub fn load_source(
+        source: &mut dyn Source,
+        device: &OpenDevice,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, Error> {
+        Self::new(Parts::read(source, device, progress)?)
     }
 
     pub(super) fn new(parts: Parts) -> Result<Self, Error> {

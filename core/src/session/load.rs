@@ -2,7 +2,8 @@
 
 use super::{Error, Session};
 use crate::device::OpenDevice;
-use crate::formats::gguf::{Gguf, GgufError, GgufStream, Metadata, StreamEvent};
+use crate::formats::gguf::{GgufFiles, GgufStream, Metadata, StreamEvent};
+use crate::formats::source::Source;
 use crate::model::{Decoder, DecoderBuilder, KvType, ModelError};
 use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
 use std::io::{Read, Seek};
@@ -68,22 +69,27 @@ impl Parts {
         }
     }
 
-    /// Takes all tensors from a reader, one at a time.
-    pub fn read_tensors<R: Read + Seek>(
-        &mut self,
-        gguf: &Gguf,
-        reader: &mut R,
+    /// All of a model, one tensor at a time.
+    pub fn read(
+        source: &mut dyn Source,
+        device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Error> {
-        let total = gguf.tensors.iter().map(|info| info.bytes).sum();
+    ) -> Result<Self, Error> {
+        let mut parts = Self::new(device);
+        parts.take(StreamEvent::Header(source.gguf()))?;
+        let sizes: Vec<u64> = { source.gguf().tensors.iter() }
+            .map(|info| info.bytes)
+            .collect();
+        let total = sizes.iter().sum();
         let mut done = 0;
-        for info in &gguf.tensors {
-            let bytes = gguf.read_tensor(reader, info)?;
-            self.take(StreamEvent::Tensor(gguf, info, &bytes))?;
-            done += info.bytes;
+        for (index, size) in sizes.iter().enumerate() {
+            let bytes = source.read(index)?;
+            let gguf = source.gguf();
+            parts.take(StreamEvent::Tensor(gguf, &gguf.tensors[index], &bytes))?;
+            done += size;
             progress(done, total);
         }
-        Ok(())
+        Ok(parts)
     }
 
     pub fn take(&mut self, event: StreamEvent<'_>) -> Result<(), Error> {
@@ -91,7 +97,14 @@ impl Parts {
             (StreamEvent::Header(gguf), begun) => {
                 let builder =
                     DecoderBuilder::new(gguf, &self.device.device, self.device.variants(false)[0])?;
-                *begun = Some((builder, TextSide::from_metadata(&gguf.metadata)?));
+                let text = TextSide::from_metadata(&gguf.metadata)?;
+                let (tokens, vocab) = (text.tokenizer.vocab_size(), builder.config().vocab);
+                if tokens > vocab {
+                    return Err(Error::Model(ModelError::Unsupported(format!(
+                        "the tokenizer has {tokens} tokens, and the model {vocab}"
+                    ))));
+                }
+                *begun = Some((builder, text));
             }
             (StreamEvent::Tensor(_, info, bytes), Some((builder, _))) => {
                 builder.tensor(info, bytes)?;
@@ -106,13 +119,6 @@ impl Parts {
             .begun
             .ok_or_else(|| ModelError::MissingTensor("token_embd.weight".to_owned()))?;
         let decoder = builder.finish()?;
-        let vocab = decoder.config().vocab;
-        if text.tokenizer.vocab_size() > vocab {
-            return Err(Error::Model(ModelError::Unsupported(format!(
-                "the tokenizer has {} tokens, and the model {vocab}",
-                text.tokenizer.vocab_size()
-            ))));
-        }
         // The CPU backend gains nothing from packing, and pays for it.
         let kv = match self.device.info.kind {
             "gpu" => KvType::F16,
@@ -145,29 +151,58 @@ impl TextSide {
     }
 }
 
-/// What a GGUF file says of its tokenizer.
+/// What a GGUF file says of its tokenizer: in `tokenizer.ggml.*`, or, where the tokens or the
+/// pre-tokenizer's name are not there or unknown, in the tokenizer.json that it carries whole as
+/// `tokenizer.huggingface.json`. What is missing has llama.cpp's defaults (llama-vocab.cpp).
 ///
 /// # Errors
 ///
-/// [`GgufError`] where a key is missing or has the wrong type.
-pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, GgufError> {
+/// [`Error::Gguf`] where a key is missing or has the wrong type, [`Error::Text`] where the
+/// tokenizer.json can't be used.
+pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, Error> {
+    let json = meta.opt_str("tokenizer.huggingface.json")?;
+    let tokens = meta.opt_strings("tokenizer.ggml.tokens")?;
+    let id = |name: &str| meta.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
+    if let (Some(json), None) = (json, tokens) {
+        let spec = TokenizerSpec::from_json(json, None)?;
+        let bos = id("bos")?;
+        return Ok(TokenizerSpec {
+            bos,
+            eos: id("eos")?,
+            eot: id("eot")?,
+            add_bos: meta
+                .opt_bool("tokenizer.ggml.add_bos_token")?
+                .unwrap_or(spec.add_bos),
+            ..spec
+        });
+    }
+    let model = meta.str("tokenizer.ggml.model")?.to_owned();
+    let pre = meta.opt_str("tokenizer.ggml.pre")?.map(str::to_owned);
+    let spaces = model == "llama";
+    let known = spaces || pre.as_deref().is_some_and(TokenizerSpec::knows_pre);
     Ok(TokenizerSpec {
-        model: meta.str("tokenizer.ggml.model")?.to_owned(),
-        pre: meta.opt_str("tokenizer.ggml.pre")?.map(str::to_owned),
         tokens: meta.strings("tokenizer.ggml.tokens")?.to_vec(),
-        merges: match meta.get("tokenizer.ggml.merges") {
-            Some(_) => meta.strings("tokenizer.ggml.merges")?.to_vec(),
-            None => Vec::new(),
-        },
+        scores: meta.opt_f32s("tokenizer.ggml.scores")?.map(<[f32]>::to_vec),
+        merges: meta
+            .opt_strings("tokenizer.ggml.merges")?
+            .unwrap_or_default()
+            .to_vec(),
         token_types: meta
             .opt_i32s("tokenizer.ggml.token_type")?
             .map(<[i32]>::to_vec),
-        bos: meta.opt_u32("tokenizer.ggml.bos_token_id")?,
-        eos: meta.opt_u32("tokenizer.ggml.eos_token_id")?,
-        eot: meta.opt_u32("tokenizer.ggml.eot_token_id")?,
+        bos: id("bos")?.or(spaces.then_some(1)),
+        eos: id("eos")?.or(spaces.then_some(2)),
+        eot: id("eot")?,
+        unknown: id("unknown")?.or(spaces.then_some(0)),
         add_bos: meta
             .opt_bool("tokenizer.ggml.add_bos_token")?
-            .unwrap_or(false),
+            .unwrap_or_else(|| spaces || pre.as_deref().is_some_and(TokenizerSpec::pre_adds_bos)),
+        add_space_prefix: meta
+            .opt_bool("tokenizer.ggml.add_space_prefix")?
+            .unwrap_or(spaces),
+        json: json.filter(|_| !known || pre.is_none()).map(str::to_owned),
+        model,
+        pre,
     })
 }
 
@@ -198,10 +233,19 @@ impl Session {
         device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
-        let gguf = Gguf::read(reader)?;
-        let mut parts = Parts::new(device);
-        parts.take(StreamEvent::Header(&gguf))?;
-        parts.read_tensors(&gguf, reader, progress)?;
-        Self::new(parts)
+        Self::load_source(&mut GgufFiles::one(reader)?, device, progress)
+    }
+
+    /// Loads a model from wherever it lies, one tensor at a time, as [`Session::load`] does from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where it can't be read or is no model we can run.
+    pub fn load_source(
+        source: &mut dyn Source,
+        device: &OpenDevice,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, Error> {
+        Self::new(Parts::read(source, device, progress)?)
     }
 }

@@ -5,6 +5,7 @@ mod batch;
 mod beam;
 mod classifier;
 mod companions;
+mod folder;
 mod generate;
 mod load;
 mod measure;
@@ -12,14 +13,17 @@ mod score;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
+pub use folder::read_folder;
 pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
-pub use score::{Score, Scorer};
+pub use score::Score;
 
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};
 use crate::formats::gguf::GgufError;
+use crate::formats::hub::HubError;
+use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::model::{Decoder, KvType, Logits, ModelError};
@@ -33,6 +37,12 @@ pub enum Error {
     /// The file is no GGUF file we can read.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// The folder is no hub folder of a model that we can run.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The weights can't be had in the type that was asked for.
+    #[error(transparent)]
+    Source(SourceError),
     /// The file's tokenizer or chat template, or a text, can't be used.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -82,6 +92,16 @@ pub enum Error {
         /// The device's name.
         device: String,
     },
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Gguf(error) => Self::Gguf(error),
+            SourceError::Hub(error) => Self::Hub(error),
+            other => Self::Source(other),
+        }
+    }
 }
 
 /// A model on a device.
@@ -202,6 +222,28 @@ impl Session {
         let prompts = [ids.to_vec()];
         let (Logits(logits), _) = self.decoder.prefill(&prompts, 0, self.kv)?.finish()?;
         self.read(logits).await
+    }
+
+    /// The logits of some `tokens` after each of `prompts`, one list a prompt. All prompts go through the model at once;
+    /// what they share at their beginnings is computed once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::next_logits`].
+    pub async fn next_logits_of(
+        &self,
+        prompts: &[Vec<u32>],
+        tokens: &[u32],
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        if prompts.is_empty() || tokens.is_empty() {
+            return Ok(vec![Vec::new(); prompts.len()]);
+        }
+        let logits = self.decoder.next_logits(prompts, tokens, self.kv)?;
+        let logits = self.read(logits).await?;
+        Ok(logits
+            .chunks_exact(tokens.len())
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 
     /// Reads a tensor back: its values in row-major order.

@@ -1,10 +1,8 @@
 //! How well a given answer fits: its tokens' log-probabilities with and without the preference.
 
-use super::{Error, Session, read};
+use super::{Error, Session};
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
-use crate::model::LogProbs;
-use burn::tensor::Tensor;
 use std::collections::HashSet;
 
 /// What one answer scores.
@@ -25,41 +23,44 @@ pub struct Score {
     pub tokens: usize,
 }
 
-/// Scores answers one after the other. What their prompts share with the first one's is computed once.
-#[derive(Debug)]
-pub struct Scorer<'a> {
-    session: &'a Session,
-    log_probs: LogProbs<'a>,
-}
-
 impl Session {
-    /// A scorer for `conversations`, which have a preference each, and answers of up to `tokens` tokens.
+    /// Scores answers, given as tokens without control tokens, each to a conversation that has a preference. All go
+    /// through the model at once, with and without the preference; what their prompts share is computed once.
     ///
     /// # Errors
     ///
-    /// [`Error`] where they pass the model's context, or a prompt can't be encoded.
-    pub fn scorer(
+    /// [`Error`] where an answer is empty or passes the model's context, a prompt can't be encoded, or the device fails.
+    pub async fn score_all(
         &self,
-        conversations: &[Conversation],
-        tokens: usize,
-    ) -> Result<Scorer<'_>, Error> {
-        let mut longest = 0;
-        for conversation in conversations {
-            longest = longest.max(
-                self.encode_chat(&conversation.messages(&Stream::pref()))?
-                    .len(),
-            );
-            longest = longest.max(
-                self.encode_chat(&conversation.messages(&Stream::base()))?
-                    .len(),
-            );
+        answers: &[(&Conversation, &[u32])],
+    ) -> Result<Vec<Score>, Error> {
+        if answers.is_empty() {
+            return Ok(Vec::new());
         }
-        // An answer ends where the context does.
-        let longest = longest.max((longest + tokens).min(self.decoder.config().context));
-        Ok(Scorer {
-            session: self,
-            log_probs: self.decoder.log_probs(longest, self.kv)?,
-        })
+        let mut rows = Vec::with_capacity(2 * answers.len());
+        for (conversation, answer) in answers {
+            for stream in [Stream::base(), Stream::pref()] {
+                let mut ids = self.encode_chat(&conversation.messages(&stream))?;
+                let from = ids.len();
+                ids.extend(*answer);
+                rows.push((ids, from));
+            }
+        }
+        let rated = self.decoder.log_probs(&rows, self.kv)?;
+        let rated = self.read(rated.unsqueeze::<2>()).await?;
+        let mut rest = rated.as_slice();
+        let mut take = |count: usize| {
+            let (part, after) = rest.split_at(count.min(rest.len()));
+            rest = after;
+            part
+        };
+        Ok(answers
+            .iter()
+            .map(|(_, answer)| {
+                let (base, pref) = (take(answer.len()), take(answer.len()));
+                score(base, pref, answer)
+            })
+            .collect())
     }
 
     /// The tokens of an answer given as text, to score.
@@ -69,31 +70,6 @@ impl Session {
     /// [`Error::Text`] where the tokenizer fails.
     pub fn encode_answer(&self, text: &str) -> Result<Vec<u32>, Error> {
         Ok(self.text.tokenizer.encode(text)?)
-    }
-}
-
-impl Scorer<'_> {
-    /// Scores an answer, given as tokens without control tokens.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] where the answer is empty or too long, or the device fails.
-    pub async fn score(
-        &mut self,
-        conversation: &Conversation,
-        answer: &[u32],
-    ) -> Result<Score, Error> {
-        let mut rated = Vec::with_capacity(2);
-        for stream in [Stream::base(), Stream::pref()] {
-            let mut ids = self.session.encode_chat(&conversation.messages(&stream))?;
-            let from = ids.len();
-            ids.extend(answer);
-            rated.push(self.log_probs.rate(&ids, from)?);
-        }
-        let rated = Tensor::stack::<2>(rated, 0);
-        let rated = read(rated, &self.session.device).await?;
-        let (base, pref) = rated.split_at(answer.len());
-        Ok(score(base, pref, answer))
     }
 }
 

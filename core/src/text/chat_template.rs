@@ -22,7 +22,7 @@ use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::control::{Part, TokenMatcher};
-use super::{TextError, Tokenizer, sandbox};
+use super::{TextError, Today, Tokenizer, sandbox};
 
 /// Who said a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,7 @@ pub struct ChatTemplate {
     source: String,
     bos: String,
     eos: String,
+    today: Option<Today>,
 }
 
 impl ChatTemplate {
@@ -75,7 +76,14 @@ impl ChatTemplate {
             source: source.to_owned(),
             bos: bos.to_owned(),
             eos: eos.to_owned(),
+            today: None,
         })
+    }
+
+    /// The day that the template's `strftime_now` gives from now on. Without one, there is no such
+    /// function: Llama 3's templates then write a date of their own, Mistral Small's fail.
+    pub fn set_today(&mut self, today: Option<Today>) {
+        self.today = today;
     }
 
     /// The template's source.
@@ -90,7 +98,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// [`TextError::Template`] where the template refuses the conversation, uses what we do not
-    /// have (there is no `strftime_now`: core knows no clock), or breaks a limit.
+    /// have (`strftime_now` without a day: core knows no clock), or breaks a limit.
     pub fn render(
         &self,
         messages: &[Message],
@@ -124,6 +132,7 @@ impl ChatTemplate {
             source: marks.put(&self.source, control, &mut take)?,
             bos: marks.put(&self.bos, control, &mut take)?,
             eos: marks.put(&self.eos, control, &mut take)?,
+            today: self.today,
         };
         let render =
             |contents: &[&str]| marked.render_contents(messages, contents, add_generation_prompt);
@@ -150,7 +159,10 @@ impl ChatTemplate {
             for part in assembled.split(&rest[..mark.unwrap_or(rest.len())]) {
                 match part {
                     Part::Token(id) => ids.push(id),
-                    Part::Text(run) => ids.extend(tokenizer.encode(&run.replace(seam, ""))?),
+                    Part::Text(run) => {
+                        let run = run.replace(seam, "");
+                        ids.extend(tokenizer.encode_run(&run, ids.is_empty())?);
+                    }
                 }
             }
             let Some((character, at)) =
@@ -183,7 +195,7 @@ impl ChatTemplate {
             tools => (),
             documents => (),
         };
-        sandbox::render(&self.source, context, messages.len(), bytes)
+        sandbox::render(&self.source, context, messages.len(), bytes, self.today)
     }
 
     /// Characters of the private-use planes that occur nowhere in what is rendered.

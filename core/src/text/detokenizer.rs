@@ -4,12 +4,15 @@ use super::{TextError, Tokenizer};
 
 /// Text of a growing answer. A token may end in the middle of a UTF-8 character: those bytes wait
 /// for the tokens that complete it. Control tokens add nothing. All pieces together, `finish`
-/// included, are the lossy UTF-8 of the ordinary tokens' bytes.
+/// included, are the lossy UTF-8 of the ordinary tokens' bytes, without the space in front that a
+/// `llama` vocabulary puts there.
 #[derive(Debug, Clone)]
 pub struct DetokenizeStream<'t> {
     tokenizer: &'t Tokenizer,
     /// An incomplete character: at most three bytes.
     pending: Vec<u8>,
+    /// Whether a space now is the one that the text begins without.
+    at_start: bool,
 }
 
 impl<'t> DetokenizeStream<'t> {
@@ -17,6 +20,7 @@ impl<'t> DetokenizeStream<'t> {
         Self {
             tokenizer,
             pending: Vec::new(),
+            at_start: tokenizer.drops_first_space(),
         }
     }
 
@@ -31,7 +35,12 @@ impl<'t> DetokenizeStream<'t> {
         if self.tokenizer.is_control(id) {
             return Ok(text);
         }
-        self.pending.extend_from_slice(&bytes);
+        let mut bytes = &bytes[..];
+        if self.at_start && !bytes.is_empty() {
+            bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
+            self.at_start = false;
+        }
+        self.pending.extend_from_slice(bytes);
         let mut rest = self.pending.as_slice();
         loop {
             match std::str::from_utf8(rest) {

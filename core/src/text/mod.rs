@@ -8,20 +8,25 @@
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
+mod from_json;
 mod pre_tokenizer;
 mod rewrite;
 mod sandbox;
 mod shorten;
+mod spec;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod today;
 pub mod tokenizer;
 
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use detokenizer::DetokenizeStream;
 pub use shorten::shorten;
+pub use spec::TokenizerSpec;
 pub use stop::StopTexts;
-pub use tokenizer::{Tokenizer, TokenizerSpec};
+pub use today::Today;
+pub use tokenizer::Tokenizer;
 
 /// What can go wrong between messages and token ids.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +34,8 @@ pub use tokenizer::{Tokenizer, TokenizerSpec};
 pub enum TextError {
     /// The file's `tokenizer.ggml.model` is one we cannot build.
     #[error(
-        "tokenizer model \"{0}\" is not supported yet (only \"gpt2\", byte-level BPE, is); \
-         use a model file whose tokenizer.ggml.model is \"gpt2\""
+        "tokenizer model \"{0}\" is not supported (only \"gpt2\", byte-level BPE, and \"llama\", \
+         SentencePiece's BPE, are); use a model file whose tokenizer.ggml.model is one of these"
     )]
     UnsupportedModel(String),
     /// The file's `tokenizer.ggml.pre` is missing or unknown. Guessing one would tokenize wrongly
@@ -41,12 +46,16 @@ pub enum TextError {
             || "the file names no pre-tokenizer (tokenizer.ggml.pre is missing)".to_owned(),
             |name| format!("unknown pre-tokenizer \"{name}\" (tokenizer.ggml.pre)"),
         ),
-        pre_tokenizer::NAMES.join(", ")
+        pre_tokenizer::names()
     )]
     UnknownPreTokenizer(Option<String>),
     /// The vocabulary, the merges or an id of the tokenizer's metadata make no sense.
     #[error("broken tokenizer in the model file: {0}; the file is damaged or badly converted")]
     BadVocabulary(String),
+    /// A hub folder's `tokenizer.json` or `tokenizer_config.json` can't be read, or describes a
+    /// tokenizer that we can't build.
+    #[error("tokenizer.json: {0}")]
+    Json(String),
     /// The text has a byte for which the vocabulary has no token.
     #[error(
         "the model's vocabulary has no token for byte 0x{byte:02x} (in character {character:?} \

@@ -6,6 +6,8 @@
 //! `sandbox` supplies. This is the only file that touches minijinja's unstable machinery; the
 //! workspace pins its exact version.
 
+use std::borrow::Cow;
+
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions, Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind, Value};
@@ -37,6 +39,36 @@ pub(super) fn compile<'s>(
         return Err(unsupported("{% block %}"));
     }
     guarded(&plain)
+}
+
+/// `source` with the lines of string literals joined where a backslash ends one, as Jinja reads it
+/// (Mistral's templates have it; minijinja keeps both characters).
+pub(super) fn join_lines<'s>(source: &'s str, syntax: &SyntaxConfig) -> Cow<'s, str> {
+    if !source.contains("\\\n") {
+        return Cow::Borrowed(source);
+    }
+    let (mut joined, mut done) = (String::with_capacity(source.len()), 0);
+    // What can't be read ends the walk; the compiler says what is wrong with it.
+    for (token, span) in tokenize(source, false, syntax.clone()).map_while(Result::ok) {
+        let literal = span.start_offset as usize..span.end_offset as usize;
+        let (Token::Str(_) | Token::String(_), Some(text)) = (token, source.get(literal.clone()))
+        else {
+            continue;
+        };
+        joined.push_str(source.get(done..literal.start).unwrap_or_default());
+        let mut escaped = false;
+        for character in text.chars() {
+            if escaped && character == '\n' {
+                joined.pop();
+            } else {
+                joined.push(character);
+            }
+            escaped = character == '\\' && !escaped;
+        }
+        done = literal.end;
+    }
+    joined.push_str(source.get(done..).unwrap_or_default());
+    Cow::Owned(joined)
 }
 
 /// Refuses what would make the compiler itself recurse or allocate without bound.

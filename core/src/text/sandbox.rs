@@ -11,8 +11,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, escape_formatter};
 
-use super::TextError;
-use super::rewrite::{GUARD, GUARD_HELD, compile};
+use super::rewrite::{GUARD, GUARD_HELD, compile, join_lines};
+use super::{TextError, Today};
 
 /// Bytes of a template. The largest in use are about 20 KB.
 const MAX_SOURCE: usize = 1 << 17;
@@ -30,6 +30,9 @@ const REFUSED_FILTERS: [&str; 9] = [
 /// How much a rendering may still make.
 struct Budget {
     left: AtomicUsize,
+    /// How much it may still write: more than the output can be, since a block's text may be
+    /// written several times before it gets there.
+    unwritten: AtomicUsize,
     value_limit: usize,
 }
 
@@ -41,29 +44,34 @@ pub(super) fn check(source: &str) -> Result<(), TextError> {
             "{length} bytes long, more than the limit of {MAX_SOURCE}"
         )));
     }
-    compile(source, &syntax().map_err(failed)?)
+    let syntax = syntax().map_err(failed)?;
+    compile(&join_lines(source, &syntax), &syntax)
         .map(drop)
         .map_err(failed)
 }
 
 /// Renders `source` with the variables of `context`, whose parts number `items` and hold `bytes`
-/// bytes of text: the limits grow with them.
+/// bytes of text: the limits grow with them. `today` is what `strftime_now` says.
 pub(super) fn render(
     source: &str,
     context: Value,
     items: usize,
     bytes: usize,
+    today: Option<Today>,
 ) -> Result<String, TextError> {
     check(source)?;
     let size = (1 << 14) + source.len() + bytes + items * 256;
+    let value_limit = size.saturating_mul(8);
     let budget = Arc::new(Budget {
         left: AtomicUsize::new(size.saturating_mul(2048)),
-        value_limit: size.saturating_mul(8),
+        unwritten: AtomicUsize::new(value_limit.saturating_mul(4)),
+        value_limit,
     });
     let mut output = String::new();
     let result = syntax().and_then(|syntax| {
-        let instructions = compile(source, &syntax)?;
-        let environment = environment(&budget, items);
+        let source = join_lines(source, &syntax);
+        let instructions = compile(&source, &syntax)?;
+        let environment = environment(&budget, items, today);
         let blocks = Default::default();
         let mut out = make_string_output(&mut output);
         eval(
@@ -91,7 +99,7 @@ fn syntax() -> Result<SyntaxConfig, Error> {
         .build()
 }
 
-fn environment<'e>(budget: &Arc<Budget>, items: usize) -> Environment<'e> {
+fn environment<'e>(budget: &Arc<Budget>, items: usize, today: Option<Today>) -> Environment<'e> {
     let mut env = Environment::new();
     env.set_debug(false);
     env.set_recursion_limit(MAX_RECURSION);
@@ -102,6 +110,7 @@ fn environment<'e>(budget: &Arc<Budget>, items: usize) -> Environment<'e> {
     env.remove_global("debug");
     let emitted = Arc::clone(budget);
     env.set_formatter(move |out, state, value| {
+        emitted.spend(&emitted.unwritten, value, 0)?;
         emitted.guard(value, 0)?;
         escape_formatter(out, state, value)
     });
@@ -113,6 +122,13 @@ fn environment<'e>(budget: &Arc<Budget>, items: usize) -> Environment<'e> {
         "raise_exception",
         |message: String| -> Result<Value, Error> { Err(invalid(message)) },
     );
+    if let Some(today) = today {
+        env.add_function("strftime_now", move |format: &str| {
+            let unknown =
+                |what| invalid(format!("strftime_now knows the day alone, and no {what}"));
+            today.format(format).map_err(unknown)
+        });
+    }
     env.add_filter("tojson", tojson);
 
     let limit = budget.value_limit;
@@ -141,16 +157,21 @@ fn environment<'e>(budget: &Arc<Budget>, items: usize) -> Environment<'e> {
 }
 
 impl Budget {
+    /// Checks a value, and takes its size from what is left.
+    fn spend(&self, left: &AtomicUsize, value: &Value, depth: usize) -> Result<(), Error> {
+        let mut rest = self.value_limit;
+        weigh(value, depth, &mut rest)?;
+        let cost = self.value_limit - rest;
+        let spend = |budget: usize| budget.checked_sub(cost);
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .map(drop)
+            .map_err(|_| invalid("it makes too much text".to_owned()))
+    }
+
     /// Checks and charges a value that was just made, or is to be held by `depth` others; gives it
     /// back, a lazy sequence as a list (lazy ones built upon each other would nest without bound).
     fn guard(&self, value: &Value, depth: usize) -> Result<Value, Error> {
-        let mut left = self.value_limit;
-        weigh(value, depth, &mut left)?;
-        let cost = self.value_limit - left;
-        let spend = |budget: usize| budget.checked_sub(cost);
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
-            .map_err(|_| invalid("it makes too much text".to_owned()))?;
+        self.spend(&self.left, value, depth)?;
         match value.as_object() {
             Some(object) if object.repr() == ObjectRepr::Iterable => {
                 Ok(value.try_iter()?.collect::<Vec<_>>().into())
@@ -297,7 +318,7 @@ fn failed(error: Error) -> TextError {
         .map_or_else(|| error.kind().to_string(), str::to_owned);
     let hint = match error.kind() {
         ErrorKind::UnknownFunction if what.contains("strftime_now") => {
-            "; it asks for today's date, which the engine does not know: set another template"
+            "; it asks for today's date, which was not given: give it, or set another template"
         }
         ErrorKind::OutOfFuel => " (it runs too long)",
         _ => "",

@@ -1,90 +1,34 @@
-//! The tokenizer that a GGUF file's metadata describes (`tokenizer.ggml.*`): byte-level BPE, built
-//! through the `tokenizers` crate.
+//! The tokenizer that a [`TokenizerSpec`] describes: byte-level BPE, or BPE over characters with
+//! byte tokens, through the models of the `tokenizers` crate.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-    TokenizerBuilder, TokenizerImpl,
+    AddedToken, AddedVocabulary, Model, NormalizerWrapper, OffsetReferential, OffsetType,
+    PreTokenizer,
 };
 
 use super::control::{Part, TokenMatcher};
 use super::pre_tokenizer::PreTokenization;
-use super::{DetokenizeStream, TextError};
+use super::spec::{END_OF_GENERATION, Kind, bad, byte_level_alphabet};
+use super::{DetokenizeStream, TextError, TokenizerSpec};
 
-/// More tokens, or merges, than any real model has.
-const MAX_ENTRIES: usize = 1 << 22;
-/// More bytes than any real control token has.
-const MAX_CONTROL_BYTES: usize = 256;
-
-/// `tokenizer.ggml.token_type` (GGUF's llama_token_type).
-const NORMAL: i32 = 1;
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
-const TYPES: std::ops::RangeInclusive<i32> = 0..=6;
-
-/// Tokens that end an answer in the known model families, whatever the file calls them.
-const END_OF_GENERATION: [&str; 8] = [
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<|return|>",
-    "<end_of_turn>",
-];
-
-/// What a GGUF file says of its tokenizer, as it stands in the file.
-#[derive(Debug, Clone, Default)]
-pub struct TokenizerSpec {
-    /// `tokenizer.ggml.model`: the kind of tokenizer. We build `gpt2` (byte-level BPE).
-    pub model: String,
-    /// `tokenizer.ggml.pre`: the pre-tokenizer's name.
-    pub pre: Option<String>,
-    /// `tokenizer.ggml.tokens`: text of each token; the index is the id.
-    pub tokens: Vec<String>,
-    /// `tokenizer.ggml.merges`: `"left right"`, most important first.
-    pub merges: Vec<String>,
-    /// `tokenizer.ggml.token_type`, one for each token; all are ordinary where it is missing.
-    pub token_types: Option<Vec<i32>>,
-    /// `tokenizer.ggml.bos_token_id`.
-    pub bos: Option<u32>,
-    /// `tokenizer.ggml.eos_token_id`.
-    pub eos: Option<u32>,
-    /// `tokenizer.ggml.eot_token_id`: end of a turn.
-    pub eot: Option<u32>,
-    /// `tokenizer.ggml.add_bos_token`: whether plain text is preceded by `bos`.
-    pub add_bos: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Bytes in the byte-level alphabet.
-    Ordinary,
-    /// Plain text, recognized as a whole in any text.
-    UserDefined,
-    /// Plain text; never made from ordinary text.
-    Control,
-}
+/// How SentencePiece writes a space.
+const SPACE: &str = "▁";
 
 /// Text to token ids and back.
 #[derive(Debug)]
 pub struct Tokenizer {
     tokens: Vec<String>,
     kinds: Vec<Kind>,
-    inner: TokenizerImpl<
-        BPE,
-        NormalizerWrapper,
-        PreTokenizerWrapper,
-        PostProcessorWrapper,
-        DecoderWrapper,
-    >,
+    pre: PreTokenization,
+    /// Finds the user-defined tokens.
+    added: AddedVocabulary,
+    bpe: BPE,
     control: TokenMatcher,
-    /// Byte-level alphabet: character to byte.
+    /// Byte-level alphabet: character to byte; empty where bytes have their own tokens.
     byte_of: HashMap<char, u8>,
     /// Bytes that the vocabulary can express.
     has_byte: Vec<bool>,
@@ -95,19 +39,22 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Builds the tokenizer and checks the vocabulary. Control tokens are those of type control or
-    /// unknown, `bos`, `eos`, `eot`, the well-known end tokens, and tokens written `<|...|>`
-    /// unless they are of type normal (some converters mislabel these).
+    /// unknown, `bos`, `eos`, `eot`, `unknown`, the well-known end tokens, and tokens written
+    /// `<|...|>` unless they are of type normal (some converters mislabel these).
     ///
     /// # Errors
     /// [`TextError::UnsupportedModel`], [`TextError::UnknownPreTokenizer`] (also where the file
-    /// names none), and [`TextError::BadVocabulary`] for an empty vocabulary, duplicate tokens,
-    /// merges that are malformed or name unknown tokens, ids out of range, absurd counts.
+    /// names none), [`TextError::Json`] where `json` is there and can't be used, and
+    /// [`TextError::BadVocabulary`] for an empty vocabulary, duplicate tokens, merges that are
+    /// malformed or name unknown tokens, ids out of range, absurd counts.
     pub fn new(spec: TokenizerSpec) -> Result<Self, TextError> {
-        if spec.model != "gpt2" {
-            return Err(TextError::UnsupportedModel(spec.model));
-        }
-        let pre = PreTokenization::named(spec.pre.as_deref())?;
-        let kinds = kinds(&spec)?;
+        let pre = match (&spec.json, spec.model.as_str()) {
+            (Some(json), "gpt2" | "llama") => PreTokenization::from_json(json, &spec.model)?,
+            (None, "gpt2") => PreTokenization::named(spec.pre.as_deref())?,
+            (None, "llama") => PreTokenization::spaces(spec.add_space_prefix),
+            _ => return Err(TextError::UnsupportedModel(spec.model)),
+        };
+        let kinds = spec.kinds()?;
 
         let mut ids = HashMap::with_capacity(spec.tokens.len());
         for (id, token) in (0u32..).zip(&spec.tokens) {
@@ -126,33 +73,44 @@ impl Tokenizer {
         };
         let control = TokenMatcher::new(of_kind(true));
         let vocab: Vocab = of_kind(false).collect();
-        let merges = merges(&spec, &vocab, &control)?;
+        let by_score = spec.model == "llama" && spec.merges.is_empty();
+        let merges = match by_score {
+            true => spec.pairs_by_score(&kinds, &vocab)?,
+            false => spec.pairs(&vocab, &control)?,
+        };
 
-        let byte_of = byte_level_alphabet();
         let mut has_byte = vec![false; 256];
-        for (character, byte) in &byte_of {
-            has_byte[usize::from(*byte)] = vocab.contains_key(character.to_string().as_str());
+        let mut byte_of = HashMap::new();
+        if spec.model == "gpt2" {
+            byte_of = byte_level_alphabet();
+            for (character, byte) in &byte_of {
+                has_byte[usize::from(*byte)] = vocab.contains_key(character.to_string().as_str());
+            }
+        }
+        for kind in &kinds {
+            if let Kind::Byte(byte) = kind {
+                has_byte[usize::from(*byte)] = true;
+            }
         }
 
-        let user_defined: Vec<AddedToken> = (spec.tokens.iter().zip(&kinds))
+        let user_defined = (spec.tokens.iter().zip(&kinds))
             .filter(|(token, kind)| **kind == Kind::UserDefined && !token.is_empty())
-            .map(|(token, _)| AddedToken::from(token.as_str(), false).normalized(false))
-            .collect();
+            .map(|(token, _)| AddedToken::from(token.as_str(), false).normalized(false));
         let failed = |e: tokenizers::Error| bad(e.to_string());
-        let model = pre
-            .bpe()
+        // There is no token for what is unknown (`Tokenizer::encode` refuses such text instead),
+        // and no cache: one would keep what people typed in memory.
+        let bpe = BpeBuilder::new()
+            .cache_capacity(0)
+            .ignore_merges(pre.ignore_merges)
+            .byte_fallback(spec.model == "llama")
             .vocab_and_merges(vocab, merges)
             .build()
             .map_err(failed)?;
-        let mut inner = TokenizerBuilder::default()
-            .with_model(model)
-            .with_normalizer(pre.normalizer.map(Into::into))
-            .with_pre_tokenizer(Some(pre.pre_tokenizer))
-            .with_post_processor(None)
-            .with_decoder(None)
-            .build()
+        let mut added = AddedVocabulary::new();
+        let normalizer: Option<&NormalizerWrapper> = None;
+        added
+            .add_tokens(user_defined, &bpe, normalizer)
             .map_err(failed)?;
-        inner.add_tokens(user_defined).map_err(failed)?;
 
         let mut end_of_generation: Vec<u32> = (0u32..)
             .zip(&spec.tokens)
@@ -163,7 +121,9 @@ impl Tokenizer {
         Ok(Self {
             tokens: spec.tokens,
             kinds,
-            inner,
+            pre,
+            added,
+            bpe,
             control,
             byte_of,
             has_byte,
@@ -185,22 +145,65 @@ impl Tokenizer {
     /// [`TextError::Unencodable`] where the vocabulary lacks a byte of the text (the reference
     /// tokenizers drop such characters without a word).
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TextError> {
-        for (offset, character) in text.char_indices() {
-            let mut buffer = [0; 4];
-            let bytes = character.encode_utf8(&mut buffer).bytes();
-            if let Some(byte) = { bytes }.find(|b| !self.has_byte[usize::from(*b)]) {
-                return Err(TextError::Unencodable {
-                    byte,
-                    character,
-                    offset,
-                });
+        self.encode_run(text, true)
+    }
+
+    /// [`Tokenizer::encode`] of a text that begins a whole, or follows a control token.
+    pub(super) fn encode_run(&self, text: &str, first: bool) -> Result<Vec<u32>, TextError> {
+        let failed = |e: tokenizers::Error| TextError::Encode(e.to_string());
+        let normalizer = self.pre.normalizer.as_ref();
+        let mut pieces = self.added.extract_and_normalize(normalizer, text);
+        if let Some(pre_tokenizer) = self.pre.pre_tokenizer(first) {
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
+        }
+        for (piece, at, tokens) in pieces.get_splits(OffsetReferential::Original, OffsetType::Byte)
+        {
+            if tokens.is_none() {
+                self.check_piece(text, piece, at.0)?;
             }
         }
-        let encoding = self
-            .inner
-            .encode_fast(text, false)
-            .map_err(|e| TextError::Encode(e.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        pieces
+            .tokenize(|piece| self.bpe.tokenize(piece.get()))
+            .map_err(failed)?;
+        let splits = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        let tokens = splits.iter().filter_map(|(_, _, tokens)| tokens.as_ref());
+        Ok(tokens.flatten().map(|token| token.id).collect())
+    }
+
+    /// Refuses a piece of `text`, which begins at its byte `at`, with a character for which there
+    /// is no token.
+    fn check_piece(&self, text: &str, piece: &str, at: usize) -> Result<(), TextError> {
+        if self.pre.ignore_merges && self.bpe.token_to_id(piece).is_some() {
+            return Ok(());
+        }
+        let mut buffer = [0; 4];
+        let missing = |character: char, buffer: &mut [u8; 4]| match self.byte_of.get(&character) {
+            Some(byte) => Some(*byte).filter(|byte| !self.has_byte[usize::from(*byte)]),
+            None => {
+                let known = self.bpe.token_to_id(character.encode_utf8(buffer));
+                let mut bytes = character.encode_utf8(buffer).bytes();
+                bytes.find(|byte| known.is_none() && !self.has_byte[usize::from(*byte)])
+            }
+        };
+        let found = (piece.chars()).find_map(|c| Some((c, missing(c, &mut buffer)?)));
+        let Some((shown, byte)) = found else {
+            return Ok(());
+        };
+        // Where in the text it is: at least, in which piece.
+        let rest = text.get(at..).unwrap_or_default();
+        let is_it = |c: &char| match self.byte_of.is_empty() {
+            true => *c == shown,
+            false => c.encode_utf8(&mut [0; 4]).as_bytes().contains(&byte),
+        };
+        let place = rest.char_indices().find(|(_, c)| is_it(c));
+        let (offset, character) = place
+            .or_else(|| rest.char_indices().next())
+            .unwrap_or((0, shown));
+        Err(TextError::Unencodable {
+            byte,
+            character,
+            offset: at + offset,
+        })
     }
 
     /// Ids of text in which control tokens are written out and meant: only for text that no person
@@ -213,14 +216,15 @@ impl Tokenizer {
         for part in self.control.split(text) {
             match part {
                 Part::Token(id) => ids.push(id),
-                Part::Text(run) => ids.extend(self.encode(run)?),
+                Part::Text(run) => ids.extend(self.encode_run(run, ids.is_empty())?),
             }
         }
         Ok(ids)
     }
 
     /// The text of `ids`, control tokens as their own text. The inverse of [`Tokenizer::encode`]
-    /// (with `qwen2`, of its NFC form); ids that end within a character give U+FFFD.
+    /// (with `qwen2`, of its NFC form; a `llama` vocabulary writes spaces `▁`, so that one typed
+    /// comes back as a space); ids that end within a character give U+FFFD.
     ///
     /// # Errors
     /// [`TextError::UnknownId`].
@@ -228,6 +232,9 @@ impl Tokenizer {
         let mut bytes = Vec::new();
         for id in ids {
             bytes.extend_from_slice(&self.known_bytes(*id)?);
+        }
+        if self.drops_first_space() && bytes.first() == Some(&b' ') {
+            bytes.remove(0);
         }
         Ok(String::from_utf8(bytes)
             .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
@@ -243,15 +250,26 @@ impl Tokenizer {
     pub fn token_bytes(&self, id: u32) -> Option<Cow<'_, [u8]>> {
         let index = usize::try_from(id).ok()?;
         let token = self.tokens.get(index)?;
-        let bytes = match self.kinds[index] {
+        let plain = Cow::Borrowed(token.as_bytes());
+        Some(match self.kinds[index] {
+            Kind::Control => plain,
+            Kind::Byte(byte) => Cow::Owned(vec![byte]),
+            _ if self.byte_of.is_empty() => match token.contains(SPACE) {
+                true => Cow::Owned(token.replace(SPACE, " ").into_bytes()),
+                false => plain,
+            },
+            Kind::UserDefined => plain,
             // A token outside the byte-level alphabet stands for its own text.
-            Kind::Ordinary => token
-                .chars()
+            Kind::Ordinary => (token.chars())
                 .map(|c| self.byte_of.get(&c).copied())
-                .collect(),
-            Kind::UserDefined | Kind::Control => None,
-        };
-        Some(bytes.map_or(Cow::Borrowed(token.as_bytes()), |b: Vec<u8>| Cow::Owned(b)))
+                .collect::<Option<Vec<u8>>>()
+                .map_or(plain, Cow::Owned),
+        })
+    }
+
+    /// Whether a text begins without the space that its first token has.
+    pub(super) fn drops_first_space(&self) -> bool {
+        self.pre.drops_first_space
     }
 
     /// [`Tokenizer::token_bytes`] of an id that must be in the vocabulary.
@@ -290,109 +308,4 @@ impl Tokenizer {
     pub(super) fn control_tokens(&self) -> &TokenMatcher {
         &self.control
     }
-}
-
-fn bad(what: String) -> TextError {
-    TextError::BadVocabulary(what)
-}
-
-/// The kind of each token, with the counts, types and ids of `spec` checked.
-fn kinds(spec: &TokenizerSpec) -> Result<Vec<Kind>, TextError> {
-    let count = spec.tokens.len();
-    if count == 0 {
-        return Err(bad("the vocabulary is empty".to_owned()));
-    }
-    for (entries, what) in [(count, "tokens"), (spec.merges.len(), "merges")] {
-        if entries > MAX_ENTRIES {
-            return Err(bad(format!(
-                "{entries} {what}, more than the limit of {MAX_ENTRIES}"
-            )));
-        }
-    }
-    let types = spec.token_types.as_deref().unwrap_or_default();
-    if spec.token_types.is_some() && types.len() != count {
-        return Err(bad(format!(
-            "{} token types for {count} tokens",
-            types.len()
-        )));
-    }
-    if let Some((id, kind)) = types.iter().enumerate().find(|(_, t)| !TYPES.contains(t)) {
-        return Err(bad(format!("token {id} has the unknown type {kind}")));
-    }
-    let named = [("bos", spec.bos), ("eos", spec.eos), ("eot", spec.eot)];
-    for (name, id) in named {
-        if let Some(id) = id.filter(|id| usize::try_from(*id).map_or(true, |id| id >= count)) {
-            return Err(bad(format!("{name} is token {id} of {count}")));
-        }
-    }
-    let mut kinds = Vec::with_capacity(count);
-    for (id, text) in (0u32..).zip(&spec.tokens) {
-        let kind = types.get(kinds.len()).copied().unwrap_or_default();
-        let marked = kind != NORMAL && text.starts_with("<|") && text.ends_with("|>");
-        let control = matches!(kind, CONTROL | UNKNOWN)
-            || named.iter().any(|(_, named)| *named == Some(id))
-            || END_OF_GENERATION.contains(&text.as_str())
-            || marked;
-        if control && text.len() > MAX_CONTROL_BYTES {
-            return Err(bad(format!("control token {id} has {} bytes", text.len())));
-        }
-        kinds.push(match kind {
-            _ if control => Kind::Control,
-            USER_DEFINED => Kind::UserDefined,
-            _ => Kind::Ordinary,
-        });
-    }
-    Ok(kinds)
-}
-
-/// The merges as pairs; those that touch a control token are left out, since no text has one.
-fn merges(
-    spec: &TokenizerSpec,
-    vocab: &Vocab,
-    control: &TokenMatcher,
-) -> Result<Vec<(String, String)>, TextError> {
-    let mut pairs = Vec::with_capacity(spec.merges.len());
-    'merges: for (rank, merge) in spec.merges.iter().enumerate() {
-        let Some((left, right)) = merge
-            .split_once(' ')
-            .filter(|(_, right)| !right.contains(' '))
-        else {
-            return Err(bad(format!(
-                "merge {rank} {merge:?} is not two tokens with one space"
-            )));
-        };
-        let merged = [left, right].concat();
-        for token in [left, right, &merged] {
-            if !vocab.contains_key(token) {
-                if control
-                    .longest_at(token, 0)
-                    .is_some_and(|(length, _)| length == token.len())
-                {
-                    continue 'merges;
-                }
-                return Err(bad(format!(
-                    "merge {rank} {merge:?} names no token {token:?}"
-                )));
-            }
-        }
-        pairs.push((left.to_owned(), right.to_owned()));
-    }
-    Ok(pairs)
-}
-
-/// GPT-2's byte-level alphabet: printable Latin-1 bytes stand for themselves, the others, in
-/// order, for the characters from U+0100 on.
-fn byte_level_alphabet() -> HashMap<char, u8> {
-    let mut next = 0x100u32;
-    (0..=255u8)
-        .filter_map(|byte| {
-            let code = if matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff) {
-                u32::from(byte)
-            } else {
-                next += 1;
-                next - 1
-            };
-            char::from_u32(code).map(|character| (character, byte))
-        })
-        .collect()
 }

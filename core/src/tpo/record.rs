@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::prompts::PromptName;
+use crate::reward::Cut;
 use crate::session::FinishReason;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,10 @@ pub enum Line {
         rewards: Vec<(usize, f64)>,
         /// Candidates that equal an earlier one, whose reward is theirs.
         duplicates: Vec<(usize, usize)>,
+        /// Candidates that the reward's model had no room for, whose rewards are of their beginnings; `response` is a
+        /// candidate's number.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cut: Vec<Cut>,
         /// The best candidate so far.
         best: usize,
         /// The worst one.

@@ -370,6 +370,10 @@ where
                     .await?
             }
         };
+        let mut cut = self.reward.take_cuts();
+        for cut in &mut cut {
+            cut.response = fresh.get(cut.response).copied().unwrap_or(cut.response);
+        }
         let mut dropped = Vec::new();
         for (number, score) in fresh.into_iter().zip(scores) {
             if score.is_finite() {
@@ -406,6 +410,7 @@ where
             round,
             rewards: rewards.range(numbers).map(|(n, r)| (*n, *r)).collect(),
             duplicates,
+            cut,
             best,
             worst,
         };

@@ -1,17 +1,14 @@
 //! `periapt models inspect`: what a model's header says, and the memory it will take. No weight is read.
 
 use super::args::InspectArgs;
-use super::{model_path, print_json};
-use crate::store::StoreError;
+use super::{model_path, print_json, source};
 use anyhow::Context;
 use indicatif::{HumanBytes, HumanCount};
 use periapt_core::formats::gguf::{Gguf, Value};
 use periapt_core::model::{DecoderConfig, KvType, Memory, Usage};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Write};
-use std::path::Path;
+use std::io::Write;
 
 /// Tokens of a row where nothing is said, and at most what the model was trained for.
 const CONTEXT: usize = 4096;
@@ -29,8 +26,9 @@ struct Share {
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let path = model_path(args.model.as_deref())?;
-    let gguf = header(&path)?;
-    let template = text(&gguf, "tokenizer.chat_template");
+    let source = source::open(&path)?;
+    let gguf = source.gguf();
+    let template = text(gguf, "tokenizer.chat_template");
     let mut out = std::io::stdout().lock();
     if args.template {
         let template = template.with_context(|| format!("{} has no template", path.display()))?;
@@ -49,7 +47,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let bytes: u64 = shares.iter().map(|(_, share)| share.bytes).sum();
     let parameters: u64 = shares.iter().map(|(_, share)| share.elements).sum();
     // A model that we can't run is described all the same, with the reason.
-    let config = DecoderConfig::from_gguf(&gguf);
+    let config = DecoderConfig::from_gguf(gguf);
     let mut rows = vec![1, 2];
     rows.extend(args.rows.filter(|rows| *rows > 2));
     let context = config.as_ref().map_or(CONTEXT, |config| {
@@ -66,7 +64,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
                     kv,
                     gpu,
                 };
-                Memory::of_gguf(&gguf, config, usage)
+                Memory::of_gguf(gguf, config, usage)
             };
             (
                 rows,
@@ -89,9 +87,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         let pair = |[f16, f32]: &[Memory; 2]| json!({ "f16": of(f16), "f32": of(f32) });
         return print_json(&json!({
             "path": path,
-            "name": text(&gguf, "general.name"),
-            "architecture": text(&gguf, "general.architecture"),
-            "license": text(&gguf, "general.license"),
+            "name": text(gguf, "general.name"),
+            "architecture": text(gguf, "general.architecture"),
+            "license": text(gguf, "general.license"),
             "runs": config.is_ok(),
             "reason": config.as_ref().err().map(ToString::to_string),
             "parameters": parameters,
@@ -102,9 +100,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
                 "parameters": share.elements,
                 "bytes": share.bytes,
             })).collect::<Vec<_>>(),
-            "vocabulary": vocabulary(&gguf),
-            "tokenizer": text(&gguf, "tokenizer.ggml.model"),
-            "pre_tokenizer": text(&gguf, "tokenizer.ggml.pre"),
+            "vocabulary": vocabulary(gguf),
+            "tokenizer": text(gguf, "tokenizer.ggml.model"),
+            "pre_tokenizer": text(gguf, "tokenizer.ggml.pre"),
             "template": template,
             "shape": config.as_ref().ok().map(|config| json!({
                 "context": config.context,
@@ -128,7 +126,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         }));
     }
 
-    let known = |key| text(&gguf, key).unwrap_or("not said");
+    let known = |key| text(gguf, key).unwrap_or("not said");
     writeln!(out, "{}", path.display())?;
     writeln!(out, "name          {}", known("general.name"))?;
     writeln!(out, "architecture  {}", known("general.architecture"))?;
@@ -153,7 +151,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         "tokenizer     {} ({}), {} tokens",
         known("tokenizer.ggml.model"),
         known("tokenizer.ggml.pre"),
-        HumanCount(vocabulary(&gguf) as u64)
+        HumanCount(vocabulary(gguf) as u64)
     )?;
     match template {
         None => writeln!(out, "template      none: probably no chat model")?,
@@ -247,16 +245,4 @@ fn vocabulary(gguf: &Gguf) -> usize {
         Some(Value::Array(tokens)) => tokens.len(),
         _ => 0,
     }
-}
-
-/// A model's header.
-fn header(path: &Path) -> anyhow::Result<Gguf> {
-    let file = File::open(path).map_err(|source| StoreError::Io {
-        action: "open",
-        path: path.to_owned(),
-        source,
-    })?;
-    Gguf::read(&mut BufReader::with_capacity(1 << 20, file))
-        .map_err(periapt_core::Error::from)
-        .with_context(|| format!("cannot read {}", path.display()))
 }

@@ -28,18 +28,12 @@ pub struct TooLarge {
     fits: String,
 }
 
-/// Refuses a model that doesn't fit with the context asked for. `quantize` is the type its matrices get while they are
-/// loaded. Where nothing is known of the memory (a GPU with its own, a system that doesn't say), nothing is refused.
+/// Refuses a model that doesn't fit with the context asked for; its header is what it is loaded as. Where nothing is known of the memory (a GPU with its own, a system that doesn't say), nothing is refused.
 ///
 /// # Errors
 ///
 /// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
-pub fn check(
-    gguf: &Gguf,
-    quantize: Option<TensorType>,
-    args: &ModelArgs,
-    device: &OpenDevice,
-) -> anyhow::Result<()> {
+pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Result<()> {
     let (available, known) = match (args.memory, device.info.shares_memory) {
         (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
         (None, true) => (available_memory(), "free memory of this machine"),
@@ -66,12 +60,12 @@ pub fn check(
         };
         Memory::predict(&config, tensors, usage)
     };
-    let wanted = need(quantize, context);
+    let wanted = need(None, context);
     if wanted.peak() <= available {
         return Ok(());
     }
     let mut fits = Vec::new();
-    if let Some(context) = largest_context(available, context, |context| need(quantize, context)) {
+    if let Some(context) = largest_context(available, context, |context| need(None, context)) {
         fits.push(format!("--max-context {context} would fit"));
     }
     for (dtype, flag) in [(TensorType::Q8_0, "q8_0"), (TensorType::Q4_0, "q4_0")] {

@@ -4,6 +4,7 @@
 mod amulet_update;
 mod args;
 mod bench;
+mod convert;
 mod doctor;
 mod eval;
 mod generate;
@@ -13,6 +14,7 @@ mod memory;
 mod models;
 mod score;
 mod serve;
+mod source;
 mod streams;
 mod tokenize;
 mod tpo;
@@ -27,12 +29,10 @@ use args::{Command, KernelsArg, ModelArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::decoding::DecodingError;
 use periapt_core::device::{self, DeviceError};
-use periapt_core::formats::gguf::Gguf;
 use periapt_core::model::ModelError;
 use periapt_core::reward::RewardError;
 use periapt_core::{Error, Session};
-use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -127,6 +127,8 @@ fn session_code(error: &Error) -> u8 {
         ) => USAGE,
         Error::Device(_) | Error::DeviceFailed { .. } | Error::NotANumber { .. } => DEVICE,
         Error::Gguf(_)
+        | Error::Hub(_)
+        | Error::Source(_)
         | Error::Text(_)
         | Error::Model(_)
         | Error::NoChatTemplate
@@ -146,19 +148,14 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     let path = model_path(args.model.as_deref())?;
     let device = pollster::block_on(device::open(args.device.into()))?;
     let started = Instant::now();
-    let file = File::open(&path).map_err(|source| StoreError::Io {
-        action: "open",
-        path: path.clone(),
-        source,
-    })?;
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let header = Gguf::read(&mut reader).map_err(Error::from);
-    let header = header.with_context(|| format!("cannot load {}", path.display()))?;
-    memory::check(&header, None, args, &device)
+    let mut source = source::open(&path)?;
+    if let Some(quantize) = args.quantize {
+        source = source::requantize(source, quantize.into(), &path)?;
+    }
+    memory::check(source.gguf(), args, &device)
         .with_context(|| format!("cannot load {}", path.display()))?;
-    drop(header);
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let session = Session::load(&mut reader, &device, &mut |done, total| {
+    let session = Session::load_source(&mut *source, &device, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });

@@ -40,6 +40,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
             writeln!(out, "sha256 {} {verdict}", verified.sha256)?;
         }
         ModelsCommand::Inspect(args) => super::inspect::run(args)?,
+        ModelsCommand::Convert(args) => super::convert::run(args)?,
         ModelsCommand::Rm { name } => {
             let bytes = store.remove(name)?;
             writeln!(out, "removed {name}, {} freed", HumanBytes(bytes))?;

@@ -26,12 +26,11 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         .iter()
         .map(|text| session.encode_answer(text))
         .collect::<Result<Vec<_>, _>>()?;
-    let longest = answers.iter().map(Vec::len).max().unwrap_or(0);
-    let mut scorer = session.scorer(std::slice::from_ref(&conversation), longest)?;
-    let scores = answers
+    let pairs: Vec<(&Conversation, &[u32])> = answers
         .iter()
-        .map(|answer| pollster::block_on(scorer.score(&conversation, answer)))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|answer| (&conversation, answer.as_slice()))
+        .collect();
+    let scores = pollster::block_on(session.score_all(&pairs))?;
     if args.json {
         let scores: Vec<_> = args
             .response

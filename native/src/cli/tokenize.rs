@@ -2,14 +2,11 @@
 
 use super::args::{DetokenizeArgs, TokenizeArgs};
 use super::{model_path, print_json, text_or_stdin};
-use crate::store::StoreError;
 use anyhow::Context;
-use periapt_core::formats::gguf::Gguf;
 use periapt_core::session::tokenizer_spec;
 use periapt_core::text::Tokenizer;
 use serde_json::json;
-use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::Write;
 
 pub fn tokenize(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = text_or_stdin(&args.text)?;
@@ -47,14 +44,9 @@ pub fn detokenize(args: &DetokenizeArgs) -> anyhow::Result<()> {
 
 fn tokenizer(model: Option<&str>) -> anyhow::Result<Tokenizer> {
     let path = model_path(model)?;
-    let file = File::open(&path).map_err(|source| StoreError::Io {
-        action: "open",
-        path: path.clone(),
-        source,
-    })?;
+    let source = super::source::open(&path)?;
     let read = || -> Result<Tokenizer, periapt_core::Error> {
-        let gguf = Gguf::read(&mut BufReader::with_capacity(1 << 20, file))?;
-        Ok(Tokenizer::new(tokenizer_spec(&gguf.metadata)?)?)
+        Ok(Tokenizer::new(tokenizer_spec(&source.gguf().metadata)?)?)
     };
     read().with_context(|| format!("cannot load {}", path.display()))
 }

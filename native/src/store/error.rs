@@ -33,6 +33,28 @@ pub enum StoreError {
     /// The path names something that is not a plain file.
     #[error("not a file: {}", .0.display())]
     NotAFile(PathBuf),
+    /// A file of a split model whose others are not to be found by its name.
+    #[error(
+        "{} is file {} of the {count} that its model is split into, but its name does not end in \
+         -{:05}-of-{count:05}.gguf, by which the others are found: give it its name back",
+        path.display(), no + 1, no + 1
+    )]
+    SplitName {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 0.
+        no: u32,
+        /// How many files there are.
+        count: u32,
+    },
+    /// A file of a split model is not there.
+    #[error("{} is missing, one of the {count} files that the model is split into: get it, too", path.display())]
+    MissingShard {
+        /// The file.
+        path: PathBuf,
+        /// How many files there are.
+        count: u32,
+    },
     /// The model is not in the store.
     #[error("`{name}` is not in the store {}: `periapt models list` shows what is", root.display())]
     NotInStore {

@@ -87,7 +87,7 @@ pub struct Verified {
 /// What the text after `--model` means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved {
-    /// This file, which exists.
+    /// This file, or this hub folder of a model, which exists.
     File(PathBuf),
     /// This known model: [`Store::pull`] gives its path, at once where it is there already.
     Known(&'static ModelSpec),
@@ -311,7 +311,7 @@ impl Store {
         if let Some(spec) = self.spec(&name) {
             return Ok(Resolved::Known(spec));
         }
-        if path.is_file() {
+        if path.is_file() || path.join("config.json").is_file() {
             return Ok(Resolved::File(path.to_owned()));
         }
         if check_name(&name).is_ok()

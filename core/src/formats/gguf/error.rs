@@ -138,6 +138,28 @@ pub enum GgufError {
         /// Its size.
         bytes: u64,
     },
+    /// One file of a model that is split into several, alone.
+    #[error(
+        "this is file {} of the {count} that this model is split into; they are read together, natively, from \
+         the folder where they lie side by side",
+        no + 1
+    )]
+    SplitAlone {
+        /// Its number, from 0.
+        no: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// A file that doesn't belong where it is among a split model's files.
+    #[error(
+        "{file} does not belong to this split model: {problem}; get its files anew, all from one place"
+    )]
+    Split {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// More bytes were pushed into a stream that has failed.
     #[error("the stream has already failed; begin a new one")]
     StreamFailed,

@@ -109,8 +109,13 @@ impl Metadata {
     }
 
     /// Sets `key`; the value it had before.
-    pub(super) fn insert(&mut self, key: String, value: Value) -> Option<Value> {
+    pub fn insert(&mut self, key: String, value: Value) -> Option<Value> {
         self.0.insert(key, value)
+    }
+
+    /// Takes `key` out; the value it had.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        self.0.remove(key)
     }
 
     getters!(str, opt_str, &str, "a string", value => match value {

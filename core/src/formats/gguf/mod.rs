@@ -1,4 +1,4 @@
-//! Reader and small writer of GGUF, versions 2 and 3, little-endian (the format: `docs/gguf.md`
+//! Reader and writer of GGUF, versions 2 and 3, little-endian (the format: `docs/gguf.md`
 //! of the ggml project).
 //!
 //! A file is a header (metadata, then each tensor's name, shape, type and place) followed by the
@@ -11,6 +11,7 @@ mod input;
 mod layout;
 mod limits;
 mod metadata;
+mod split;
 mod stream;
 mod tensor_type;
 mod write;
@@ -21,9 +22,10 @@ mod tests;
 pub use error::GgufError;
 pub use limits::*;
 pub use metadata::{Array, Metadata, Value};
+pub use split::{GgufFiles, Split};
 pub use stream::{GgufStream, StreamEvent};
 pub use tensor_type::TensorType;
-pub use write::GgufWriter;
+pub use write::{GgufWriter, NewTensor};
 
 use header::HeaderParser;
 use std::io::{Read, Seek, SeekFrom};

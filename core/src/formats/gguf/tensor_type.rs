@@ -1,5 +1,5 @@
-/// How a tensor's elements are stored. The quantized types hold blocks of 32 elements along a
-/// row; [`crate::formats::quant`] has their layouts.
+/// How a tensor's elements are stored. The quantized types hold blocks of 32 or 256 elements along
+/// a row; [`crate::formats::quant`] has their layouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(non_camel_case_types, reason = "the format's own names")]
 pub enum TensorType {
@@ -19,10 +19,24 @@ pub enum TensorType {
     Q5_1,
     /// 8 bits and a scale.
     Q8_0,
+    /// 2 bits, with scales and minima of 4 bits for every 16 elements.
+    Q2_K,
+    /// 3 bits, with scales of 6 bits for every 16 elements.
+    Q3_K,
+    /// 4 bits, with scales and minima of 6 bits for every 32 elements.
+    Q4_K,
+    /// 5 bits, with scales and minima of 6 bits for every 32 elements.
+    Q5_K,
+    /// 6 bits, with scales of 8 bits for every 16 elements.
+    Q6_K,
+    /// 4 bits that choose one of sixteen unevenly spaced values, and a scale.
+    IQ4_NL,
+    /// 4-bit floats and a power of two (OCP Microscaling Formats 1.0).
+    MXFP4,
 }
 
 /// Each type with its number in the file, its name, and the elements and bytes of its block.
-const TYPES: [(TensorType, u32, &str, usize, usize); 8] = [
+const TYPES: [(TensorType, u32, &str, usize, usize); TensorType::ALL.len()] = [
     (TensorType::F32, 0, "F32", 1, 4),
     (TensorType::F16, 1, "F16", 1, 2),
     (TensorType::BF16, 30, "BF16", 1, 2),
@@ -31,22 +45,26 @@ const TYPES: [(TensorType, u32, &str, usize, usize); 8] = [
     (TensorType::Q5_0, 6, "Q5_0", 32, 22),
     (TensorType::Q5_1, 7, "Q5_1", 32, 24),
     (TensorType::Q8_0, 8, "Q8_0", 32, 34),
+    (TensorType::Q2_K, 10, "Q2_K", 256, 84),
+    (TensorType::Q3_K, 11, "Q3_K", 256, 110),
+    (TensorType::Q4_K, 12, "Q4_K", 256, 144),
+    (TensorType::Q5_K, 13, "Q5_K", 256, 176),
+    (TensorType::Q6_K, 14, "Q6_K", 256, 210),
+    (TensorType::IQ4_NL, 20, "IQ4_NL", 32, 18),
+    (TensorType::MXFP4, 39, "MXFP4", 32, 17),
 ];
 
-/// The numbers of types that we can't read, so that an error can name them.
+/// The numbers of types that we can't read, so that an error can name them. 4, 5, 31 to 33 and 36 to 38
+/// are ggml's own no more, but stand in older files.
 const UNSUPPORTED: &[(u32, &str)] = &[
+    (4, "Q4_2"),
+    (5, "Q4_3"),
     (9, "Q8_1"),
-    (10, "Q2_K"),
-    (11, "Q3_K"),
-    (12, "Q4_K"),
-    (13, "Q5_K"),
-    (14, "Q6_K"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
     (17, "IQ2_XS"),
     (18, "IQ3_XXS"),
     (19, "IQ1_S"),
-    (20, "IQ4_NL"),
     (21, "IQ3_S"),
     (22, "IQ2_S"),
     (23, "IQ4_XS"),
@@ -56,16 +74,21 @@ const UNSUPPORTED: &[(u32, &str)] = &[
     (27, "I64"),
     (28, "F64"),
     (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
-    (39, "MXFP4"),
+    (36, "IQ4_NL_4_4"),
+    (37, "IQ4_NL_4_8"),
+    (38, "IQ4_NL_8_8"),
     (40, "NVFP4"),
     (41, "Q1_0"),
 ];
 
 impl TensorType {
     /// Every type there is.
-    pub const ALL: [TensorType; 8] = [
+    pub const ALL: [TensorType; 15] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -74,6 +97,13 @@ impl TensorType {
         Self::Q5_0,
         Self::Q5_1,
         Self::Q8_0,
+        Self::Q2_K,
+        Self::Q3_K,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+        Self::IQ4_NL,
+        Self::MXFP4,
     ];
 
     /// The name it has in ggml, such as `Q4_1`.
@@ -140,7 +170,19 @@ mod tests {
 
     #[test]
     fn other_types_are_named() {
-        assert_eq!(TensorType::from_id(12), Err("Q4_K".to_owned()));
-        assert_eq!(TensorType::from_id(4), Err("number 4".to_owned()));
+        for (id, name) in UNSUPPORTED {
+            assert_eq!(TensorType::from_id(*id), Err((*name).to_owned()));
+        }
+        assert_eq!(TensorType::from_id(17), Err("IQ2_XS".to_owned()));
+        assert_eq!(TensorType::from_id(99), Err("number 99".to_owned()));
+    }
+
+    /// Every number up to ggml's last is one of ours or has a name.
+    #[test]
+    fn no_number_is_forgotten() {
+        let named = |id| TensorType::from_id(id).map_or_else(|name| name, |t| t.name().to_owned());
+        for id in 0..=41 {
+            assert!(!named(id).contains("number"), "{id}");
+        }
     }
 }

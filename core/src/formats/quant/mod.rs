@@ -1,23 +1,30 @@
-//! Quantized blocks to numbers and back: the eight types of
-//! [`TensorType`], as `ggml-quants` of the ggml project defines them.
+//! Quantized blocks to numbers and back: the types of [`TensorType`], as `ggml-quants` of the ggml
+//! project defines them.
 //!
 //! A block holds 32 consecutive elements of a row, all of it little-endian, with d and m in
 //! binary16. The low halves of the 16 bytes `qs` are elements 0 to 15, the high halves elements
 //! 16 to 31; bit i of the 32-bit `qh` is the fifth bit of element i.
 //!
-//! | type | layout              | element            |
-//! |------|---------------------|--------------------|
-//! | Q4_0 | d, qs               | `d * (q - 8)`      |
-//! | Q4_1 | d, m, qs            | `d * q + m`        |
-//! | Q5_0 | d, qh, qs           | `d * (q - 16)`     |
-//! | Q5_1 | d, m, qh, qs        | `d * q + m`        |
-//! | Q8_0 | d, 32 signed bytes  | `d * q`            |
+//! | type   | layout              | element            |
+//! |--------|---------------------|--------------------|
+//! | Q4_0   | d, qs               | `d * (q - 8)`      |
+//! | Q4_1   | d, m, qs            | `d * q + m`        |
+//! | Q5_0   | d, qh, qs           | `d * (q - 16)`     |
+//! | Q5_1   | d, m, qh, qs        | `d * q + m`        |
+//! | Q8_0   | d, 32 signed bytes  | `d * q`            |
+//! | IQ4_NL | d, qs               | `d * IQ4_NL[q]`    |
+//! | MXFP4  | e, qs               | `2^(e - 128) * MXFP4[q]`, the table being twice the float e2m1 (OCP Microscaling Formats 1.0, 5.3.3) |
+//!
+//! The K types have super-blocks of 256: see [`k`].
 
+pub(crate) mod k;
+mod random;
 #[cfg(test)]
 mod tests;
 
 use super::gguf::TensorType;
 use half::{bf16, f16};
+pub use random::random_blocks;
 
 /// Elements in a block of the quantized types.
 const BLOCK: usize = 32;
@@ -53,6 +60,26 @@ pub enum QuantError {
         /// The element.
         value: f32,
     },
+    /// A type that is only read.
+    #[error("{0} is read but not written here; quantize to Q8_0 or Q4_0 instead")]
+    ReadOnly(TensorType),
+}
+
+/// What the sixteen quants of IQ4_NL stand for.
+pub(crate) const IQ4_NL: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
+
+/// What the sixteen quants of MXFP4 stand for: sign, two bits of exponent and one of mantissa, doubled.
+pub(crate) const MXFP4: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+/// MXFP4's scale, half of the power of two whose biased exponent is `e`; the two least are subnormal.
+#[inline(always)]
+pub(crate) fn half_e8m0(e: u8) -> f32 {
+    f32::from_bits(match e {
+        0 | 1 => 0x0020_0000 << e,
+        _ => (u32::from(e) - 1) << 23,
+    })
 }
 
 /// Decodes `bytes` into `out`, every element of which is set.
@@ -92,6 +119,17 @@ pub fn dequantize(dtype: TensorType, bytes: &[u8], out: &mut [f32]) -> Result<()
         TensorType::Q8_0 => each(bytes, out, |[d0, d1, qs @ ..]: &[u8; 34], out| {
             scaled(out, float(*d0, *d1), 0, |i| i32::from(qs[i].cast_signed()));
         }),
+        TensorType::Q2_K => each(bytes, out, k::decode::<k::Q2_K, 84>),
+        TensorType::Q3_K => each(bytes, out, k::decode::<k::Q3_K, 110>),
+        TensorType::Q4_K => each(bytes, out, k::decode::<k::Q4_K, 144>),
+        TensorType::Q5_K => each(bytes, out, k::decode::<k::Q5_K, 176>),
+        TensorType::Q6_K => each(bytes, out, k::decode::<k::Q6_K, 210>),
+        TensorType::IQ4_NL => each(bytes, out, |[d0, d1, qs @ ..]: &[u8; 18], out| {
+            scaled(out, float(*d0, *d1), 0, |i| meaning(&IQ4_NL, nibble(qs, i)));
+        }),
+        TensorType::MXFP4 => each(bytes, out, |[e, qs @ ..]: &[u8; 17], out| {
+            scaled(out, half_e8m0(*e), 0, |i| meaning(&MXFP4, nibble(qs, i)));
+        }),
     }
     Ok(())
 }
@@ -125,6 +163,11 @@ fn float(low: u8, high: u8) -> f32 {
     f16::from_le_bytes([low, high]).to_f32()
 }
 
+/// What a quant stands for.
+fn meaning(table: &[i8; 16], q: i32) -> i32 {
+    i32::from(table[q as usize])
+}
+
 /// Element `i` of `qs`.
 fn nibble(qs: &[u8; BLOCK / 2], i: usize) -> i32 {
     let byte = qs[i % (BLOCK / 2)];
@@ -142,7 +185,8 @@ fn five_bits([h0, h1, h2, h3, qs @ ..]: &[u8; 4 + BLOCK / 2], i: usize) -> i32 {
 ///
 /// # Errors
 ///
-/// [`QuantError`] where `values` don't fill whole blocks, or hold something that the type can't.
+/// [`QuantError`] where `values` don't fill whole blocks or hold something that the type can't, and for
+/// the K types, IQ4_NL and MXFP4, which are only read.
 pub fn quantize(dtype: TensorType, values: &[f32]) -> Result<Vec<u8>, QuantError> {
     if !values.len().is_multiple_of(dtype.block_size()) {
         return Err(QuantError::PartialBlock {
@@ -173,6 +217,13 @@ pub fn quantize(dtype: TensorType, values: &[f32]) -> Result<Vec<u8>, QuantError
         TensorType::Q5_0 => blocks.iter().flat_map(|x| symmetric(x, 5)).collect(),
         TensorType::Q5_1 => blocks.iter().flat_map(|x| affine(x, 5)).collect(),
         TensorType::Q8_0 => blocks.iter().flat_map(bytes_of_q8_0).collect(),
+        TensorType::Q2_K
+        | TensorType::Q3_K
+        | TensorType::Q4_K
+        | TensorType::Q5_K
+        | TensorType::Q6_K
+        | TensorType::IQ4_NL
+        | TensorType::MXFP4 => return Err(QuantError::ReadOnly(dtype)),
     })
 }
 

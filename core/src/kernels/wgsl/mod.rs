@@ -112,6 +112,13 @@ fn dtype_name(dtype: TensorType) -> &'static str {
         TensorType::Q5_0 => "q5_0",
         TensorType::Q5_1 => "q5_1",
         TensorType::Q8_0 => "q8_0",
+        TensorType::Q2_K => "q2_k",
+        TensorType::Q3_K => "q3_k",
+        TensorType::Q4_K => "q4_k",
+        TensorType::Q5_K => "q5_k",
+        TensorType::Q6_K => "q6_k",
+        TensorType::IQ4_NL => "iq4_nl",
+        TensorType::MXFP4 => "mxfp4",
     }
 }
 
@@ -466,7 +473,7 @@ impl Ops for CubeBackend {
 mod tests {
     use super::{Variant, matvec_workgroups};
     use crate::formats::gguf::TensorType;
-    use crate::kernels::matrix::part_rows;
+    use crate::kernels::pack::part_rows;
     use periapt_shaders::floor::{BINDING_BYTES, WORKGROUPS};
 
     /// Outputs and inputs of every matrix of Qwen2.5-0.5B, Llama-3.2-1B and Llama-3.1-8B.
@@ -500,7 +507,7 @@ mod tests {
             ] {
                 let rows = part_rows(dtype, inputs, BINDING_BYTES);
                 let bytes = inputs / dtype.block_size() * dtype.block_bytes() * rows.min(outputs);
-                // Packing pads at most an odd block.
+                // Packing adds at most an odd block to these types.
                 assert!(
                     bytes as u64 <= BINDING_BYTES,
                     "{dtype} {outputs}x{inputs}: {bytes}"

@@ -1,9 +1,11 @@
 //! Tests of the folder as a whole; what several of them need.
 #![allow(clippy::unwrap_used)]
 
+mod corpus;
 mod golden;
 mod hostile_template;
 mod injection;
+mod templates;
 mod tokenizing;
 
 use std::sync::LazyLock;

@@ -45,6 +45,7 @@ impl ShapeArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(non_camel_case_types, reason = "the format's own names")]
 pub enum WeightsArg {
     #[value(name = "q4_0")]
     Q4_0,
@@ -56,6 +57,20 @@ pub enum WeightsArg {
     Q5_1,
     #[value(name = "q8_0")]
     Q8_0,
+    #[value(name = "q2_k")]
+    Q2_K,
+    #[value(name = "q3_k")]
+    Q3_K,
+    #[value(name = "q4_k")]
+    Q4_K,
+    #[value(name = "q5_k")]
+    Q5_K,
+    #[value(name = "q6_k")]
+    Q6_K,
+    #[value(name = "iq4_nl")]
+    IQ4_NL,
+    #[value(name = "mxfp4")]
+    MXFP4,
     #[value(name = "f16")]
     F16,
 }
@@ -68,6 +83,13 @@ impl From<WeightsArg> for TensorType {
             WeightsArg::Q5_0 => Self::Q5_0,
             WeightsArg::Q5_1 => Self::Q5_1,
             WeightsArg::Q8_0 => Self::Q8_0,
+            WeightsArg::Q2_K => Self::Q2_K,
+            WeightsArg::Q3_K => Self::Q3_K,
+            WeightsArg::Q4_K => Self::Q4_K,
+            WeightsArg::Q5_K => Self::Q5_K,
+            WeightsArg::Q6_K => Self::Q6_K,
+            WeightsArg::IQ4_NL => Self::IQ4_NL,
+            WeightsArg::MXFP4 => Self::MXFP4,
             WeightsArg::F16 => Self::F16,
         }
     }

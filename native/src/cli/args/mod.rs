@@ -2,18 +2,21 @@
 
 mod answer;
 mod bench;
+mod convert;
 mod decoding;
 mod eval;
 mod tpo;
 
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::BenchArgs;
+pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
 pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
+use periapt_core::formats::gguf::TensorType;
 use periapt_core::model::KvType;
 use std::path::PathBuf;
 
@@ -86,10 +89,10 @@ impl From<DeviceArg> for DeviceChoice {
 
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// A GGUF file, the name of a known model (see `periapt models list`), or a model on the hub: OWNER/NAME, with
-    /// :FILE.gguf or :Q4_K_M where it has several GGUF files, and @REVISION (a branch, tag or commit; `main` where it
-    /// is left out). HF_TOKEN holds the token for gated models. By default SmolLM2-135M-Instruct. What is missing is
-    /// pulled
+    /// A GGUF file (of a split model any one of its files), a hub folder with config.json and safetensors files, the
+    /// name of a known model (see `periapt models list`), or a model on the hub: OWNER/NAME, with :FILE.gguf or
+    /// :Q4_K_M where it has several GGUF files, and @REVISION (a branch, tag or commit; `main` where it is left out).
+    /// HF_TOKEN holds the token for gated models. By default SmolLM2-135M-Instruct. What is missing is pulled
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Where to compute
@@ -101,6 +104,9 @@ pub struct ModelArgs {
     /// How keys and values are stored [default: f16 on a GPU; f32 on the CPU backend and for `logits`]
     #[arg(long, value_enum)]
     pub kv: Option<KvArg>,
+    /// Quantize the matrices of an F32, F16 or BF16 model while it is loaded
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub quantize: Option<QuantizeArg>,
     /// Tokens a row may take at most, prompt and answer [default: what the model was trained for]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub max_context: Option<usize>,
@@ -108,6 +114,25 @@ pub struct ModelArgs {
     /// what is free, where the device computes in the machine's own memory and the system says how much that is]
     #[arg(long, value_name = "SIZE", env = "PERIAPT_MEMORY", value_parser = crate::cli::memory::parse_bytes)]
     pub memory: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QuantizeArg {
+    /// 8 bits and a scale a block
+    #[value(name = "q8_0")]
+    Q8_0,
+    /// 4 bits and a scale a block
+    #[value(name = "q4_0")]
+    Q4_0,
+}
+
+impl From<QuantizeArg> for TensorType {
+    fn from(quantize: QuantizeArg) -> Self {
+        match quantize {
+            QuantizeArg::Q8_0 => Self::Q8_0,
+            QuantizeArg::Q4_0 => Self::Q4_0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -300,6 +325,8 @@ pub enum ModelsCommand {
     },
     /// What a model is made of, and the memory it takes; reads the header alone
     Inspect(InspectArgs),
+    /// Write a model, a hub folder say, as one GGUF file
+    Convert(ConvertArgs),
     /// Delete a model's file
     Rm {
         /// The model's name

@@ -63,10 +63,15 @@ pub struct RefineArgs {
     /// D: rounds after the first responses
     #[arg(long, value_name = "D", default_value_t = 2)]
     pub rounds: usize,
-    /// What a good response is: `preference` (the model's own, with --prefer), `judge` (the model compares), `human`
-    /// (you do); several as `preference:1+judge:0.5` [default: preference with --prefer, else judge]
+    /// What a good response is: `preference` (the model's own, with --prefer), `judge` (the model compares),
+    /// `classifier` (a reward model scores, see --reward-model), `human` (you do); several as
+    /// `preference:1+judge:0.5` [default: preference with --prefer, else judge]
     #[arg(long, value_name = "R")]
     pub reward: Option<String>,
+    /// The reward model of `--reward classifier`: a sequence-classification model with one output, as a file or by its
+    /// name in the store
+    #[arg(long, value_name = "MODEL")]
+    pub reward_model: Option<String>,
     /// What you wish for: one word, as in "Your answer should be WORD as much as possible.", or text
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,

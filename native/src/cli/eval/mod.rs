@@ -7,8 +7,7 @@ mod report;
 
 use super::args::{EvalArgs, MethodArg};
 use super::trace::sha256;
-use super::{Loaded, Usage, generate, load};
-use crate::store;
+use super::{Loaded, Usage, generate, load, source};
 use anyhow::Context;
 use dataset::{Dataset, Question};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -141,7 +140,7 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
     Ok(json!({
         "periapt": env!("CARGO_PKG_VERSION"),
         "model": session.model_name(),
-        "model_sha256": store::hash(&loaded.path, &mut |_| {})?.1,
+        "model_sha256": source::sha256(&loaded.path)?,
         "template_sha256": session.template().map(sha256),
         "device": session.device().info,
         "kv": format!("{:?}", session.kv).to_lowercase(),
@@ -225,13 +224,15 @@ impl Job<'_> {
                 ..Conversation::default()
             })
             .collect();
-        let most = args.decoding.max_new_tokens;
-        let mut scorer = session.scorer(&conversations, most)?;
         let mut finish = async |place: usize, generation: &Generation| {
             if missing[place] {
                 let score = match spoken(generation) {
                     [] => None,
-                    spoken => Some(scorer.score(&conversations[place], spoken).await?),
+                    // As it ends, not with the others: what is recorded is not lost.
+                    spoken => {
+                        let answer = (&conversations[place], spoken);
+                        session.score_all(&[answer]).await?.pop()
+                    }
                 };
                 record.push(self.row(&self.batch[place], generation, score))?;
                 progress.step();

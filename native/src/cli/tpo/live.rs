@@ -107,6 +107,7 @@ impl Live {
                 round,
                 rewards,
                 duplicates,
+                cut,
                 best,
                 ..
             } => {
@@ -125,6 +126,15 @@ impl Live {
                     of.0,
                     of.1
                 ));
+                for cut in cut {
+                    self.print(&format!(
+                        "  {}: response {} was scored by {} of its {} characters",
+                        cut.reward,
+                        cut.response % self.samples,
+                        cut.to,
+                        cut.from
+                    ));
+                }
             }
             Line::Text {
                 round,

@@ -7,14 +7,16 @@ mod report;
 use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
 use super::trace::sha256;
-use super::{Usage, load, print_json, text_or_stdin};
-use crate::store;
+use super::{Usage, load, model_path, print_json, source, text_or_stdin};
 use anyhow::Context;
 use live::Live;
 use periapt_core::Session;
 use periapt_core::decoding::streams::expand_preference;
 use periapt_core::decoding::{AmuletParams, Method, Sampling};
-use periapt_core::reward::{AnyReward, Ask, Choice, Human, Judge, PreferenceReward, Sum};
+use periapt_core::reward::{
+    AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, Sum,
+};
+use periapt_core::session::Classifier;
 use periapt_core::tpo::{
     Line, Local, Mode, Options, Outcome, Progress, PromptName, Prompts, Query, refine,
 };
@@ -22,7 +24,7 @@ use record::{FORMAT, Header, HeaderKind, Part, Record};
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
     match &args.command {
@@ -58,8 +60,12 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
     // Reading a large model's file again takes a while: only for who sees it.
     let sha256_of_model = match args.json || args.record.is_some() {
-        true => Some(store::hash(&loaded.path, &mut |_| {})?.1),
+        true => Some(source::sha256(&loaded.path)?),
         false => None,
+    };
+    let scorer = match &args.reward_model {
+        Some(model) => Some(load_classifier(model, session)?),
+        None => None,
     };
     let header = Header {
         kind: HeaderKind::Header,
@@ -75,6 +81,13 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
             .reward
             .clone()
             .unwrap_or_else(|| rewards[0].0.to_owned()),
+        reward_model: match &scorer {
+            Some((classifier, path)) => Some(json!({
+                "name": classifier.model_name(),
+                "sha256": source::sha256(path)?,
+            })),
+            None => None,
+        },
         preference: preference.clone(),
         method: method.name().to_owned(),
         system: args.system.clone(),
@@ -87,7 +100,11 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     };
     let mut reward = Sum(rewards
         .iter()
-        .map(|(name, weight)| (reward(name, session, args, preference.as_deref()), *weight))
+        .map(|(name, weight)| {
+            let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
+            let reward = reward(name, session, classifier, args, preference.as_deref());
+            (reward, *weight)
+        })
         .collect());
     let mut results = Vec::new();
     for (item, question) in questions.iter().enumerate() {
@@ -270,12 +287,15 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
             .ok()
             .filter(|weight: &f64| weight.is_finite() && *weight > 0.0)
             .ok_or_else(|| wrong("a weight must be a number above 0"))?;
-        let name = ["preference", "judge", "human"]
+        let name = ["preference", "judge", ClassifierReward::NAME, "human"]
             .into_iter()
             .find(|known| *known == name)
             .ok_or_else(|| {
-                wrong("it must be preference, judge or human, or several joined by +")
+                wrong("it must be preference, judge, classifier or human, or several joined by +")
             })?;
+        if name == ClassifierReward::NAME && args.reward_model.is_none() {
+            return Err(wrong("this reward needs a reward model (--reward-model)"));
+        }
         if name == "preference" && args.prefer.is_none() {
             return Err(wrong("this reward needs a preference (--prefer)"));
         }
@@ -286,23 +306,43 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
         }
         Ok((name, weight))
     };
-    spec.split('+').map(one).collect()
+    let rewards = spec.split('+').map(one).collect::<Result<Vec<_>, _>>()?;
+    let is_classifier = |(name, _): &(&str, f64)| *name == ClassifierReward::NAME;
+    if args.reward_model.is_some() && !rewards.iter().any(is_classifier) {
+        return Err(Usage(
+            "--reward-model is of --reward classifier alone, which was not asked for".to_owned(),
+        ));
+    }
+    Ok(rewards)
+}
+
+/// The reward model, on the model's own device, and where it lies.
+fn load_classifier(model: &str, session: &Session) -> anyhow::Result<(Classifier, PathBuf)> {
+    let path = model_path(Some(model))?;
+    let mut source = source::open(&path).context("--reward-model")?;
+    let classifier = Classifier::load_source(&mut *source, session.device(), &mut |_, _| {})
+        .with_context(|| format!("--reward-model: cannot load {}", path.display()))?;
+    Ok((classifier, path))
 }
 
 fn reward<'a>(
     name: &str,
     session: &'a Session,
+    classifier: Option<&'a Classifier>,
     args: &RefineArgs,
     preference: Option<&str>,
 ) -> AnyReward<'a> {
     let preference = preference.map(str::to_owned);
-    match name {
-        "preference" => AnyReward::Preference(PreferenceReward::new(
+    match (name, classifier) {
+        (ClassifierReward::NAME, Some(classifier)) => {
+            AnyReward::Classifier(ClassifierReward::new(classifier))
+        }
+        ("preference", _) => AnyReward::Preference(PreferenceReward::new(
             session,
             args.system.clone(),
             preference.unwrap_or_default(),
         )),
-        "human" => AnyReward::Human(Human::new(ask())),
+        ("human", _) => AnyReward::Human(Human::new(ask())),
         _ => AnyReward::Judge(Judge::new(session, preference)),
     }
 }
@@ -359,6 +399,7 @@ fn describe(
         "text": outcome.answer().map(|answer| &answer.text),
         "reward": best(outcome),
         "reward_name": header.reward,
+        "reward_model": header.reward_model,
         "mode": options.mode,
         "candidates": candidates,
         "generations": outcome.generations,

@@ -27,12 +27,26 @@ pub struct Header {
     pub device: Value,
     pub kv: String,
     pub reward: String,
+    /// `{name, sha256}` of the model behind the reward `classifier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_model: Option<Value>,
     pub preference: Option<String>,
     pub method: String,
     pub system: Option<String>,
     /// The set's name, and the sha256 of its four templates.
     pub prompts: (String, String),
     pub options: Options,
+}
+
+impl Header {
+    /// The reward, with the model behind it where it has one of its own.
+    pub fn reward_name(&self) -> String {
+        let name = self.reward_model.as_ref().map(|model| &model["name"]);
+        match name.and_then(Value::as_str) {
+            Some(name) => format!("{} ({name})", self.reward),
+            None => self.reward.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

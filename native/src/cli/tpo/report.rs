@@ -174,6 +174,7 @@ fn summary(name: &str, content: &Content, items: &[Item]) -> Value {
         "file": name,
         "mode": content.header.options.mode,
         "reward": content.header.reward,
+        "reward_model": content.header.reward_model,
         "preference": content.header.preference,
         "model": content.header.model,
         "device": content.header.device,
@@ -276,6 +277,19 @@ fn section(name: &str, content: &Content, item: &Item) -> Value {
             _ => None,
         })
         .collect();
+    let samples = content.header.options.samples;
+    let cuts = item.lines.iter().flat_map(|line| match line {
+        Line::Scores { cut, .. } => cut.as_slice(),
+        _ => &[],
+    });
+    let cuts = cuts.map(|cut| {
+        let (round, index) = (cut.response / samples, cut.response % samples);
+        format!(
+            "Round {round}, response {index} was scored by {} of its {} characters, as the {} model's context allows.",
+            cut.to, cut.from, cut.reward
+        )
+    });
+    let dropped: Vec<String> = dropped.into_iter().chain(cuts).collect();
     let table: Vec<Value> = rounds
         .iter()
         .enumerate()
@@ -296,7 +310,7 @@ fn section(name: &str, content: &Content, item: &Item) -> Value {
     json!({
         "file": name,
         "query": item.query,
-        "reward_name": content.header.reward,
+        "reward_name": content.header.reward_name(),
         "verdict": verdict,
         "generations": generations,
         "tokens": tokens,

@@ -148,13 +148,17 @@ fn impossible_tensors_are_refused() {
     assert!(read(&fit().tensor("b", &[32, 2], 0, 256).bytes()).is_ok());
     for (file, problem) in [
         (
-            raw().tensor("blk.0.ffn_down.weight", &[256], 12, 0),
-            "unsupported tensor type Q4_K in blk.0.ffn_down.weight (supported: F32, F16, BF16, \
-             Q4_0, Q4_1, Q5_0, Q5_1, Q8_0)",
+            raw().tensor("blk.0.ffn_down.weight", &[256], 17, 0),
+            "unsupported tensor type IQ2_XS in blk.0.ffn_down.weight (supported: F32, F16, BF16, \
+             Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, MXFP4)",
         ),
         (
             raw().tensor("a", &[8], 999, 0),
             "unsupported tensor type number 999 in a",
+        ),
+        (
+            raw().tensor("a", &[128, 2], 12, 0),
+            "Q4_K needs rows of a multiple of 256",
         ),
         (
             raw().tensor("a", &[48, 2], 2, 0),

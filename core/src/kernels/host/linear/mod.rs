@@ -1,12 +1,17 @@
 //! A quantized matrix times rows, on slices of the file's blocks. The arithmetic is plain Rust over
 //! fixed-size arrays; macerator compiles it for the widest vectors the processor has.
 
+mod blocks;
+mod super_blocks;
+
 use super::parallel;
 use crate::formats::gguf::TensorType;
 use crate::formats::quant::dequantize;
+use crate::formats::quant::k::{Q2_K, Q3_K, Q4_K, Q5_K, Q6_K};
+use blocks::{BF16, F16, F32, IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use macerator::{AutoArch, Simd, VFma, WithSimd};
 
-/// Weights that are unpacked together: a block of the quantized types.
+/// Weights of a block of the quantized types.
 const BLOCK: usize = 32;
 
 /// Outputs that one task computes.
@@ -16,7 +21,7 @@ const TILE: usize = 32;
 const FEW: usize = 8;
 
 /// `y [rows, outputs] = x [rows, inputs] W^T`, with `W [outputs, inputs]` as the file's `blocks`, row-major.
-/// `inputs` is a multiple of 32.
+/// `inputs` is a multiple of 32, and of the type's blocks.
 pub fn linear(
     dtype: TensorType,
     blocks: &[u8],
@@ -81,14 +86,21 @@ impl WithSimd for Tile<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
         match self.dtype {
-            TensorType::F32 => self.run::<S, F32, 128>(),
-            TensorType::F16 => self.run::<S, F16, 64>(),
-            TensorType::BF16 => self.run::<S, BF16, 64>(),
-            TensorType::Q4_0 => self.run::<S, Q4_0, 18>(),
-            TensorType::Q4_1 => self.run::<S, Q4_1, 20>(),
-            TensorType::Q5_0 => self.run::<S, Q5_0, 22>(),
-            TensorType::Q5_1 => self.run::<S, Q5_1, 24>(),
-            TensorType::Q8_0 => self.run::<S, Q8_0, 34>(),
+            TensorType::F32 => self.run::<S, F32, 128, 1>(),
+            TensorType::F16 => self.run::<S, F16, 64, 1>(),
+            TensorType::BF16 => self.run::<S, BF16, 64, 1>(),
+            TensorType::Q4_0 => self.run::<S, Q4_0, 18, 1>(),
+            TensorType::Q4_1 => self.run::<S, Q4_1, 20, 1>(),
+            TensorType::Q5_0 => self.run::<S, Q5_0, 22, 1>(),
+            TensorType::Q5_1 => self.run::<S, Q5_1, 24, 1>(),
+            TensorType::Q8_0 => self.run::<S, Q8_0, 34, 1>(),
+            TensorType::Q2_K => self.run::<S, Q2_K, 84, 8>(),
+            TensorType::Q3_K => self.run::<S, Q3_K, 110, 8>(),
+            TensorType::Q4_K => self.run::<S, Q4_K, 144, 8>(),
+            TensorType::Q5_K => self.run::<S, Q5_K, 176, 8>(),
+            TensorType::Q6_K => self.run::<S, Q6_K, 210, 8>(),
+            TensorType::IQ4_NL => self.run::<S, IQ4_NL, 18, 1>(),
+            TensorType::MXFP4 => self.run::<S, MXFP4, 17, 1>(),
         }
     }
 }
@@ -102,10 +114,10 @@ fn multiply_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     }
 }
 
-/// A type's block of 32 weights, `BYTES` long. A trait and not a closure: closures are compiled apart from the
-/// code around them, and so without its vector instructions.
-trait Block<const BYTES: usize> {
-    fn unpack<S: Simd>(bytes: &[u8; BYTES]) -> [f32; BLOCK];
+/// What a type unpacks together: `PARTS` blocks of 32 weights, `BYTES` long. A trait and not a closure: closures
+/// are compiled apart from the code around them, and so without its vector instructions.
+trait Block<const BYTES: usize, const PARTS: usize> {
+    fn unpack<S: Simd>(bytes: &[u8; BYTES]) -> [[f32; BLOCK]; PARTS];
 }
 
 /// Partial sums of one product: as many as the widest vectors hold.
@@ -124,23 +136,31 @@ fn add_block<S: Simd>(sums: &mut Sums, w: &[f32; BLOCK], x: &[f32; BLOCK]) {
 
 impl Tile<'_> {
     #[inline(always)]
-    fn run<S: Simd, B: Block<BYTES>, const BYTES: usize>(self) {
+    fn run<S: Simd, B: Block<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
         match self.rows {
             // One or two accumulators alone compile to something three times slower (rustc 1.95).
-            0..=4 => self.few::<S, B, BYTES, 4>(),
-            5..=FEW => self.few::<S, B, BYTES, FEW>(),
-            _ => self.many::<S, B, BYTES>(),
+            0..=4 => self.few::<S, B, BYTES, PARTS, 4>(),
+            5..=FEW => self.few::<S, B, BYTES, PARTS, FEW>(),
+            _ => self.many::<S, B, BYTES, PARTS>(),
         }
     }
 
     /// Unpacks each block once and multiplies it with all rows; `ROWS` of them have accumulators.
     #[inline(always)]
-    fn few<S: Simd, B: Block<BYTES>, const BYTES: usize, const ROWS: usize>(self) {
+    fn few<
+        S: Simd,
+        B: Block<BYTES, PARTS>,
+        const BYTES: usize,
+        const PARTS: usize,
+        const ROWS: usize,
+    >(
+        self,
+    ) {
         let outputs = self.y.len() / self.rows;
-        let blocks = self.inputs / BLOCK;
+        let blocks = self.inputs / (BLOCK * PARTS);
         // Accumulators without a row of their own repeat the last one.
-        let x: [&[[f32; BLOCK]]; ROWS] = std::array::from_fn(|row| {
-            &self.x.as_chunks().0[row.min(self.rows - 1) * blocks..][..blocks]
+        let x: [&[[[f32; BLOCK]; PARTS]]; ROWS] = std::array::from_fn(|row| {
+            &in_parts(self.x)[row.min(self.rows - 1) * blocks..][..blocks]
         });
         for output in 0..outputs {
             let weights = &self.weights[output * self.row_bytes..][..self.row_bytes];
@@ -148,8 +168,10 @@ impl Tile<'_> {
             let mut sums = [Sums::default(); ROWS];
             for block in 0..blocks {
                 let w = B::unpack::<S>(&weights[block]);
-                for row in 0..ROWS {
-                    add_block::<S>(&mut sums[row], &w, &x[row][block]);
+                for part in 0..PARTS {
+                    for row in 0..ROWS {
+                        add_block::<S>(&mut sums[row], &w[part], &x[row][block][part]);
+                    }
                 }
             }
             for (row, sums) in sums.iter().enumerate().take(self.rows) {
@@ -160,7 +182,7 @@ impl Tile<'_> {
 
     /// Unpacks four outputs at a time, and multiplies them with four rows at a time.
     #[inline(always)]
-    fn many<S: Simd, B: Block<BYTES>, const BYTES: usize>(self) {
+    fn many<S: Simd, B: Block<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
         const OUTS: usize = 4;
         const ROWS: usize = 4;
         let (outputs, blocks) = (self.y.len() / self.rows, self.inputs / BLOCK);
@@ -170,6 +192,7 @@ impl Tile<'_> {
             let outs = OUTS.min(outputs - first);
             for (out, weights) in weights.chunks_exact_mut(blocks).enumerate().take(outs) {
                 let bytes = &self.weights[(first + out) * self.row_bytes..][..self.row_bytes];
+                let weights = weights.as_chunks_mut::<PARTS>().0;
                 for (w, bytes) in weights.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
                     *w = B::unpack::<S>(bytes);
                 }
@@ -198,6 +221,12 @@ impl Tile<'_> {
     }
 }
 
+/// Rows as the blocks that are unpacked together.
+#[inline(always)]
+fn in_parts<const PARTS: usize>(x: &[f32]) -> &[[[f32; BLOCK]; PARTS]] {
+    x.as_chunks::<BLOCK>().0.as_chunks::<PARTS>().0
+}
+
 /// The sum, in pairs.
 #[inline(always)]
 fn sum<const N: usize>(values: &[f32; N]) -> f32 {
@@ -210,152 +239,4 @@ fn sum<const N: usize>(values: &[f32; N]) -> f32 {
         half /= 2;
     }
     values[0]
-}
-
-/// A finite binary16 without a branch: its exponent is moved by a multiplication.
-#[inline(always)]
-fn half(bytes: [u8; 2]) -> f32 {
-    let bits = u32::from(u16::from_le_bytes(bytes));
-    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
-    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
-}
-
-struct F32;
-impl Block<128> for F32 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 128]) -> [f32; BLOCK] {
-        let values = bytes.as_chunks::<4>().0;
-        let mut w = [0.0; BLOCK];
-        for i in 0..BLOCK {
-            w[i] = f32::from_le_bytes(values[i]);
-        }
-        w
-    }
-}
-
-struct F16;
-impl Block<64> for F16 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 64]) -> [f32; BLOCK] {
-        let values = bytes.as_chunks::<2>().0;
-        let mut w = [0.0; BLOCK];
-        for i in 0..BLOCK {
-            w[i] = half(values[i]);
-        }
-        w
-    }
-}
-
-struct BF16;
-impl Block<64> for BF16 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 64]) -> [f32; BLOCK] {
-        let values = bytes.as_chunks::<2>().0;
-        let mut w = [0.0; BLOCK];
-        for i in 0..BLOCK {
-            w[i] = f32::from_bits(u32::from(u16::from_le_bytes(values[i])) << 16);
-        }
-        w
-    }
-}
-
-/// `d * q + m`. One loop a step: the compiler turns each into vector instructions.
-#[inline(always)]
-fn scaled<S: Simd>(quants: [i8; BLOCK], d: f32, m: f32) -> [f32; BLOCK] {
-    let mut w = [0.0; BLOCK];
-    for i in 0..BLOCK {
-        w[i] = f32::from(quants[i]);
-    }
-    for w in &mut w {
-        *w = multiply_add::<S>(*w, d, m);
-    }
-    w
-}
-
-/// The 32 quants in 16 bytes of nibbles, the low ones first.
-#[inline(always)]
-fn nibbles(bytes: &[u8]) -> [i8; BLOCK] {
-    let mut quants = [0; BLOCK];
-    for i in 0..BLOCK / 2 {
-        quants[i] = (bytes[i] & 15) as i8;
-    }
-    for i in 0..BLOCK / 2 {
-        quants[i + BLOCK / 2] = (bytes[i] >> 4) as i8;
-    }
-    quants
-}
-
-/// As [`nibbles`], with a fifth bit of each in `high`.
-#[inline(always)]
-fn quints(high: &[u8], bytes: &[u8]) -> [i8; BLOCK] {
-    let mut quants = nibbles(bytes);
-    for (i, quant) in quants.iter_mut().enumerate() {
-        *quant |= ((high[i / 8] >> (i % 8) & 1) << 4) as i8;
-    }
-    quants
-}
-
-struct Q4_0;
-impl Block<18> for Q4_0 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 18]) -> [f32; BLOCK] {
-        let d = half([bytes[0], bytes[1]]);
-        scaled::<S>(nibbles(&bytes[2..18]), d, -8.0 * d)
-    }
-}
-
-struct Q4_1;
-impl Block<20> for Q4_1 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 20]) -> [f32; BLOCK] {
-        let (d, m) = (half([bytes[0], bytes[1]]), half([bytes[2], bytes[3]]));
-        scaled::<S>(nibbles(&bytes[4..20]), d, m)
-    }
-}
-
-struct Q5_0;
-impl Block<22> for Q5_0 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 22]) -> [f32; BLOCK] {
-        let d = half([bytes[0], bytes[1]]);
-        scaled::<S>(quints(&bytes[2..6], &bytes[6..22]), d, -16.0 * d)
-    }
-}
-
-struct Q5_1;
-impl Block<24> for Q5_1 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 24]) -> [f32; BLOCK] {
-        let (d, m) = (half([bytes[0], bytes[1]]), half([bytes[2], bytes[3]]));
-        scaled::<S>(quints(&bytes[4..8], &bytes[8..24]), d, m)
-    }
-}
-
-struct Q8_0;
-impl Block<34> for Q8_0 {
-    #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; 34]) -> [f32; BLOCK] {
-        let d = half([bytes[0], bytes[1]]);
-        let mut quants = [0; BLOCK];
-        for i in 0..BLOCK {
-            quants[i] = bytes[2 + i] as i8;
-        }
-        scaled::<S>(quants, d, 0.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::half;
-    use ::half::f16;
-
-    #[test]
-    fn every_finite_half_is_exact() {
-        for bits in 0..=u16::MAX {
-            let want = f16::from_bits(bits);
-            if want.is_finite() {
-                assert_eq!(half(bits.to_le_bytes()).to_bits(), want.to_f32().to_bits());
-            }
-        }
-    }
 }

@@ -1,0 +1,371 @@
+//! A folder as the hub has models (`config.json`, `*.safetensors`, `tokenizer.json` and other texts), read as the GGUF
+//! file that ggml's converter would make of it: names, shapes, types, metadata, and the order of rows. All that comes
+//! after is one way for both.
+//!
+//! No tokenizer is read here: [`HubFiles`] has the texts, and the session's folder says what they mean.
+
+mod config;
+mod error;
+mod names;
+mod rope;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::HubError;
+
+use super::gguf::{Gguf, Metadata, NewTensor, TensorType, Value};
+use super::safetensors::{Header, Index, Tensor};
+use super::source::{convert, set_file_type};
+use config::Config;
+use names::{HEAD, Meaning, SCORE, Turned, meaning};
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// Bytes of a text of the folder; vocabularies are the largest.
+const MAX_TEXT_BYTES: u64 = 128 << 20;
+
+const ONE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Opens a file of the folder by its plain name; `None` where it isn't there.
+pub type OpenFile<'a, R> = dyn FnMut(&str) -> io::Result<Option<R>> + 'a;
+
+/// A folder's files, before its tokenizer was read.
+#[derive(Debug)]
+pub struct HubFiles<R> {
+    metadata: Metadata,
+    tensors: Vec<NewTensor>,
+    places: Vec<Place>,
+    shards: Vec<(String, R)>,
+    /// `tokenizer.json`.
+    pub tokenizer: String,
+    /// `tokenizer_config.json`.
+    pub tokenizer_config: Option<String>,
+    /// `chat_template.jinja`.
+    pub chat_template: Option<String>,
+    /// `generation_config.json`.
+    pub generation_config: Option<String>,
+    /// `config.json`.
+    pub config: String,
+}
+
+/// Where a tensor's bytes come from.
+#[derive(Debug)]
+enum Place {
+    Stored {
+        shard: usize,
+        tensor: Tensor,
+        /// How it is stored.
+        dtype: TensorType,
+        /// Its rows are of so many heads, and to be turned.
+        heads: Option<usize>,
+    },
+    Made(Vec<u8>),
+}
+
+/// A folder as a GGUF file.
+#[derive(Debug)]
+pub struct Folder<R> {
+    gguf: Gguf,
+    places: Vec<Place>,
+    shards: Vec<(String, R)>,
+}
+
+impl<R: Read + Seek> HubFiles<R> {
+    /// Reads the texts, and the headers of the weights. `name` is what the model is called.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`] where a file is missing, can't be read, or is not of a model that we can run.
+    pub fn read(name: &str, open: &mut OpenFile<'_, R>) -> Result<Self, HubError> {
+        let config = text("config.json", open)?.ok_or(HubError::Missing {
+            file: "config.json",
+            hint: "a model's folder has it beside its *.safetensors files, as the hub does",
+        })?;
+        let json =
+            serde_json::from_str(&config).map_err(|error| config::damaged(error.to_string()))?;
+        let model = Config::new(&json, name)?;
+        let tokenizer = text("tokenizer.json", open)?.ok_or(HubError::Missing {
+            file: "tokenizer.json",
+            hint: "get it from where the model is from (tokenizer.model alone is not read)",
+        })?;
+        let (shards, stored) = weights(open)?;
+        let mut files = Self {
+            metadata: Metadata::default(),
+            tensors: Vec::new(),
+            places: Vec::new(),
+            shards,
+            tokenizer,
+            tokenizer_config: text("tokenizer_config.json", open)?,
+            chat_template: text("chat_template.jinja", open)?,
+            generation_config: text("generation_config.json", open)?,
+            config,
+        };
+        files.plan(&model, stored)?;
+        files.metadata = model.metadata;
+        let most = files.tensors.iter().find(|tensor| tensor.shape.len() == 2);
+        if let Some(tensor) = most {
+            set_file_type(&mut files.metadata, tensor.dtype);
+        }
+        Ok(files)
+    }
+
+    /// Tokens that the model has: rows of its embedding.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let embedding = self
+            .tensors
+            .iter()
+            .find(|tensor| tensor.name == "token_embd.weight");
+        embedding
+            .and_then(|tensor| tensor.shape.first().copied())
+            .unwrap_or(0)
+    }
+
+    /// The folder, its metadata with these, too.
+    ///
+    /// # Errors
+    ///
+    /// [`HubError::Gguf`] where our own reader would refuse the header.
+    pub fn finish(mut self, more: Vec<(String, Value)>) -> Result<Folder<R>, HubError> {
+        for (key, value) in more {
+            self.metadata.insert(key, value);
+        }
+        Ok(Folder {
+            gguf: Gguf::new(&self.metadata, &self.tensors)?,
+            places: self.places,
+            shards: self.shards,
+        })
+    }
+
+    /// Says of each tensor what it becomes.
+    fn plan(&mut self, model: &Config, stored: Vec<(usize, Tensor)>) -> Result<(), HubError> {
+        let needed = if model.classifier { SCORE } else { HEAD };
+        let is_there = stored.iter().any(|(_, tensor)| tensor.name == needed);
+        if !is_there && (model.classifier || !model.tied) {
+            return Err(HubError::MissingTensor(needed));
+        }
+        for (shard, tensor) in stored {
+            let name = match meaning(&tensor.name) {
+                Meaning::Known(name) => name,
+                Meaning::Ignored => continue,
+                Meaning::Unknown => return Err(HubError::UnknownTensor(tensor.name)),
+            };
+            if tensor.name == HEAD && (model.tied || model.classifier) {
+                continue;
+            }
+            let Some(dtype) = tensor.dtype.float() else {
+                return Err(HubError::Dtype {
+                    dtype: tensor.dtype.name,
+                    tensor: tensor.name,
+                });
+            };
+            let heads = match name.turned {
+                Turned::Queries if model.turned => Some(model.heads),
+                Turned::Keys if model.turned => Some(model.kv_heads),
+                _ => None,
+            };
+            if let Some(heads) = heads {
+                let rows = tensor.shape.first().copied().unwrap_or(0);
+                if rows == 0 || !rows.is_multiple_of(2 * heads) {
+                    return Err(HubError::Heads {
+                        tensor: tensor.name,
+                        shape: tensor.shape,
+                        heads,
+                    });
+                }
+            }
+            self.tensors.push(NewTensor {
+                name: name.gguf,
+                shape: tensor.shape.clone(),
+                dtype: match tensor.shape.len() {
+                    // Norms and biases, as ggml's converter has them.
+                    0 | 1 => TensorType::F32,
+                    _ => dtype,
+                },
+            });
+            self.places.push(Place::Stored {
+                shard,
+                tensor,
+                dtype,
+                heads,
+            });
+        }
+        if !model.rope_factors.is_empty() {
+            self.tensors.push(NewTensor {
+                name: "rope_freqs.weight".to_owned(),
+                shape: vec![model.rope_factors.len()],
+                dtype: TensorType::F32,
+            });
+            let bytes = model
+                .rope_factors
+                .iter()
+                .flat_map(|factor| factor.to_le_bytes());
+            self.places.push(Place::Made(bytes.collect()));
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read + Seek> Folder<R> {
+    /// The header that its GGUF file would have.
+    #[must_use]
+    pub fn gguf(&self) -> &Gguf {
+        &self.gguf
+    }
+
+    /// The bytes of the tensor with that index in [`Folder::gguf`].
+    ///
+    /// # Errors
+    ///
+    /// [`HubError`] where they can't be read.
+    pub fn read(&mut self, index: usize) -> Result<Vec<u8>, HubError> {
+        let (shard, tensor, dtype, heads) = match &self.places[index] {
+            Place::Made(bytes) => return Ok(bytes.clone()),
+            Place::Stored {
+                shard,
+                tensor,
+                dtype,
+                heads,
+            } => (*shard, tensor, *dtype, *heads),
+        };
+        let (file, reader) = &mut self.shards[shard];
+        let mut bytes = read_range(reader, tensor).map_err(|source| HubError::Io {
+            file: file.clone(),
+            source,
+        })?;
+        if let Some(heads) = heads {
+            turn(
+                &mut bytes,
+                heads,
+                tensor.shape.first().copied().unwrap_or(1),
+            );
+        }
+        convert(bytes, dtype, self.gguf.tensors[index].dtype).map_err(|source| HubError::Quant {
+            tensor: tensor.name.clone(),
+            source,
+        })
+    }
+}
+
+/// The order of rows in GGUF files of `llama`: each head's rows are first halves of the rotary pairs and then the second
+/// ones, and become neighbours.
+fn turn(bytes: &mut [u8], heads: usize, rows: usize) {
+    let row = bytes.len() / rows;
+    for head in bytes.chunks_exact_mut(rows / heads * row) {
+        let halves = head.to_vec();
+        let (first, second) = halves.split_at(halves.len() / 2);
+        let pairs = first.chunks_exact(row).zip(second.chunks_exact(row));
+        for (pair, (first, second)) in head.chunks_exact_mut(2 * row).zip(pairs) {
+            pair[..row].copy_from_slice(first);
+            pair[row..].copy_from_slice(second);
+        }
+    }
+}
+
+fn read_range<R: Read + Seek>(reader: &mut R, tensor: &Tensor) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(tensor.bytes).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(size)
+        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    reader.seek(SeekFrom::Start(tensor.offset))?;
+    reader.take(tensor.bytes).read_to_end(&mut bytes)?;
+    match bytes.len() == size {
+        true => Ok(bytes),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A text of the folder.
+fn text<R: Read>(
+    file: &'static str,
+    open: &mut OpenFile<'_, R>,
+) -> Result<Option<String>, HubError> {
+    let failed = |source| HubError::Io {
+        file: file.to_owned(),
+        source,
+    };
+    let Some(reader) = open(file).map_err(failed)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    let mut reader = reader.take(MAX_TEXT_BYTES + 1);
+    reader.read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        let max = MAX_TEXT_BYTES;
+        return Err(HubError::TooLarge { file, max });
+    }
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| HubError::Damaged {
+            file,
+            problem: "it is not UTF-8".to_owned(),
+        })
+}
+
+type Stored<R> = (Vec<(String, R)>, Vec<(usize, Tensor)>);
+
+/// The files of weights, and all their tensors, each with its file's index.
+fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubError> {
+    let index = match text(INDEX, open)? {
+        Some(json) => Some(
+            Index::parse(json.as_bytes()).map_err(|source| HubError::Weights {
+                file: INDEX.to_owned(),
+                source,
+            })?,
+        ),
+        None => None,
+    };
+    let names = match &index {
+        Some(index) => index.shards(),
+        None => vec![(ONE, 0)],
+    };
+    let (mut shards, mut stored) = (Vec::new(), Vec::new());
+    for (name, tensors) in names {
+        let opened = open(name).map_err(|source| HubError::Io {
+            file: name.to_owned(),
+            source,
+        })?;
+        let Some(mut reader) = opened else {
+            return Err(match &index {
+                Some(index) => HubError::MissingShard {
+                    shard: name.to_owned(),
+                    tensors,
+                    all: index.tensors.len(),
+                },
+                None => HubError::Missing {
+                    file: ONE,
+                    hint: "nor its index; of a model's weights only safetensors are read (no *.bin files)",
+                },
+            });
+        };
+        let header = Header::read(&mut reader).map_err(|source| HubError::Weights {
+            file: name.to_owned(),
+            source,
+        })?;
+        let number = shards.len();
+        stored.extend(header.tensors.into_iter().map(|tensor| (number, tensor)));
+        shards.push((name.to_owned(), reader));
+    }
+    let mut names = HashSet::new();
+    if let Some((_, twin)) = stored
+        .iter()
+        .find(|(_, tensor)| !names.insert(&tensor.name))
+    {
+        return Err(HubError::Twice(twin.name.clone()));
+    }
+    if let Some(index) = index {
+        let homes: HashMap<&str, &str> = stored
+            .iter()
+            .map(|(shard, tensor)| (tensor.name.as_str(), shards[*shard].0.as_str()))
+            .collect();
+        for (tensor, file) in index.tensors {
+            if homes.get(tensor.as_str()) != Some(&file.as_str()) {
+                return Err(HubError::NotInShard { file, tensor });
+            }
+        }
+    }
+    Ok((shards, stored))
+}

@@ -1,0 +1,165 @@
+//! A hub folder's tokenizer and chat template, in the words of a GGUF file.
+
+use super::Error;
+use crate::formats::gguf::{Array, Value};
+use crate::formats::hub::{Folder, HubError, HubFiles, OpenFile};
+use crate::text::TokenizerSpec;
+use serde_json::Value as Json;
+use std::io::{Read, Seek};
+
+/// GGUF's token type of places in the vocabulary that no text has.
+const UNUSED: i32 = 5;
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
+
+/// Reads a hub folder, its weights aside: what it gives is as good as the GGUF file that ggml's converter would make.
+/// `name` is what the model is called; `open` opens the folder's files by name.
+///
+/// # Errors
+///
+/// [`Error::Hub`] or [`Error::Text`] where the folder holds no model that we can run.
+pub fn read_folder<R: Read + Seek>(
+    name: &str,
+    open: &mut OpenFile<'_, R>,
+) -> Result<Folder<R>, Error> {
+    let files = HubFiles::read(name, open)?;
+    let mut spec = TokenizerSpec::from_json(&files.tokenizer, files.tokenizer_config.as_deref())?;
+    let (tokens, rows) = (spec.tokens.len(), files.rows());
+    if tokens > rows {
+        return Err(HubError::Vocabulary { tokens, rows }.into());
+    }
+    let ends = ends(&files)?;
+    match (spec.eos, &ends[..]) {
+        (_, []) => {}
+        // The tokenizer's own is what the chat template writes; the other one ends an answer, too.
+        (Some(eos), [first, ..]) => {
+            let other = ends.iter().find(|end| **end != eos);
+            spec.eot = spec
+                .eot
+                .or(other.or(Some(first)).copied().filter(|end| *end != eos));
+        }
+        (None, [first, rest @ ..]) => {
+            spec.eos = Some(*first);
+            spec.eot = spec.eot.or(rest.first().copied());
+        }
+    }
+    let template = match &files.chat_template {
+        Some(template) => Some(template.clone()),
+        None => template(files.tokenizer_config.as_deref())?,
+    };
+    let mut entries = entries(spec, rows);
+    if let Some(template) = template {
+        entries.push((
+            "tokenizer.chat_template".to_owned(),
+            Value::String(template),
+        ));
+    }
+    Ok(files.finish(entries)?)
+}
+
+/// The keys `tokenizer.*` of a model with `rows` tokens.
+fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
+    // As ggml's converter does it: readers take the model's size from the list.
+    let padding = spec.tokens.len()..rows;
+    let types = spec
+        .token_types
+        .get_or_insert_with(|| vec![NORMAL; padding.start]);
+    types.resize(rows, UNUSED);
+    // A control token for us, and for SentencePiece one of its own kind.
+    if spec.model == "llama"
+        && let Some(unknown) = spec.unknown.and_then(|id| types.get_mut(id as usize))
+    {
+        *unknown = UNKNOWN;
+    }
+    if let Some(scores) = &mut spec.scores {
+        scores.resize(rows, -1000.0);
+    }
+    spec.tokens.extend(padding.map(|id| format!("[PAD{id}]")));
+
+    let mut entries = Vec::new();
+    let mut set = |key: &str, value: Option<Value>| {
+        entries.extend(value.map(|value| (format!("tokenizer.{key}"), value)));
+    };
+    let llama = spec.model == "llama";
+    set("ggml.model", Some(Value::String(spec.model)));
+    set("ggml.pre", spec.pre.map(Value::String));
+    set(
+        "ggml.tokens",
+        Some(Value::Array(Array::Strings(spec.tokens))),
+    );
+    set(
+        "ggml.scores",
+        spec.scores.map(|scores| Value::Array(Array::F32(scores))),
+    );
+    if !spec.merges.is_empty() {
+        set(
+            "ggml.merges",
+            Some(Value::Array(Array::Strings(spec.merges))),
+        );
+    }
+    set(
+        "ggml.token_type",
+        spec.token_types
+            .map(|types| Value::Array(Array::I32(types))),
+    );
+    for (key, id) in [
+        ("ggml.bos_token_id", spec.bos),
+        ("ggml.eos_token_id", spec.eos),
+        ("ggml.eot_token_id", spec.eot),
+        ("ggml.unknown_token_id", spec.unknown),
+    ] {
+        set(key, id.map(Value::U32));
+    }
+    set("ggml.add_bos_token", Some(Value::Bool(spec.add_bos)));
+    if llama {
+        set(
+            "ggml.add_space_prefix",
+            Some(Value::Bool(spec.add_space_prefix)),
+        );
+    }
+    set("huggingface.json", spec.json.map(Value::String));
+    entries
+}
+
+/// The tokens that end an answer: of `generation_config.json`, else of `config.json`.
+fn ends<R>(files: &HubFiles<R>) -> Result<Vec<u32>, HubError> {
+    let of = |file, text: &str| -> Result<Vec<u32>, HubError> {
+        let json = parse(file, text)?;
+        let id = |value: &Json| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        Ok(match json.get("eos_token_id") {
+            Some(Json::Array(ids)) => ids.iter().filter_map(id).collect(),
+            Some(value) => id(value).into_iter().collect(),
+            None => Vec::new(),
+        })
+    };
+    if let Some(text) = &files.generation_config {
+        let ends = of("generation_config.json", text)?;
+        if !ends.is_empty() {
+            return Ok(ends);
+        }
+    }
+    of("config.json", &files.config)
+}
+
+/// The chat template of `tokenizer_config.json`: a text, or a list of named ones, of which it is "default".
+fn template(tokenizer_config: Option<&str>) -> Result<Option<String>, HubError> {
+    let Some(text) = tokenizer_config else {
+        return Ok(None);
+    };
+    let json = parse("tokenizer_config.json", text)?;
+    Ok(match json.get("chat_template") {
+        Some(Json::String(template)) => Some(template.clone()),
+        Some(Json::Array(named)) => {
+            let default = named.iter().find(|one| one["name"] == "default");
+            default.and_then(|one| Some(one["template"].as_str()?.to_owned()))
+        }
+        _ => None,
+    })
+}
+
+fn parse(file: &'static str, text: &str) -> Result<Json, HubError> {
+    serde_json::from_str(text).map_err(|error| HubError::Damaged {
+        file,
+        problem: error.to_string(),
+    })
+}
