@@ -147,7 +147,9 @@ impl Matrix {
     #[must_use]
     pub fn stored_bytes(dtype: TensorType, outputs: usize, inputs: usize, gpu: bool) -> u64 {
         match gpu {
-            true => 4 * outputs.div_ceil(TILE) as u64 * tile_words(dtype, inputs) as u64,
+            true => {
+                4 * outputs.div_ceil(TILE) as u64 * super::pack::tile_words(dtype, inputs) as u64
+            }
             false => {
                 let blocks = outputs as u64 * (inputs / dtype.block_size()) as u64;
                 (blocks * dtype.block_bytes() as u64).next_multiple_of(4)
