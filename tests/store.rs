@@ -827,7 +827,7 @@ fn what_model_means() {
         store.resolve(dir.path()),
         Err(StoreError::NotAFile(_))
     ));
-    for path in ["no/such", "./nothing", "nothing.gguf"] {
+    for path in ["no/such/file", "./nothing", "nothing.gguf"] {
         let e = store.resolve(path).unwrap_err().to_string();
         assert_eq!(e, format!("no such file: {path}"));
     }

@@ -29,6 +29,9 @@ pub struct DeviceInfo {
     pub backend: String,
     /// True where the adapter is a software rasterizer (lavapipe, SwiftShader, WARP).
     pub software: bool,
+    /// True where it computes in the machine's own memory, as the CPU, software and integrated adapters do; false
+    /// where that isn't known.
+    pub shares_memory: bool,
     /// The driver's name and version as it reports them; may be empty.
     pub driver: String,
 }
@@ -110,6 +113,7 @@ fn open_cpu() -> OpenDevice {
             name: "CPU (burn flex)".to_owned(),
             backend: String::new(),
             software: true,
+            shares_memory: true,
             driver: String::new(),
         },
         subgroup: 0,
@@ -172,6 +176,10 @@ pub fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
         name: info.name.clone(),
         backend: info.backend.to_string(),
         software: info.device_type == wgpu::DeviceType::Cpu,
+        shares_memory: matches!(
+            info.device_type,
+            wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu
+        ),
         driver: format!("{} {}", info.driver, info.driver_info)
             .trim()
             .to_owned(),

@@ -143,6 +143,20 @@ impl Matrix {
         format!("{} {}x{}", self.dtype, self.outputs, self.inputs)
     }
 
+    /// Bytes on the device of a matrix of this type and shape: packed on a GPU, else as in the file.
+    #[must_use]
+    pub fn stored_bytes(dtype: TensorType, outputs: usize, inputs: usize, gpu: bool) -> u64 {
+        match gpu {
+            true => {
+                4 * outputs.div_ceil(TILE) as u64 * super::pack::tile_words(dtype, inputs) as u64
+            }
+            false => {
+                let blocks = outputs as u64 * (inputs / dtype.block_size()) as u64;
+                (blocks * dtype.block_bytes() as u64).next_multiple_of(4)
+            }
+        }
+    }
+
     /// Bytes on the device.
     #[must_use]
     pub fn bytes(&self) -> usize {

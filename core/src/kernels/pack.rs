@@ -74,7 +74,7 @@ pub(super) fn part_rows(dtype: TensorType, inputs: usize, binding_bytes: u64) ->
 }
 
 /// Words of one tile of 64 outputs.
-fn tile_words(dtype: TensorType, inputs: usize) -> usize {
+pub(super) fn tile_words(dtype: TensorType, inputs: usize) -> usize {
     let layout = Layout::of(dtype);
     TILE * (inputs / 32).div_ceil(layout.group) * layout.words()
 }

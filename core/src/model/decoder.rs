@@ -53,6 +53,11 @@ impl Decoder {
         &self.config
     }
 
+    /// Lets rows have so many tokens at most, where the model was made for more.
+    pub fn limit_context(&mut self, tokens: usize) {
+        self.config.context = self.config.context.min(tokens);
+    }
+
     /// The number of parameters.
     #[must_use]
     pub fn parameters(&self) -> usize {

@@ -8,6 +8,7 @@ mod kv_cache;
 mod layers;
 mod load;
 mod log_probs;
+mod memory;
 mod pages;
 mod random;
 mod rope;
@@ -17,6 +18,7 @@ pub use config::{DecoderConfig, Traits};
 pub use decoder::{Decoder, Logits, Prefill};
 pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
+pub use memory::{Memory, Usage, largest_context};
 pub use rope::{Rope, RopeScaling};
 
 use crate::formats::gguf::GgufError;

@@ -134,6 +134,11 @@ impl Session {
         &self.decoder
     }
 
+    /// See [`Decoder::limit_context`].
+    pub fn limit_context(&mut self, tokens: usize) {
+        self.decoder.limit_context(tokens);
+    }
+
     /// The model and its device alone, without its text side.
     #[must_use]
     pub fn into_decoder(self) -> (Decoder, OpenDevice) {

@@ -167,12 +167,19 @@ fn model_memory(path: &Path) -> anyhow::Result<ModelMemory> {
     })
 }
 
-/// Host memory that is free to use, in bytes, where the system says so (Linux).
-fn available_memory() -> Option<u64> {
+/// Host memory that is free to use, in bytes, where the system says so (Linux): what the machine has, or what this
+/// process's group may still take where that is less.
+pub fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()
         .find(|line| line.starts_with("MemAvailable:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+    let group = |file: &str| -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/sys/fs/cgroup/{file}")).ok()?;
+        text.trim().parse().ok()
+    };
+    let left = group("memory.max").zip(group("memory.current"));
+    let left = left.map_or(u64::MAX, |(most, now)| most.saturating_sub(now));
+    Some((kib * 1024).min(left))
 }

@@ -8,7 +8,9 @@ mod convert;
 mod doctor;
 mod eval;
 mod generate;
+mod inspect;
 mod logits;
+mod memory;
 mod models;
 mod score;
 mod serve;
@@ -90,7 +92,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() || error.is::<DecodingError>() {
         return USAGE;
     }
-    if error.is::<StoreError>() {
+    if error.is::<StoreError>() || error.is::<memory::TooLarge>() {
         return MODEL;
     }
     if error.is::<DeviceError>() {
@@ -150,6 +152,8 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     if let Some(quantize) = args.quantize {
         source = source::requantize(source, quantize.into(), &path)?;
     }
+    memory::check(source.gguf(), args, &device)
+        .with_context(|| format!("cannot load {}", path.display()))?;
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
     let session = Session::load_source(&mut *source, &device, &mut |done, total| {
         bar.set_length(total);
@@ -164,6 +168,9 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     if let Some(kv) = args.kv {
         session.kv = kv.into();
     }
+    if let Some(tokens) = args.max_context {
+        session.limit_context(tokens);
+    }
     Ok(Loaded {
         session,
         path,
@@ -175,6 +182,7 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
 fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
     match store::resolve(model)? {
         store::Resolved::File(path) => Ok(path),
+        store::Resolved::Hub(id) => Ok(models::pull_hub(&store::Store::open()?, &id)?),
         store::Resolved::Known(spec) => {
             let store = store::Store::open()?;
             match store.path(spec.name)? {

@@ -2,7 +2,7 @@
 
 use super::args::{ModelsArgs, ModelsCommand};
 use super::{bar_style, print_json};
-use crate::store::{DEFAULT_MODEL, ModelSpec, Progress, Resolved, State, Store, StoreError};
+use crate::store::{DEFAULT_MODEL, HubId, ModelSpec, Progress, Resolved, State, Store, StoreError};
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::json;
 use std::io::Write;
@@ -17,6 +17,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
             let path = match store.resolve(or_default(name.as_deref()))? {
                 Resolved::Known(spec) => pull(&store, spec)?,
                 Resolved::File(path) => path,
+                Resolved::Hub(id) => pull_hub(&store, &id)?,
             };
             writeln!(out, "{}", path.display())?;
         }
@@ -38,6 +39,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
             writeln!(out, "{}", verified.path.display())?;
             writeln!(out, "sha256 {} {verdict}", verified.sha256)?;
         }
+        ModelsCommand::Inspect(args) => super::inspect::run(args)?,
         ModelsCommand::Convert(args) => super::convert::run(args)?,
         ModelsCommand::Rm { name } => {
             let bytes = store.remove(name)?;
@@ -50,6 +52,11 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
 /// Pulls a model, saying on stderr what and how large.
 pub fn pull(store: &Store, spec: &ModelSpec) -> Result<PathBuf, StoreError> {
     with_bar(|callback| store.pull(spec, callback))
+}
+
+/// Pulls a model of the hub, where it isn't there yet.
+pub fn pull_hub(store: &Store, id: &HubId) -> Result<PathBuf, StoreError> {
+    with_bar(|callback| store.pull_hub(id, callback))
 }
 
 fn or_default(name: Option<&str>) -> &str {

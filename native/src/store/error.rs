@@ -1,6 +1,6 @@
 //! What can go wrong in the store, in words that say what to do.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 /// An error of the model store.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum StoreError {
     BadName(String),
     /// The text after `--model` names no known model.
     #[error(
-        "unknown model `{name}`: it may be the path of a GGUF file, or one of: {}",
+        "unknown model `{name}`: it may be the path of a GGUF file, OWNER/NAME on the hub, or one of: {}",
         known.join(", ")
     )]
     UnknownModel {
@@ -140,6 +140,45 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// The hub lets nobody in, or not this token.
+    #[error(
+        "the hub refuses `{id}` ({status}): {}. Gated models want their terms accepted on the hub's page first; a          misspelt name looks the same",
+        if *token { "the token in HF_TOKEN has no access to it" } else { "it may need an account's token in HF_TOKEN" }
+    )]
+    HubRefused {
+        /// What was asked for.
+        id: String,
+        /// The HTTP status.
+        status: u16,
+        /// Whether a token was sent.
+        token: bool,
+    },
+    /// The hub has no such repository or revision.
+    #[error(
+        "the hub has no `{0}`: neither a file here nor a model there has this name, or the revision is not there"
+    )]
+    HubNotFound(String),
+    /// The repository holds nothing that we load.
+    #[error("`{0}` has no model that can be loaded: no *.gguf file and no model.safetensors")]
+    HubNoModel(String),
+    /// Several files may be meant.
+    #[error("which file of `{id}`? Write {repo}:FILE with one of: {}", files.join(", "))]
+    HubChoice {
+        /// What was asked for.
+        id: String,
+        /// The repository.
+        repo: String,
+        /// Its files.
+        files: Vec<String>,
+    },
+    /// The hub did not give the model.
+    #[error("`{id}` could not be pulled: {why}")]
+    HubFailed {
+        /// What was asked for.
+        id: String,
+        /// What went wrong.
+        why: String,
+    },
     /// No source gave the model.
     #[error(
         "`{name}` could not be pulled from any source:\n{}\nTry again later, or get the file {file} ({bytes} bytes, sha256 {sha256}) by hand and give it with `--model PATH`, or put it at {}",
@@ -193,8 +232,23 @@ impl StoreError {
 pub(super) enum Failed {
     /// This source's own fault: the next one is tried.
     Source(String),
+    /// The server refuses access with this HTTP status.
+    Refused(u16),
     /// The machine's: no other source would do better.
     Store(StoreError),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(why) => f.write_str(why),
+            Self::Refused(status) => write!(
+                f,
+                "the server refuses access ({status}); if the model needs an account, set HF_TOKEN"
+            ),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<StoreError> for Failed {

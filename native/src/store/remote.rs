@@ -3,16 +3,22 @@
 use std::{env, ffi::OsString, fmt, time::Duration};
 
 use ureq::{
-    Agent, RequestBuilder, config::RedirectAuthHeaders, http::header, typestate::WithoutBody,
+    Agent, Body, RequestBuilder,
+    config::RedirectAuthHeaders,
+    http::{Response, header},
+    typestate::WithoutBody,
 };
+
+/// Redirects followed within the hub.
+const HUB_REDIRECTS: usize = 4;
 
 /// How the store reaches its sources; [`Remote::from_env`] is what the program uses.
 #[derive(Clone)]
 pub struct Remote {
     /// Base URL of the model hub, without a slash at the end.
     pub hub: String,
-    /// The hub's access token. It goes to [`Self::hub`] only: over HTTPS (or to this very machine), and never along
-    /// a redirect.
+    /// The hub's access token. It goes to [`Self::hub`] only: over HTTPS (or to this very machine), and along
+    /// a redirect only within the hub itself.
     pub token: Option<String>,
     /// Commands that run pip, tried in order until one exists.
     pub pip: Vec<Vec<OsString>>,
@@ -82,6 +88,51 @@ impl Remote {
             config = config.proxy(None);
         }
         config.build().into()
+    }
+
+    /// Sends a request to the hub and follows redirects: within the hub (its private files need that) with the token,
+    /// elsewhere without.
+    pub(super) fn call(
+        &self,
+        agent: &Agent,
+        url: &str,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut url = url.to_owned();
+        for _ in 0..HUB_REDIRECTS {
+            if !url.starts_with(&format!("{}/", self.origin())) {
+                break;
+            }
+            let mut request = self.get(agent, &url);
+            for (name, value) in headers {
+                request = request.header(name, *value);
+            }
+            let request = request.config().max_redirects(0);
+            let response = request.max_redirects_will_error(false).build().call()?;
+            let place = response.headers().get(header::LOCATION);
+            let place = place.and_then(|place| place.to_str().ok());
+            match place.filter(|_| response.status().is_redirection()) {
+                None => return Ok(response),
+                Some(path) if path.starts_with('/') && !path.starts_with("//") => {
+                    url = format!("{}{path}", self.origin());
+                }
+                Some(place) => place.clone_into(&mut url),
+            }
+        }
+        let mut request = agent.get(&url);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        request.call()
+    }
+
+    /// The hub's scheme, host and port.
+    fn origin(&self) -> &str {
+        let host = self.hub.find("://").map_or(0, |at| at + 3);
+        let end = self.hub[host..]
+            .find('/')
+            .map_or(self.hub.len(), |at| host + at);
+        &self.hub[..end]
     }
 
     /// A request to the hub, with the token where it may go.

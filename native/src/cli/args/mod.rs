@@ -89,9 +89,10 @@ impl From<DeviceArg> for DeviceChoice {
 
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// A GGUF file (of a split model any one of its files), a hub folder with config.json and safetensors files, or
-    /// the name of a known model (see `periapt models list`); by default
-    /// SmolLM2-135M-Instruct, which is pulled where it is missing
+    /// A GGUF file (of a split model any one of its files), a hub folder with config.json and safetensors files, the
+    /// name of a known model (see `periapt models list`), or a model on the hub: OWNER/NAME, with :FILE.gguf or
+    /// :Q4_K_M where it has several GGUF files, and @REVISION (a branch, tag or commit; `main` where it is left out).
+    /// HF_TOKEN holds the token for gated models. By default SmolLM2-135M-Instruct. What is missing is pulled
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Where to compute
@@ -106,6 +107,13 @@ pub struct ModelArgs {
     /// Quantize the matrices of an F32, F16 or BF16 model while it is loaded
     #[arg(long, value_enum, value_name = "TYPE")]
     pub quantize: Option<QuantizeArg>,
+    /// Tokens a row may take at most, prompt and answer [default: what the model was trained for]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub max_context: Option<usize>,
+    /// Memory there is for the model, such as 6G; a model that needs more is refused before it is loaded [default:
+    /// what is free, where the device computes in the machine's own memory and the system says how much that is]
+    #[arg(long, value_name = "SIZE", env = "PERIAPT_MEMORY", value_parser = crate::cli::memory::parse_bytes)]
+    pub memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -267,6 +275,31 @@ pub struct ModelsArgs {
     pub command: ModelsCommand,
 }
 
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A GGUF file or a known model's name [default: the default model]
+    pub model: Option<String>,
+    /// Memory for rows of so many tokens [default: 4096, or what the model was trained for]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub context: Option<usize>,
+    /// Memory for so many rows, beside one and Amulet's two
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub rows: Option<usize>,
+    /// Print the chat template, whole, and nothing else
+    #[arg(long)]
+    pub template: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("not a whole number from 1 on".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// Models known and models here
@@ -277,7 +310,7 @@ pub enum ModelsCommand {
     },
     /// Download a model; goes on where an earlier download ended
     Pull {
-        /// The model's name [default: the default model]
+        /// The model's name, or OWNER/NAME[:FILE][@REVISION] on the hub [default: the default model]
         name: Option<String>,
     },
     /// Print where a model's file lies
@@ -290,6 +323,8 @@ pub enum ModelsCommand {
         /// The model's name [default: the default model]
         name: Option<String>,
     },
+    /// What a model is made of, and the memory it takes; reads the header alone
+    Inspect(InspectArgs),
     /// Write a model, a hub folder say, as one GGUF file
     Convert(ConvertArgs),
     /// Delete a model's file

@@ -1,0 +1,138 @@
+//! Whether a model fits into memory, asked of its header before anything is loaded.
+
+use super::args::ModelArgs;
+use super::doctor::available_memory;
+use indicatif::HumanBytes;
+use periapt_core::OpenDevice;
+use periapt_core::formats::gguf::{Gguf, TensorType};
+use periapt_core::model::{DecoderConfig, KvType, Memory, Usage, largest_context};
+
+/// Tokens of a row that there must be room for where nothing is said.
+const CONTEXT: usize = 2048;
+
+/// Rows that there must be room for: Amulet's two.
+const ROWS: usize = 2;
+
+/// The model is larger than the memory.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the model is larger than the memory: it needs {} for its weights and {} for {ROWS} rows of {context} tokens, {} at \
+     once, and {} are available ({known}). {fits}. (--memory says how much there really is)",
+    HumanBytes(need.weights), HumanBytes(need.cache + need.activations), HumanBytes(need.peak()), HumanBytes(*available)
+)]
+pub struct TooLarge {
+    need: Memory,
+    context: usize,
+    available: u64,
+    known: &'static str,
+    fits: String,
+}
+
+/// Refuses a model that doesn't fit with the context asked for; its header is what it is loaded as. Where nothing is known of the memory (a GPU with its own, a system that doesn't say), nothing is refused.
+///
+/// # Errors
+///
+/// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
+pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Result<()> {
+    let (available, known) = match (args.memory, device.info.shares_memory) {
+        (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
+        (None, true) => (available_memory(), "free memory of this machine"),
+        (None, false) => (None, ""),
+    };
+    let Some(available) = available else {
+        return Ok(());
+    };
+    let config = DecoderConfig::from_gguf(gguf).map_err(periapt_core::Error::from)?;
+    let gpu = device.info.kind == "gpu";
+    let kv = args.kv.map(KvType::from);
+    let kv = kv.unwrap_or(if gpu { KvType::F16 } else { KvType::F32 });
+    let context = args.max_context.unwrap_or(CONTEXT).min(config.context);
+    let need = |quantize: Option<TensorType>, context: usize| {
+        let tensors = gguf.tensors.iter().map(|info| {
+            let dtype = quantize.filter(|_| info.shape.len() == 2);
+            (dtype.unwrap_or(info.dtype), &*info.shape)
+        });
+        let usage = Usage {
+            context,
+            rows: ROWS,
+            kv,
+            gpu,
+        };
+        Memory::predict(&config, tensors, usage)
+    };
+    let wanted = need(None, context);
+    if wanted.peak() <= available {
+        return Ok(());
+    }
+    let mut fits = Vec::new();
+    if let Some(context) = largest_context(available, context, |context| need(None, context)) {
+        fits.push(format!("--max-context {context} would fit"));
+    }
+    for (dtype, flag) in [(TensorType::Q8_0, "q8_0"), (TensorType::Q4_0, "q4_0")] {
+        let smaller = need(Some(dtype), context);
+        if smaller.peak() <= available && smaller.weights < wanted.weights {
+            let how = match floats(gguf) {
+                true => format!("--quantize {flag}"),
+                false => format!("a {dtype} file"),
+            };
+            fits.push(format!("{how} would need {}", HumanBytes(smaller.peak())));
+            break;
+        }
+    }
+    let fits = match fits.is_empty() {
+        true => "No shorter context and no Q4_0 weights would fit: take a smaller model".to_owned(),
+        false => format!("What would fit: {}", fits.join("; ")),
+    };
+    Err(TooLarge {
+        need: wanted,
+        context,
+        available,
+        known,
+        fits,
+    }
+    .into())
+}
+
+/// Whether nothing in the file is quantized yet.
+fn floats(gguf: &Gguf) -> bool {
+    gguf.tensors.iter().all(|info| info.dtype.block_size() == 1)
+}
+
+/// Bytes from `4000000000`, `4G`, `3.5GiB`, `512M`; units are powers of 1024.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let power = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => {
+            return Err(format!(
+                "`{text}` is no size: write 4000000000, 512M or 3.5G"
+            ));
+        }
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is no size: write 4000000000, 512M or 3.5G"))?;
+    Ok((number * (1u64 << power) as f64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_bytes("4000000000"), Ok(4_000_000_000));
+        assert_eq!(parse_bytes("3.5GiB"), Ok(7 << 29));
+        assert_eq!(parse_bytes("512M"), Ok(512 << 20));
+        for wrong in ["", "G", "4 apples", "-1", "1.2.3"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}
