@@ -305,8 +305,8 @@ fn files_that_are_no_decoder_are_refused_by_name() {
             "blk.1.ffn_up.weight",
         ),
         (
-            &|tiny| tiny.tensors.push(("rope_freqs.weight".to_owned(), vec![8])),
-            "rope_freqs",
+            &|tiny| tiny.tensors.push(("rope_turns.weight".to_owned(), vec![8])),
+            "rope_turns",
         ),
     ] {
         let error = refused(change);

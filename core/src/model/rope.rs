@@ -32,8 +32,8 @@ pub enum RopeScaling {
         beta_fast: f32,
         /// Turns below which it is divided.
         beta_slow: f32,
-        /// What cos and sin are multiplied by, where it is not `1 + 0.1 ln(factor)`.
-        attention_factor: Option<f32>,
+        /// What cos and sin are multiplied by beside `1 + 0.1 ln(factor)` (`rope.scaling.attn_factor`).
+        attention_factor: f32,
     },
 }
 
@@ -71,7 +71,7 @@ impl Rope {
                 original_context: keys.count("rope.scaling.original_context_length")?,
                 beta_fast: float("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
                 beta_slow: float("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
-                attention_factor: float("rope.scaling.attn_factor")?,
+                attention_factor: float("rope.scaling.attn_factor")?.unwrap_or(1.0),
             },
             None if keys.has("rope.scale_linear") => RopeScaling::Linear(factor()?),
             None | Some("none") => RopeScaling::None,
@@ -120,11 +120,7 @@ impl Rope {
                     let divided = ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0);
                     plain(pair) * (1.0 - divided) + plain(pair) / factor * divided
                 };
-                let default = || match factor > 1.0 {
-                    true => 1.0 + 0.1 * factor.ln(),
-                    false => 1.0,
-                };
-                let size = attention_factor.map_or_else(default, f64::from);
+                let size = f64::from(attention_factor) * (1.0 + 0.1 * factor.max(1.0).ln());
                 (pairs.map(scaled).collect(), size)
             }
         }
