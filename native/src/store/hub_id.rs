@@ -151,7 +151,12 @@ impl Listing {
             let named = |file: &&&HubFile| {
                 let stem = strip_part(&file.path).to_ascii_lowercase();
                 stem.strip_suffix(ending.trim_end_matches(".gguf"))
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with(['-', '.', '_', '/']))
+                    .is_some_and(|rest| match rest.chars().next_back() {
+                        None | Some('-' | '.' | '/') => true,
+                        // Within a quantization's own name: `M` is no name of `Q4_K_M`.
+                        Some('_') => QUANTIZATIONS.iter().any(|kind| ending.starts_with(kind)),
+                        _ => false,
+                    })
             };
             let found = match exact {
                 Some(file) => vec![*file],
@@ -179,6 +184,9 @@ impl Listing {
         }
     }
 }
+
+/// How the names of quantizations begin.
+const QUANTIZATIONS: [&str; 6] = ["q", "iq", "f16", "f32", "bf16", "mxfp4"];
 
 /// A file's path without `.gguf`, and without `-00001-of-00002` before it.
 fn strip_part(path: &str) -> &str {
