@@ -142,7 +142,8 @@ pub enum StoreError {
     },
     /// The hub lets nobody in, or not this token.
     #[error(
-        "the hub refuses `{id}` ({status}): {}. Gated models want their terms accepted on the hub's page first; a          misspelt name looks the same",
+        "the hub refuses `{id}` ({status}): {}. Gated models want their terms accepted on the hub's page first; a \
+         misspelt name looks the same",
         if *token { "the token in HF_TOKEN has no access to it" } else { "it may need an account's token in HF_TOKEN" }
     )]
     HubRefused {
