@@ -4,7 +4,7 @@ use super::trace::sha256 as text_sha256;
 use crate::store::{self, StoreError};
 use anyhow::Context;
 use periapt_core::Error;
-use periapt_core::formats::gguf::{Gguf, GgufFiles, Split, TensorType};
+use periapt_core::formats::gguf::{Gguf, GgufError, GgufFiles, Split, TensorType};
 use periapt_core::formats::source::{Requantized, Source};
 use periapt_core::session::read_folder;
 use std::fs::File;
@@ -27,23 +27,16 @@ pub fn open(path: &Path) -> anyhow::Result<Box<dyn Source>> {
         let folder = read_folder(&name, &mut open).with_context(cannot_load)?;
         return Ok(Box::new(folder));
     }
-    let open = |path: &Path| {
-        File::open(path)
-            .map(reader)
-            .map_err(|source| StoreError::Io {
-                action: "open",
-                path: path.to_owned(),
-                source,
-            })
-    };
-    let mut files = Vec::new();
-    for shard in shards(path).with_context(cannot_load)? {
-        let name = shard.file_name().unwrap_or_default();
-        files.push((name.to_string_lossy().into_owned(), open(&shard)?));
-    }
-    let files = match files.len() {
-        0 => GgufFiles::one(open(path)?),
-        _ => GgufFiles::split(files),
+    let files = match GgufFiles::one(open_file(path).with_context(cannot_load)?) {
+        Err(GgufError::SplitAlone { no, count }) => {
+            let mut files = Vec::new();
+            for shard in shards(path, Split { no, count }).with_context(cannot_load)? {
+                let name = shard.file_name().unwrap_or_default();
+                files.push((name.to_string_lossy().into_owned(), open_file(&shard)?));
+            }
+            GgufFiles::split(files)
+        }
+        files => files,
     };
     let files = files.map_err(Error::from).with_context(cannot_load)?;
     Ok(Box::new(files))
@@ -78,11 +71,11 @@ pub fn sha256(path: &Path) -> anyhow::Result<String> {
 /// All files that a model is read from, in the order of their names.
 fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
-        let shards = shards(path)?;
-        return Ok(match shards.is_empty() {
-            true => vec![path.to_owned()],
-            false => shards,
-        });
+        let header = Gguf::read(&mut open_file(path)?).map_err(Error::from)?;
+        return match Split::of(&header.metadata).map_err(Error::from)? {
+            Some(split) => Ok(shards(path, split)?),
+            None => Ok(vec![path.to_owned()]),
+        };
     }
     let read = |source: io::Error| StoreError::Io {
         action: "read",
@@ -101,17 +94,8 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The files of the split model that `path` is one of, in order; none where it is a whole model.
-fn shards(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let file = File::open(path).map_err(|source| StoreError::Io {
-        action: "open",
-        path: path.to_owned(),
-        source,
-    })?;
-    let header = Gguf::read(&mut reader(file)).map_err(Error::from)?;
-    let Some(split) = Split::of(&header.metadata).map_err(Error::from)? else {
-        return Ok(Vec::new());
-    };
+/// The files of the split model that `path` is one of, in order.
+fn shards(path: &Path, split: Split) -> Result<Vec<PathBuf>, StoreError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let names = split
         .file_names(&name)
@@ -125,10 +109,18 @@ fn shards(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         Some(missing) => Err(StoreError::MissingShard {
             path: missing.clone(),
             count: split.count,
-        }
-        .into()),
+        }),
         None => Ok(shards),
     }
+}
+
+fn open_file(path: &Path) -> Result<Reader, StoreError> {
+    let file = File::open(path).map_err(|source| StoreError::Io {
+        action: "open",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(reader(file))
 }
 
 fn reader(file: File) -> Reader {

@@ -56,7 +56,8 @@ impl Split {
 #[derive(Debug)]
 pub struct GgufFiles<R> {
     gguf: Gguf,
-    files: Vec<(R, Gguf)>,
+    /// Each file with its tensors.
+    files: Vec<(R, Vec<TensorInfo>)>,
     /// For each tensor of the model its file, and its index there.
     places: Vec<(usize, usize)>,
 }
@@ -74,7 +75,7 @@ impl<R: Read + Seek> GgufFiles<R> {
         }
         Ok(Self {
             places: (0..gguf.tensors.len()).map(|index| (0, index)).collect(),
-            files: vec![(reader, gguf.clone())],
+            files: vec![(reader, gguf.tensors.clone())],
             gguf,
         })
     }
@@ -87,7 +88,7 @@ impl<R: Read + Seek> GgufFiles<R> {
     pub fn split(readers: Vec<(String, R)>) -> Result<Self, GgufError> {
         let count = readers.len();
         let (mut files, mut places, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
-        let mut wanted = None;
+        let (mut wanted, mut metadata) = (None, Metadata::default());
         for (number, (file, mut reader)) in readers.into_iter().enumerate() {
             let gguf = Gguf::read(&mut reader)?;
             let wrong = |problem: String| GgufError::Split {
@@ -104,6 +105,7 @@ impl<R: Read + Seek> GgufFiles<R> {
             }
             if number == 0 {
                 wanted = gguf.metadata.opt_u32(TENSORS)?;
+                metadata = gguf.metadata;
             }
             places.extend((0..gguf.tensors.len()).map(|index| (number, index)));
             tensors.extend(gguf.tensors.iter().map(NewTensor::from));
@@ -116,12 +118,8 @@ impl<R: Read + Seek> GgufFiles<R> {
                     "the first file tells of {wanted} tensors, and all together have {got}"
                 )));
             }
-            files.push((reader, gguf));
+            files.push((reader, gguf.tensors));
         }
-        let mut metadata = match files.first() {
-            Some((_, first)) => first.metadata.clone(),
-            None => Metadata::default(),
-        };
         for key in [NO, COUNT, TENSORS] {
             metadata.remove(key);
         }
@@ -145,8 +143,7 @@ impl<R: Read + Seek> GgufFiles<R> {
     /// As of [`Gguf::read_tensor`].
     pub fn read(&mut self, index: usize) -> Result<Vec<u8>, GgufError> {
         let (file, index) = self.places[index];
-        let (reader, gguf) = &mut self.files[file];
-        let info: &TensorInfo = &gguf.tensors[index];
-        gguf.read_tensor(reader, info)
+        let (reader, tensors) = &mut self.files[file];
+        self.gguf.read_tensor(reader, &tensors[index])
     }
 }
