@@ -69,7 +69,8 @@ fn place(token: u32, head: u32, pair: u32, from_load: vec2<f32>) {
 }
 {% if norm %}
 
-var<workgroup> squares: array<f32, 64>;
+{% set members = 64 %}
+{% include "common/reduce.wgsl" %}
 
 @compute @workgroup_size(64, 1, 1)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
@@ -79,15 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let value = load(group.y, group.x, pair);
         mine += dot(value, value);
     }
-    squares[lane] = mine;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            squares[lane] += squares[lane + half];
-        }
-        workgroupBarrier();
-    }
-    let scale = inverseSqrt(squares[0] / f32(HEAD_DIM) + {{ epsilon }});
+    let scale = inverseSqrt(workgroup_sum(mine, lane) / f32(HEAD_DIM) + {{ epsilon }});
     // The queries' gain, then the keys'.
     let gains = {{ "ALL_HEADS * HEAD_DIM" if bias else "0u" }} + select(0u, HEAD_DIM, group.x >= HEADS);
     for (var pair = lane; pair < PAIRS; pair += 64u) {

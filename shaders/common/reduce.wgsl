@@ -1,4 +1,4 @@
-// Reductions over a workgroup of 256, and what counts as a number. Call them in uniform control flow.
+// Reductions over a workgroup of 256, or of the power of two that `members` is, and what counts as a number. Call them in uniform control flow.
 
 const LOWEST: f32 = -3.4e38;
 
@@ -7,8 +7,9 @@ struct Best {
     id: u32,
 }
 
-var<workgroup> reduced_values: array<f32, 256>;
-var<workgroup> reduced_ids: array<u32, 256>;
+{% set members = members | default(256) %}
+var<workgroup> reduced_values: array<f32, {{ members }}>;
+var<workgroup> reduced_ids: array<u32, {{ members }}>;
 
 fn is_finite(value: f32) -> bool {
     return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u;
@@ -33,7 +34,7 @@ fn workgroup_best(mine: Best, lane: u32) -> Best {
     reduced_values[lane] = best.value;
     reduced_ids[lane] = best.id;
     workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
+    for (var half = {{ members // 2 }}u; half > 0u; half /= 2u) {
         if (lane < half) {
             best = better(best, Best(reduced_values[lane + half], reduced_ids[lane + half]));
             reduced_values[lane] = best.value;
@@ -50,7 +51,7 @@ fn workgroup_best(mine: Best, lane: u32) -> Best {
 fn workgroup_sum(mine: f32, lane: u32) -> f32 {
     reduced_values[lane] = mine;
     workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
+    for (var half = {{ members // 2 }}u; half > 0u; half /= 2u) {
         if (lane < half) {
             reduced_values[lane] += reduced_values[lane + half];
         }
