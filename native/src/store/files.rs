@@ -43,6 +43,16 @@ pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>, StoreError> {
     }
 }
 
+/// Gives a file that is whole its final name.
+pub(super) fn settle(whole: &Path, path: &Path) -> Result<(), StoreError> {
+    File::options()
+        .write(true)
+        .open(whole)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io("sync", whole))?;
+    fs::rename(whole, path).map_err(StoreError::io("rename into place", path))
+}
+
 pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(e)),

@@ -147,10 +147,11 @@ impl Listing {
         };
         if let Some(wanted) = &id.file {
             let exact = ggufs.iter().find(|file| file.path == *wanted);
-            let ending = format!("{wanted}.gguf").to_ascii_lowercase();
+            let wanted = wanted.to_ascii_lowercase();
+            let ending = wanted.trim_end_matches(".gguf");
             let named = |file: &&&HubFile| {
                 let stem = strip_part(&file.path).to_ascii_lowercase();
-                stem.strip_suffix(ending.trim_end_matches(".gguf"))
+                stem.strip_suffix(ending)
                     .is_some_and(|rest| match rest.chars().next_back() {
                         None | Some('-' | '.' | '/') => true,
                         // Within a quantization's own name: `M` is no name of `Q4_K_M`.

@@ -7,7 +7,7 @@
 use super::{
     Callback, HubId, Progress, Store, StoreError,
     error::Failed,
-    files::{file_bytes, hash, remove_folder},
+    files::{file_bytes, hash, remove_folder, settle},
     hub,
     hub_id::{HubFile, INDEX, Listing, safe},
     pip,
@@ -311,15 +311,6 @@ fn place(folder: &Path, files: &[HubFile]) -> PathBuf {
         Some(first) if first.path.ends_with(".gguf") => folder.join(&first.path),
         _ => folder.to_owned(),
     }
-}
-
-fn settle(part: &Path, path: &Path) -> Result<(), StoreError> {
-    File::options()
-        .write(true)
-        .open(part)
-        .and_then(|file| file.sync_all())
-        .map_err(StoreError::io("sync", part))?;
-    fs::rename(part, path).map_err(StoreError::io("rename into place", path))
 }
 
 fn read_record(folder: &Path) -> Result<Option<Listing>, StoreError> {

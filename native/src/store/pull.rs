@@ -9,7 +9,7 @@ use std::{
 use super::{
     Callback, ModelSpec, Progress, Source, Store, StoreError,
     error::Failed,
-    files::{check_name, hash, remove_folder},
+    files::{check_name, hash, remove_folder, settle},
     hub, pip,
 };
 
@@ -140,12 +140,7 @@ impl Store {
     /// Gives a file whose hash is right its final name, and removes a part that another source left.
     fn settle(&self, spec: &ModelSpec, candidate: &Path) -> Result<PathBuf, StoreError> {
         let path = self.root.join(spec.file);
-        File::options()
-            .write(true)
-            .open(candidate)
-            .and_then(|file| file.sync_all())
-            .map_err(StoreError::io("sync", candidate))?;
-        fs::rename(candidate, &path).map_err(StoreError::io("rename into place", &path))?;
+        settle(candidate, &path)?;
         let part = self.part(spec.file);
         match fs::remove_file(&part) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", part)(e)),
