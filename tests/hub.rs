@@ -4,20 +4,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use common::tiny::Tiny;
+use http::{Reply, Request, Server, ranged};
 use periapt::store::{HubId, Progress, Remote, Resolved, State, Store, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 use temp_dir::TempDir;
@@ -25,81 +26,21 @@ use temp_dir::TempDir;
 const TOKEN: &str = "hf_secret_of_the_test";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-#[derive(Clone, Debug, Default)]
-struct Request {
-    path: String,
-    range: Option<usize>,
-    authorization: Option<String>,
-}
-
-struct Server {
-    url: String,
-    seen: Arc<Mutex<Vec<Request>>>,
-}
-
-type Answer = dyn Fn(&Request) -> (String, Vec<u8>) + Send;
-
-impl Server {
-    /// Serves on a free port until the test process ends. An answer is a status line with headers, and a body.
-    fn start(answer: Box<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&seen);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let request = read_request(&stream);
-                shared.lock().unwrap().push(request.clone());
-                let (head, body) = answer(&request);
-                // The client may hang up early: that is its right.
-                let _ = stream
-                    .write_all(format!("HTTP/1.1 {head}Connection: close\r\n\r\n").as_bytes());
-                let _ = stream.write_all(&body);
-            }
-        });
-        Self { url, seen }
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-fn read_request(stream: &TcpStream) -> Request {
-    let mut request = Request::default();
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        if request.path.is_empty() {
-            request.path = line.split(' ').nth(1).unwrap().to_owned();
-        } else if line.is_empty() {
-            break;
-        } else if let Some((name, value)) = line.split_once(": ") {
-            match name.to_ascii_lowercase().as_str() {
-                "range" => {
-                    let from = value.strip_prefix("bytes=").unwrap();
-                    request.range = Some(from.strip_suffix('-').unwrap().parse().unwrap());
-                }
-                "authorization" => request.authorization = Some(value.to_owned()),
-                _ => {}
-            }
+/// A server whose answers are a status line with headers, and a body.
+fn serve(answer: impl Fn(&Request) -> (String, Vec<u8>) + Send + 'static) -> Server {
+    Server::start(move |_, request| {
+        let (head, body) = answer(request);
+        Reply {
+            head,
+            body,
+            hold: false,
         }
-    }
-    request
+    })
 }
 
-/// A file's answer, from the byte asked for on.
 fn file_answer(bytes: &[u8], request: &Request) -> (String, Vec<u8>) {
-    let total = bytes.len();
-    let from = request.range.unwrap_or(0);
-    let (status, range) = match request.range {
-        Some(_) => (
-            "206 Partial Content",
-            format!("Content-Range: bytes {from}-{}/{total}\r\n", total - 1),
-        ),
-        None => ("200 OK", String::new()),
-    };
-    let head = format!("{status}\r\n{range}Content-Length: {}\r\n", total - from);
-    (head, bytes[from..].to_vec())
+    let Reply { head, body, .. } = ranged(bytes, request, "");
+    (head, body)
 }
 
 fn not_found() -> (String, Vec<u8>) {
@@ -138,7 +79,7 @@ fn info(files: &Files, commit: &str) -> Vec<u8> {
 
 /// The hub with one repository, `some/model`.
 fn hub(files: Files) -> Server {
-    Server::start(Box::new(move |request| answer(&files, request)))
+    serve(move |request| answer(&files, request))
 }
 
 fn answer(files: &Files, request: &Request) -> (String, Vec<u8>) {
@@ -274,12 +215,12 @@ fn a_folder_is_pulled_whole_and_nothing_beside_it() {
 fn the_token_goes_to_the_hub_alone_and_is_never_said() {
     let files = folder_files();
     let large = files.clone();
-    let elsewhere = Server::start(Box::new(move |request| {
+    let elsewhere = serve(move |request| {
         let name = request.path.strip_prefix("/cdn/").unwrap();
         file_answer(&large[name], request)
-    }));
+    });
     let cdn = elsewhere.url.clone();
-    let server = Server::start(Box::new(move |request| {
+    let server = serve(move |request| {
         if request.authorization.as_deref() != Some(&format!("Bearer {TOKEN}")) {
             return (
                 "401 Unauthorized\r\nContent-Length: 0\r\n".to_owned(),
@@ -299,7 +240,7 @@ fn the_token_goes_to_the_hub_alone_and_is_never_said() {
             ),
             _ => answer(&files, request),
         }
-    }));
+    });
     let dir = TempDir::new().unwrap();
     let args = ["models", "pull", "some/model"];
 
@@ -363,7 +304,7 @@ fn a_cut_pull_goes_on_at_its_commit() {
     let cut = Arc::new(Mutex::new(true));
     let broken = Arc::clone(&cut);
     let files = folder_files();
-    let server = Server::start(Box::new(move |request| {
+    let server = serve(move |request| {
         let broken = *broken.lock().unwrap();
         if !broken && request.path.starts_with("/api/") {
             let body = info(&files, "ffffffffffffffffffffffffffffffffffffffff");
@@ -377,7 +318,7 @@ fn a_cut_pull_goes_on_at_its_commit() {
             body.truncate(100_000);
         }
         (head, body)
-    }));
+    });
     let dir = TempDir::new().unwrap();
     let store = store(&server.url, dir.path(), 1);
     let error = pull(&store, "some/model").unwrap_err().to_string();
@@ -411,13 +352,13 @@ fn damaged_bytes_are_pulled_afresh_and_lasting_damage_is_named() {
     let path = pull(&store_, "some/model").unwrap();
     assert_eq!(fs::read(path).unwrap(), vec![5; 2000]);
 
-    let lying = Server::start(Box::new(move |request| {
+    let lying = serve(move |request| {
         let (head, mut body) = answer(&files, request);
         if request.path.ends_with(".gguf") {
             body[0] ^= 1;
         }
         (head, body)
-    }));
+    });
     let dir = TempDir::new().unwrap();
     let error = pull(&store(&lying.url, dir.path(), 1), "some/model").unwrap_err();
     assert!(error.to_string().contains("another sha256"), "{error}");
@@ -433,7 +374,7 @@ fn what_the_hub_refuses_or_lacks_is_said() {
         ("500 Oops", "answers 500"),
     ] {
         let head = format!("{status}\r\nContent-Length: 0\r\n");
-        let server = Server::start(Box::new(move |_| (head.clone(), Vec::new())));
+        let server = serve(move |_| (head.clone(), Vec::new()));
         let dir = TempDir::new().unwrap();
         let error = pull(&store(&server.url, dir.path(), 1), "some/model").unwrap_err();
         assert!(error.to_string().contains(says), "{status}: {error}");
@@ -441,15 +382,13 @@ fn what_the_hub_refuses_or_lacks_is_said() {
     }
     // A gated repository lists its files and then refuses them.
     let files = folder_files();
-    let gated = Server::start(Box::new(move |request| {
-        match request.path.starts_with("/api/") {
-            true => answer(&files, request),
-            false => (
-                "403 Forbidden\r\nContent-Length: 0\r\n".to_owned(),
-                Vec::new(),
-            ),
-        }
-    }));
+    let gated = serve(move |request| match request.path.starts_with("/api/") {
+        true => answer(&files, request),
+        false => (
+            "403 Forbidden\r\nContent-Length: 0\r\n".to_owned(),
+            Vec::new(),
+        ),
+    });
     let dir = TempDir::new().unwrap();
     let error = pull(&store(&gated.url, dir.path(), 1), "some/model").unwrap_err();
     assert!(
@@ -489,15 +428,13 @@ fn a_hostile_listing_reaches_nothing_outside_its_folder() {
             ("../../stolen.safetensors", vec![1; 10]),
         ]),
     ] {
-        let server = Server::start(Box::new(move |request| {
-            match request.path.starts_with("/api/") {
-                true => answer(&files, request),
-                false => match files.iter().find(|(name, _)| request.path.ends_with(*name)) {
-                    Some((_, bytes)) => file_answer(bytes, request),
-                    None => not_found(),
-                },
-            }
-        }));
+        let server = serve(move |request| match request.path.starts_with("/api/") {
+            true => answer(&files, request),
+            false => match files.iter().find(|(name, _)| request.path.ends_with(*name)) {
+                Some((_, bytes)) => file_answer(bytes, request),
+                None => not_found(),
+            },
+        });
         let error = pull(&store(&server.url, &root, 1), "some/model").unwrap_err();
         assert!(
             matches!(

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/http.rs"]
+mod http;
+
+use http::{Reply, Request, Server, ranged};
 use std::{
     fs,
-    io::{BufRead, BufReader, Cursor, Write},
-    net::{TcpListener, TcpStream},
+    io::{Cursor, Write},
+    net::TcpListener,
     path::Path,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -101,67 +105,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-#[derive(Clone, Debug, Default)]
-struct Request {
-    path: String,
-    /// First byte asked for.
-    range: Option<usize>,
-    if_range: bool,
-    authorization: Option<String>,
-}
-
-/// A head (status line and headers, each ended by a line break) and a body; `hold` keeps the connection open, silent.
-#[derive(Default)]
-struct Reply {
-    head: String,
-    body: Vec<u8>,
-    hold: bool,
-}
-
-#[derive(Default)]
-struct Seen {
-    requests: Vec<Request>,
-    body_bytes: usize,
-    held: Vec<TcpStream>,
-}
-
-struct Server {
-    url: String,
-    seen: Arc<Mutex<Seen>>,
-}
-
 impl Server {
-    /// Serves on a free port until the test process ends; `answer` also gets the request's number, from 0.
-    fn start(answer: impl Fn(usize, &Request) -> Reply + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Arc::clone(&seen);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let request = read_request(&stream);
-                let number = shared.lock().unwrap().requests.len();
-                shared.lock().unwrap().requests.push(request.clone());
-                let reply = answer(number, &request);
-                let head = format!("HTTP/1.1 {}Connection: close\r\n\r\n", reply.head);
-                // The client may hang up early: that is its right.
-                let _ = stream.write_all(head.as_bytes());
-                let _ = stream.write_all(&reply.body);
-                let mut seen = shared.lock().unwrap();
-                seen.body_bytes += reply.body.len();
-                if reply.hold {
-                    seen.held.push(stream);
-                }
-            }
-        });
-        Self { url, seen }
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().requests.clone()
-    }
-
     fn store(&self, bytes: &[u8]) -> (Store, TempDir) {
         let dir = TempDir::new().unwrap();
         let store = Store::at(dir.path(), remote(&self.url), known(bytes, vec![HUB])).unwrap();
@@ -169,48 +113,9 @@ impl Server {
     }
 }
 
-fn read_request(stream: &TcpStream) -> Request {
-    let mut request = Request::default();
-    for line in BufReader::new(stream).lines() {
-        let line = line.unwrap();
-        if request.path.is_empty() {
-            request.path = line.split(' ').nth(1).unwrap().to_owned();
-        } else if line.is_empty() {
-            break;
-        } else if let Some((name, value)) = line.split_once(": ") {
-            match name.to_ascii_lowercase().as_str() {
-                "range" => {
-                    let from = value.strip_prefix("bytes=").unwrap();
-                    request.range = Some(from.strip_suffix('-').unwrap().parse().unwrap());
-                }
-                "if-range" => request.if_range = true,
-                "authorization" => request.authorization = Some(value.to_owned()),
-                _ => {}
-            }
-        }
-    }
-    request
-}
-
 /// What a good file server answers.
 fn serve(bytes: &[u8], request: &Request) -> Reply {
-    let total = bytes.len();
-    let from = request.range.unwrap_or(0);
-    let (status, range) = match request.range {
-        Some(_) => (
-            "206 Partial Content",
-            format!("Content-Range: bytes {from}-{}/{total}\r\n", total - 1),
-        ),
-        None => ("200 OK", String::new()),
-    };
-    Reply {
-        head: format!(
-            "{status}\r\nETag: \"v1\"\r\n{range}Content-Length: {}\r\n",
-            total - from
-        ),
-        body: bytes[from..].to_vec(),
-        hold: false,
-    }
+    ranged(bytes, request, "ETag: \"v1\"\r\n")
 }
 
 fn good_server(bytes: &Arc<Vec<u8>>) -> Server {
