@@ -396,3 +396,51 @@ fn a_value_that_a_type_cannot_hold_is_named() {
     fails(&args, 3, &["token_embd.weight", "element 70", "F16"]);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
 }
+
+/// A template that asks for the day is told today's, or the one that was given; a trace says which.
+#[test]
+fn a_template_is_told_the_day() {
+    let model = copy("qwen3");
+    let template =
+        "{% for m in messages %}{{ m.content }}{% endfor %} {{ strftime_now('%d %b %Y') }}";
+    fs::write(model.child("chat_template.jinja"), template).unwrap();
+    let trace = model.child("trace.jsonl");
+    let args = [
+        "generate",
+        "--device",
+        "cpu",
+        "-n",
+        "2",
+        "--json",
+        "--model",
+        str(model.path()),
+        "--trace",
+        str(&trace),
+        "--date",
+        "2026-03-07",
+        "the river",
+    ];
+    let told = json(&args);
+    let ids: Vec<String> = { told["prompt_token_ids"]["base"].as_array().unwrap().iter() }
+        .map(ToString::to_string)
+        .collect();
+    let mut args = vec!["detokenize", "--json", "--model", str(model.path())];
+    args.extend(ids.iter().map(String::as_str));
+    let text = json(&args)["text"].clone();
+    assert_eq!(text, "the river 07 Mar 2026");
+    let trace = fs::read_to_string(trace).unwrap();
+    let header: serde_json::Value = serde_json::from_str(trace.lines().next().unwrap()).unwrap();
+    assert_eq!(header["date"], "2026-03-07");
+
+    // Without a day given, a day is told all the same.
+    answer(model.path(), &[]);
+    let wrong = [
+        "generate",
+        "--date",
+        "7.3.2026",
+        "--model",
+        str(model.path()),
+        "x",
+    ];
+    fails(&wrong, 2, &["write it as 2026-03-07"]);
+}

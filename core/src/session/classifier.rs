@@ -1,22 +1,21 @@
 //! A reward model: a decoder whose head gives one number for a whole conversation.
 
-use super::load::{Parts, TextSide};
-use super::{Error, read};
+use super::load::Parts;
+use super::{Error, Session};
 use crate::device::OpenDevice;
 use crate::formats::gguf::GgufFiles;
 use crate::formats::source::Source;
-use crate::model::{Decoder, KvType, Logits, ModelError};
-use crate::text::{Message, Tokenizer};
+use crate::kernels::Tuning;
+use crate::model::{Decoder, Logits, ModelError};
+use crate::text::{Message, Today, Tokenizer};
 use std::io::{Read, Seek};
 
 /// A sequence-classification model with a scalar head on the last token (the `ForSequenceClassification` models of the
 /// transformers library).
 #[derive(Debug)]
 pub struct Classifier {
-    decoder: Decoder,
-    text: TextSide,
-    device: OpenDevice,
-    kv: KvType,
+    /// Never asked for a next token.
+    model: Session,
 }
 
 impl Classifier {
@@ -44,39 +43,43 @@ impl Classifier {
         device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
-        Self::new(Parts::read(source, device, progress)?)
+        let model = Session::with_any_head(Parts::read(source, device, progress)?)?;
+        match model.decoder.config().traits.classes {
+            1 => Ok(Self { model }),
+            classes => Err(ModelError::NoReward(classes).into()),
+        }
     }
 
-    pub(super) fn new(parts: Parts) -> Result<Self, Error> {
-        let (decoder, text, device, kv) = parts.finish()?;
-        match decoder.config().traits.classes {
-            1 => {}
-            classes => return Err(ModelError::NoReward(classes).into()),
-        }
-        Ok(Self {
-            decoder,
-            text,
-            device,
-            kv,
-        })
+    /// See [`Session::tune`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn tune(&mut self, known: &mut Tuning, now: &dyn Fn() -> f64) -> Result<(), Error> {
+        self.model.tune(known, now).await
+    }
+
+    /// See [`Session::set_today`].
+    pub fn set_today(&mut self, today: Today) {
+        self.model.set_today(today);
     }
 
     /// The model's name as its file has it (`general.name`).
     #[must_use]
     pub fn model_name(&self) -> Option<&str> {
-        self.text.name.as_deref()
+        self.model.model_name()
     }
 
     /// The model.
     #[must_use]
     pub fn decoder(&self) -> &Decoder {
-        &self.decoder
+        &self.model.decoder
     }
 
     /// The tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.text.tokenizer
+        self.model.tokenizer()
     }
 
     /// The ids that a conversation is scored by: its text in the model's own template, the last message being the
@@ -86,8 +89,7 @@ impl Classifier {
     ///
     /// [`Error::NoChatTemplate`], or [`Error::Text`] where the template fails.
     pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
-        let template = self.text.template.as_ref().ok_or(Error::NoChatTemplate)?;
-        Ok(template.encode(&self.text.tokenizer, messages, false)?)
+        self.model.encode_with(None, messages, false)
     }
 
     /// The scores of conversations given as token ids, in their order: the head's output on each one's last token. All
@@ -103,7 +105,7 @@ impl Classifier {
             if batch.is_empty() {
                 continue;
             }
-            let prefill = match self.decoder.prefill(batch, 0, self.kv) {
+            let prefill = match self.model.decoder.prefill(batch, 0, self.model.kv) {
                 Err(ModelError::CacheTooLarge { .. }) if batch.len() > 1 => {
                     let (first, second) = batch.split_at(batch.len() / 2);
                     batches.extend([second, first]);
@@ -112,10 +114,10 @@ impl Classifier {
                 prefill => prefill?,
             };
             let (Logits(outputs), _) = prefill.finish()?;
-            let outputs = read(outputs, &self.device).await?;
+            let outputs = self.model.read(outputs).await?;
             if outputs.iter().any(|score| !score.is_finite()) {
                 return Err(Error::NotANumber {
-                    device: self.device.info.name.clone(),
+                    device: self.model.device.info.name.clone(),
                 });
             }
             scores.extend(outputs);

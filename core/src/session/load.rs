@@ -114,7 +114,7 @@ impl Parts {
         Ok(())
     }
 
-    pub fn finish(self) -> Result<(Decoder, TextSide, OpenDevice, KvType), Error> {
+    fn finish(self) -> Result<(Decoder, TextSide, OpenDevice, KvType), Error> {
         let (builder, text) = self
             .begun
             .ok_or_else(|| ModelError::MissingTensor("token_embd.weight".to_owned()))?;
@@ -208,11 +208,15 @@ pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, Error> {
 
 impl Session {
     fn new(parts: Parts) -> Result<Self, Error> {
-        let (decoder, text, device, kv) = parts.finish()?;
-        match decoder.config().traits.classes {
-            0 => {}
-            classes => return Err(ModelError::Classifier(classes).into()),
+        let session = Self::with_any_head(parts)?;
+        match session.decoder.config().traits.classes {
+            0 => Ok(session),
+            classes => Err(ModelError::Classifier(classes).into()),
         }
+    }
+
+    pub(super) fn with_any_head(parts: Parts) -> Result<Self, Error> {
+        let (decoder, text, device, kv) = parts.finish()?;
         Ok(Self {
             decoder,
             text,

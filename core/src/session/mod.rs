@@ -27,7 +27,7 @@ use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::model::{Decoder, KvType, Logits, ModelError};
-use crate::text::{ChatTemplate, Message, TextError, Tokenizer};
+use crate::text::{ChatTemplate, Message, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
 use load::TextSide;
 
@@ -175,6 +175,20 @@ impl Session {
     #[must_use]
     pub fn template(&self) -> Option<&str> {
         self.text.template.as_ref().map(ChatTemplate::source)
+    }
+
+    /// The day that the chat template is told where it asks for one; none is known before. See
+    /// [`ChatTemplate::set_today`].
+    pub fn set_today(&mut self, today: Today) {
+        if let Some(template) = &mut self.text.template {
+            template.set_today(Some(today));
+        }
+    }
+
+    /// The day that stands in prompts: [`Session::set_today`]'s, where the template asks for one.
+    #[must_use]
+    pub fn today(&self) -> Option<Today> {
+        self.text.template.as_ref().and_then(ChatTemplate::today)
     }
 
     /// The model's name as its file has it (`general.name`).

@@ -86,6 +86,13 @@ impl ChatTemplate {
         self.today = today;
     }
 
+    /// The day that the template tells the model: the one given, where the template asks for it.
+    #[must_use]
+    pub fn today(&self) -> Option<Today> {
+        let asks = self.source.contains("strftime_now");
+        self.today.filter(|_| asks)
+    }
+
     /// The template's source.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -1,6 +1,9 @@
 //! Dates as templates ask for them.
 
-/// A day, given by the caller: core knows no clock.
+use std::fmt;
+use std::str::FromStr;
+
+/// A day, given by the caller: core knows no clock. It is written `YYYY-MM-DD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Today {
     /// The year of our time.
@@ -34,6 +37,42 @@ const DAYS: [&str; 7] = [
     "Friday",
     "Saturday",
 ];
+
+impl fmt::Display for Today {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+impl FromStr for Today {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let mut parts = text.splitn(3, '-');
+            let mut next = |digits: usize| {
+                let part = parts.next()?;
+                let plain = part.len() == digits && part.bytes().all(|b| b.is_ascii_digit());
+                part.parse::<u16>().ok().filter(|_| plain)
+            };
+            let (year, month, day) = (next(4)?, next(2)?, next(2)?);
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let days = match month {
+                2 => 28 + u16::from(leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            let real = year > 0 && (1..=12).contains(&month) && (1..=days).contains(&day);
+            real.then_some(Self {
+                year,
+                month: month as u8,
+                day: day as u8,
+            })
+        };
+        parse().ok_or_else(|| format!("`{text}` is no day: write it as 2026-03-07"))
+    }
+}
 
 impl Today {
     /// The day as Python's `strftime` writes it; `Err` with the directive that is not about days.
@@ -95,5 +134,33 @@ mod tests {
         }
         assert_eq!(cases[0].0.format("%H"), Err("%H".to_owned()));
         assert_eq!(cases[0].0.format("at 5 %"), Err("%".to_owned()));
+    }
+
+    #[test]
+    fn days_are_read_as_they_are_written() {
+        for text in ["2026-03-07", "2024-02-29", "2000-02-29", "0001-12-31"] {
+            assert_eq!(
+                text.parse::<Today>().map(|day| day.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for text in [
+            "",
+            "2026",
+            "2026-3-7",
+            "2026-03-07-01",
+            "2023-02-29",
+            "1900-02-29",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-04-31",
+            "2026-01-00",
+            "0000-01-01",
+            "+026-01-01",
+            "2026/01/01",
+            "２０２６-01-01",
+        ] {
+            assert!(text.parse::<Today>().is_err(), "{text}");
+        }
     }
 }

@@ -28,19 +28,17 @@ pub struct TooLarge {
     fits: String,
 }
 
-/// Refuses a model that doesn't fit with the context asked for; its header is what it is loaded as. Where nothing is known of the memory (a GPU with its own, a system that doesn't say), nothing is refused.
+/// Refuses a model that doesn't fit with the context asked for; its header is what it is loaded as. Where nothing is known
+/// of the memory (a GPU with its own, a system that doesn't say), nothing is refused. Gives the bytes that it needs.
 ///
 /// # Errors
 ///
 /// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
-pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Result<()> {
+pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Result<u64> {
     let (available, known) = match (args.memory, device.info.shares_memory) {
         (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
         (None, true) => (available_memory(), "free memory of this machine"),
         (None, false) => (None, ""),
-    };
-    let Some(available) = available else {
-        return Ok(());
     };
     let config = DecoderConfig::from_gguf(gguf).map_err(periapt_core::Error::from)?;
     let gpu = device.info.kind == "gpu";
@@ -61,9 +59,9 @@ pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Resu
         Memory::predict(&config, tensors, usage)
     };
     let wanted = need(None, context);
-    if wanted.peak() <= available {
-        return Ok(());
-    }
+    let Some(available) = available.filter(|available| *available < wanted.peak()) else {
+        return Ok(wanted.peak());
+    };
     let mut fits = Vec::new();
     if let Some(context) = largest_context(available, context, |context| need(None, context)) {
         fits.push(format!("--max-context {context} would fit"));

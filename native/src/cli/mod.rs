@@ -140,6 +140,8 @@ fn session_code(error: &Error) -> u8 {
 struct Loaded {
     session: Session,
     path: PathBuf,
+    /// Bytes of memory that it was predicted to need.
+    memory: u64,
     load_ms: f64,
 }
 
@@ -152,7 +154,7 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     if let Some(quantize) = args.quantize {
         source = source::requantize(source, quantize.into(), &path)?;
     }
-    memory::check(source.gguf(), args, &device)
+    let memory = memory::check(source.gguf(), args, &device)
         .with_context(|| format!("cannot load {}", path.display()))?;
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
     let session = Session::load_source(&mut *source, &device, &mut |done, total| {
@@ -162,7 +164,7 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     bar.finish_and_clear();
     let mut session = session.with_context(|| format!("cannot load {}", path.display()))?;
     match args.kernels {
-        KernelsArg::Auto => tuning::apply(&mut session)?,
+        KernelsArg::Auto => tuning::apply(async |known, now| session.tune(known, now).await)?,
         KernelsArg::Floor => session.use_floor_kernels(),
     }
     if let Some(kv) = args.kv {
@@ -171,9 +173,11 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     if let Some(tokens) = args.max_context {
         session.limit_context(tokens);
     }
+    session.set_today(args.today());
     Ok(Loaded {
         session,
         path,
+        memory,
         load_ms: millis(started),
     })
 }

@@ -85,12 +85,12 @@ pub fn attach(
     model: &ModelArgs,
     args: &StreamArgs,
 ) -> anyhow::Result<()> {
+    let mut other = model.clone();
     for (name, file) in stream_models(method, args)? {
-        let other = ModelArgs {
-            model: Some(file),
-            ..model.clone()
-        };
-        let number = session.attach(load(&other)?.session)?;
+        other.model = Some(file);
+        let loaded = load(&other)?;
+        other.leave(loaded.memory);
+        let number = session.attach(loaded.session)?;
         if let Method::Guidance(streams) = method {
             let own = streams.iter_mut().filter(|stream| stream.name == name);
             own.for_each(|stream| stream.model = number);

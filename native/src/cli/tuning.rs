@@ -1,18 +1,20 @@
 //! The kernels that were measured to be fastest, remembered in the user's cache folder.
 
 use crate::store::Store;
-use periapt_core::Session;
+use periapt_core::Error;
 use periapt_core::kernels::Tuning;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Gives the session's matrices their fastest kernels; measures what no earlier run has.
+/// Gives a model's matrices their fastest kernels, through its own `tune`; measures what no earlier run has.
 ///
 /// # Errors
 ///
 /// Where the device fails. A file that can't be read or written only costs the next run a measurement.
-pub fn apply(session: &mut Session) -> anyhow::Result<()> {
+pub fn apply(
+    tune: impl AsyncFnOnce(&mut Tuning, &dyn Fn() -> f64) -> Result<(), Error>,
+) -> anyhow::Result<()> {
     let path = path();
     let mut tuning: Tuning = path
         .as_ref()
@@ -22,7 +24,7 @@ pub fn apply(session: &mut Session) -> anyhow::Result<()> {
     let before = tuning.len();
     let start = Instant::now();
     let now = || start.elapsed().as_secs_f64() * 1e3;
-    pollster::block_on(session.tune(&mut tuning, &now))?;
+    pollster::block_on(tune(&mut tuning, &now))?;
     if let Some(path) = path.filter(|_| tuning.len() > before) {
         let written = serde_json::to_vec_pretty(&tuning)
             .map_err(std::io::Error::from)

@@ -217,6 +217,20 @@ fn bombs_are_defused() {
     }
 }
 
+/// Each piece is small, and what was written counts, too.
+#[test]
+fn output_has_a_limit() {
+    let source = |times: usize| {
+        let line = "y".repeat(1000);
+        format!("{{% for i in range({times}) %}}{line}{{% endfor %}}")
+    };
+    assert_eq!(render(&source(140)).unwrap().len(), 140_000);
+    let error = render(&source(150)).unwrap_err().to_string();
+    assert!(error.contains("too large a value"), "{error}");
+    let error = render(&source(1500)).unwrap_err().to_string();
+    assert!(error.contains("too much text"), "{error}");
+}
+
 #[test]
 fn long_conversations_have_room() {
     let source = "{% set ns = namespace(out='') %}{% for m in messages %}\

@@ -43,7 +43,7 @@ fn template(name: &str, case: &Case) -> ChatTemplate {
 #[test]
 fn conversations_render_as_transformers_renders_them() {
     let fixture = fixture();
-    assert!(fixture.cases.len() >= 12);
+    assert!(fixture.cases.len() >= 14);
     let (mut refused, mut wrong) = (0, Vec::new());
     for (name, case) in &fixture.cases {
         let mut template = template(name, case);
@@ -81,4 +81,11 @@ fn without_a_day_templates_have_their_own_or_fail() {
     assert!(render("llama-3.2-3b").unwrap().contains("26 Jul 2024"));
     let error = render("mistral-small-3.1").unwrap_err().to_string();
     assert!(error.contains("today's date"), "{error}");
+    let told = |name: &str| {
+        let mut template = template(name, &fixture.cases[name]);
+        template.set_today(Some(DAY));
+        template.today()
+    };
+    assert_eq!(told("llama-3.2-3b"), Some(DAY));
+    assert_eq!(told("qwen2.5-7b"), None, "it asks for none");
 }

@@ -14,10 +14,12 @@ pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
 pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
+use chrono::Datelike;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
 use periapt_core::formats::gguf::TensorType;
 use periapt_core::model::KvType;
+use periapt_core::text::Today;
 use std::path::PathBuf;
 
 /// Aligns a language model with its user at the moment it answers, on the user's own GPU. Nothing
@@ -114,6 +116,29 @@ pub struct ModelArgs {
     /// what is free, where the device computes in the machine's own memory and the system says how much that is]
     #[arg(long, value_name = "SIZE", env = "PERIAPT_MEMORY", value_parser = crate::cli::memory::parse_bytes)]
     pub memory: Option<u64>,
+    /// The day that chat templates that ask for it are told, as 2026-03-07 [default: today]
+    #[arg(long, value_name = "DAY")]
+    pub date: Option<Today>,
+}
+
+impl ModelArgs {
+    /// The day to tell templates.
+    pub fn today(&self) -> Today {
+        self.date.unwrap_or_else(|| {
+            let now = chrono::Local::now();
+            Today {
+                year: u16::try_from(now.year()).unwrap_or_default(),
+                month: now.month() as u8,
+                day: now.day() as u8,
+            }
+        })
+    }
+
+    /// A model that needs so many bytes was loaded: what `--memory` says is less by that for the next one. (The free
+    /// memory of the machine is less by itself.)
+    pub fn leave(&mut self, bytes: u64) {
+        self.memory = self.memory.map(|memory| memory.saturating_sub(bytes));
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

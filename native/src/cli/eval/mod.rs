@@ -137,7 +137,7 @@ fn matched_name(strength: f64) -> String {
 fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
     let session = &loaded.session;
     let decoding = &args.decoding;
-    Ok(json!({
+    let mut settings = json!({
         "periapt": env!("CARGO_PKG_VERSION"),
         "model": session.model_name(),
         "model_sha256": source::sha256(&loaded.path)?,
@@ -152,7 +152,11 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "max_new_tokens": decoding.max_new_tokens,
         "paper_compat": decoding.paper_compat,
         "batch": args.batch,
-    }))
+    });
+    if let Some(day) = session.today() {
+        settings["date"] = json!(day.to_string());
+    }
+    Ok(settings)
 }
 
 fn request(

@@ -4,10 +4,10 @@ mod live;
 mod record;
 mod report;
 
-use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
+use super::args::{KernelsArg, MethodArg, ModelArgs, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
 use super::trace::sha256;
-use super::{Usage, load, model_path, print_json, source, text_or_stdin};
+use super::{Loaded, Usage, load, memory, model_path, print_json, source, text_or_stdin, tuning};
 use anyhow::Context;
 use live::Live;
 use periapt_core::Session;
@@ -64,7 +64,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         false => None,
     };
     let scorer = match &args.reward_model {
-        Some(model) => Some(load_classifier(model, session)?),
+        Some(model) => Some(load_classifier(model, &args.model, &loaded)?),
         None => None,
     };
     let header = Header {
@@ -91,6 +91,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         preference: preference.clone(),
         method: method.name().to_owned(),
         system: args.system.clone(),
+        date: session.today().map(|day| day.to_string()),
         prompts: (prompts.name.clone(), sha256(&format!("{prompts:?}"))),
         options: options.clone(),
     };
@@ -317,11 +318,28 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
 }
 
 /// The reward model, on the model's own device, and where it lies.
-fn load_classifier(model: &str, session: &Session) -> anyhow::Result<(Classifier, PathBuf)> {
+/// The reward model, beside the one that is loaded and on its device.
+fn load_classifier(
+    model: &str,
+    args: &ModelArgs,
+    beside: &Loaded,
+) -> anyhow::Result<(Classifier, PathBuf)> {
     let path = model_path(Some(model))?;
-    let mut source = source::open(&path).context("--reward-model")?;
-    let classifier = Classifier::load_source(&mut *source, session.device(), &mut |_, _| {})
-        .with_context(|| format!("--reward-model: cannot load {}", path.display()))?;
+    let device = beside.session.device();
+    let mut args = args.clone();
+    args.leave(beside.memory);
+    let load = || -> anyhow::Result<Classifier> {
+        let mut source = source::open(&path)?;
+        memory::check(source.gguf(), &args, device)?;
+        let mut classifier = Classifier::load_source(&mut *source, device, &mut |_, _| {})?;
+        if let KernelsArg::Auto = args.kernels {
+            tuning::apply(async |known, now| classifier.tune(known, now).await)?;
+        }
+        classifier.set_today(args.today());
+        Ok(classifier)
+    };
+    let classifier =
+        load().with_context(|| format!("--reward-model: cannot load {}", path.display()))?;
     Ok((classifier, path))
 }
 

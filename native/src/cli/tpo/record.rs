@@ -33,6 +33,9 @@ pub struct Header {
     pub preference: Option<String>,
     pub method: String,
     pub system: Option<String>,
+    /// The day that the chat template tells the model, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
     /// The set's name, and the sha256 of its four templates.
     pub prompts: (String, String),
     pub options: Options,

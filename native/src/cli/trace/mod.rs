@@ -5,8 +5,8 @@ mod html;
 mod show;
 
 use super::args::{TraceArgs, TraceCommand};
+use super::source;
 use super::{Loaded, Usage};
-use crate::store;
 use anyhow::{Context, anyhow, bail};
 use periapt_core::decoding::streams::{Stream, Wish};
 use periapt_core::decoding::trace::TokenTrace;
@@ -44,6 +44,9 @@ struct Header {
     template_sha256: Option<String>,
     device: Value,
     kv: String,
+    /// The day that the chat template tells the model, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    date: Option<String>,
     system: Option<String>,
     preference: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -304,11 +307,12 @@ fn header(
         model: Model {
             name: session.model_name().map(str::to_owned),
             path: loaded.path.clone(),
-            sha256: store::hash(&loaded.path, &mut |_| {})?.1,
+            sha256: source::sha256(&loaded.path)?,
         },
         template_sha256: session.template().map(sha256),
         device: json!(session.device().info),
         kv: format!("{:?}", session.kv).to_lowercase(),
+        date: session.today().map(|day| day.to_string()),
         system: conversation.and_then(|c| c.system.clone()),
         preference: conversation.and_then(|c| c.preference.clone()),
         earlier: conversation.map_or_else(Vec::new, |c| c.earlier.clone()),
