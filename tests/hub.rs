@@ -340,6 +340,32 @@ fn a_cut_pull_goes_on_at_its_commit() {
     );
 }
 
+/// Killed between two shards: nothing is a part, and yet the model isn't whole. The hashes that the hub told are held
+/// against the files later, too.
+#[test]
+fn what_is_whole_and_what_is_damaged_is_told() {
+    let server = hub(folder_files());
+    let dir = TempDir::new().unwrap();
+    let store = store(&server.url, dir.path(), 1);
+    let verify = || store.verify("some/model", &mut |_| {});
+    assert!(matches!(verify(), Err(StoreError::NotInStore { .. })));
+    let path = pull(&store, "some/model").unwrap();
+    assert_eq!(store.list().unwrap()[0].state, State::Complete);
+    let verified = verify().unwrap();
+    assert_eq!((&verified.path, verified.known), (&path, true));
+    assert_eq!(verified.sha256.len(), 64);
+
+    let shard = path.join("model-00002-of-00002.safetensors");
+    fs::write(&shard, vec![7; 200_000]).unwrap();
+    let error = verify().unwrap_err();
+    assert!(matches!(error, StoreError::HashMismatch { .. }), "{error}");
+    assert!(error.to_string().contains("00002-of-00002"), "{error}");
+
+    fs::remove_file(&shard).unwrap();
+    assert_eq!(store.list().unwrap()[0].state, State::Partial);
+    assert!(matches!(verify(), Err(StoreError::Partial { .. })));
+}
+
 #[test]
 fn damaged_bytes_are_pulled_afresh_and_lasting_damage_is_named() {
     let files = HashMap::from([("m.gguf", vec![5; 2000])]);

@@ -1,6 +1,5 @@
 //! A model's files on disk, opened: a GGUF file, the files of a split one, or a hub folder.
 
-use super::trace::sha256 as text_sha256;
 use crate::store::{self, StoreError};
 use anyhow::Context;
 use periapt_core::Error;
@@ -53,19 +52,14 @@ pub fn requantize(
     Ok(Box::new(requantized))
 }
 
-/// The SHA-256 of a model's file; of a model in several files, that of the list of theirs.
+/// The SHA-256 of a model's file; of a model in several files, that of the list of theirs ([`store::hash_of_files`]).
 pub fn sha256(path: &Path) -> anyhow::Result<String> {
-    let files = files(path)?;
-    if let [file] = &files[..] {
-        return Ok(store::hash(file, &mut |_| {})?.1);
-    }
-    let mut list = String::new();
-    for file in files {
+    let mut hashes = Vec::new();
+    for file in files(path)? {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let hash = store::hash(&file, &mut |_| {})?.1;
-        list.push_str(&format!("{hash}  {name}\n"));
+        hashes.push((name.into_owned(), store::hash(&file, &mut |_| {})?.1));
     }
-    Ok(text_sha256(&list))
+    Ok(store::hash_of_files(hashes))
 }
 
 /// All files that a model is read from, in the order of their names.

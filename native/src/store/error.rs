@@ -103,7 +103,7 @@ pub enum StoreError {
         /// The file's hash.
         have: String,
         /// The hash it should have.
-        want: &'static str,
+        want: String,
     },
     /// Another process is pulling this model.
     #[error("`{0}` is being pulled by another periapt process: wait for it or stop it first")]

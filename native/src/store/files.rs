@@ -92,3 +92,15 @@ pub(crate) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String),
         sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
     ))
 }
+
+/// The hash of a model, from its files' names and hashes: its only file's own, or the SHA-256 of the lines
+/// `HASH  NAME` in the order of the names, as `sha256sum` writes them.
+pub(crate) fn hash_of_files(mut files: Vec<(String, String)>) -> String {
+    if let [(_, hash)] = &files[..] {
+        return hash.clone();
+    }
+    files.sort();
+    let lines = files.iter().map(|(name, hash)| format!("{hash}  {name}\n"));
+    let digest = Sha256::digest(lines.collect::<String>());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

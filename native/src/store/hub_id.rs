@@ -134,6 +134,15 @@ impl Listing {
         self.files.iter().find(|file| file.path == path)
     }
 
+    /// The GGUF file of that path, with the other parts where it is one of a split model's.
+    pub(super) fn parts_of(&self, path: &str) -> Vec<HubFile> {
+        let ggufs = self
+            .files
+            .iter()
+            .filter(|file| file.path.ends_with(".gguf"));
+        parts(&ggufs.collect::<Vec<_>>(), strip_part(path))
+    }
+
     /// What `id` means here: one GGUF file (with all its parts where it is split), or a folder's files, of which the
     /// shards that an index names are to be added.
     pub(super) fn choose(&self, id: &HubId) -> Result<Vec<HubFile>, StoreError> {

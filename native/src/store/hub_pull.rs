@@ -1,15 +1,14 @@
 //! A pull from the hub by id: what the repository holds at which commit, and its files one after the other.
 //!
-//! This is done with our own [`Remote`] and not with the crate `hf-hub`: of its versions, 1.0 needs tokio, reqwest and
-//! hf-xet, and 0.5 keeps files in a cache of its own, without checking their hashes, limits for silence, or a lock that
-//! a store elsewhere could share.
+//! This is done with our own [`Remote`], which the default model's pull has anyway, and not with the crate `hf-hub`: that
+//! keeps files in a cache of its own, and its version 1.0 needs tokio, reqwest and hf-xet.
 
 use super::{
-    Callback, HubId, Progress, Store, StoreError,
+    Callback, HubId, Progress, Store, StoreError, Verified,
     error::Failed,
-    files::{file_bytes, hash, remove_folder, settle},
+    files::{file_bytes, hash, hash_of_files, remove_folder, settle},
     hub,
-    hub_id::{HubFile, INDEX, Listing, safe},
+    hub_id::{HubFile, INDEX, Listing, WEIGHTS, safe},
     pip,
 };
 use serde::Deserialize;
@@ -124,21 +123,85 @@ impl Store {
         Ok(place(&folder, &files))
     }
 
-    /// Whether a pull into `folder` is under way no more: no file of it is a part, and one is there.
+    /// Whether a pull into `folder` is under way no more: no file of it is a part, a model's weights are there, and of each
+    /// model whose weights are there in part all are.
     pub(super) fn hub_whole(&self, folder: &Path) -> Result<bool, StoreError> {
         let Some(listing) = read_record(folder)? else {
             return Ok(false);
         };
-        let mut whole = false;
+        let is_there = |file: &HubFile| -> Result<bool, StoreError> {
+            Ok(file_bytes(&folder.join(&file.path))? == Some(file.bytes))
+        };
+        let mut wanted = Vec::new();
         for file in listing.files.iter().filter(|file| safe(&file.path)) {
-            let path = folder.join(&file.path);
-            if file_bytes(&path.with_added_extension("part"))?.is_some() {
+            let part = folder.join(&file.path).with_added_extension("part");
+            if file_bytes(&part)?.is_some() {
                 return Ok(false);
             }
-            whole |= file_bytes(&path)? == Some(file.bytes)
-                && (file.path.ends_with(".gguf") || file.path.ends_with(".safetensors"));
+            if !is_there(file)? {
+                continue;
+            }
+            match file.path.as_str() {
+                WEIGHTS => wanted.push(file.clone()),
+                INDEX => match with_shards(&listing, folder, vec![file.clone()])? {
+                    Some(files) => wanted.extend(files),
+                    None => return Ok(false),
+                },
+                path if path.ends_with(".gguf") => wanted.extend(listing.parts_of(path)),
+                _ => {}
+            }
         }
-        Ok(whole)
+        for file in &wanted {
+            if !is_there(file)? {
+                return Ok(false);
+            }
+        }
+        Ok(!wanted.is_empty())
+    }
+
+    /// Hashes all files of the model `id` and compares those whose hashes the hub has told.
+    pub(super) fn verify_hub(
+        &self,
+        id: &HubId,
+        progress: Callback<'_>,
+    ) -> Result<Verified, StoreError> {
+        let folder = self.root.join(id.folder());
+        let listing = read_record(&folder)?.ok_or_else(|| self.not_in_store(&id.to_string()))?;
+        let chosen = listing.choose(id)?;
+        let all = with_shards(&listing, &folder, chosen.clone())?;
+        let files = all.as_ref().unwrap_or(&chosen);
+        let (mut have, mut want) = (0, 0);
+        for file in files {
+            have += file_bytes(&folder.join(&file.path))?.unwrap_or(0);
+            want += file.bytes;
+        }
+        if all.is_none() || have != want {
+            let name = id.to_string();
+            return Err(StoreError::Partial { name, have, want });
+        }
+        let (mut known, mut hashes) = (false, Vec::new());
+        for file in files {
+            let path = folder.join(&file.path);
+            let (_, have) = hash(&path, progress)?;
+            if let Some(want) = &file.sha256 {
+                known = true;
+                if *want != have {
+                    return Err(StoreError::HashMismatch {
+                        name: id.to_string(),
+                        path,
+                        have,
+                        want: want.clone(),
+                    });
+                }
+            }
+            hashes.push((file.path.clone(), have));
+        }
+        Ok(Verified {
+            path: place(&folder, files),
+            bytes: have,
+            sha256: hash_of_files(hashes),
+            known,
+        })
     }
 
     /// Removes all that was pulled of the repository at the id's revision; returns the bytes freed.

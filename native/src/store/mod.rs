@@ -28,8 +28,8 @@ use std::{
 };
 
 use etcetera::BaseStrategy;
-pub(crate) use files::hash;
 use files::{check_name, file_bytes, is_there, remove_folder};
+pub(crate) use files::{hash, hash_of_files};
 
 pub use error::StoreError;
 pub use hub_id::HubId;
@@ -74,13 +74,14 @@ pub enum State {
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The file.
+    /// The file, or a model's folder.
     pub path: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, 64 lower-case hexadecimal digits.
+    /// Its SHA-256, 64 lower-case hexadecimal digits; of several files that of the list of theirs.
     pub sha256: String,
-    /// Whether the hash was compared: false for a file whose right hash nobody knows.
+    /// Whether the hash was compared: false for a file whose right hash nobody knows. Of several files the hub knows those
+    /// of the large ones.
     pub known: bool,
 }
 
@@ -231,13 +232,17 @@ impl Store {
         Ok(file_bytes(&path)?.map(|_| path))
     }
 
-    /// Hashes the whole file of the model `name` and compares where the right hash is known.
+    /// Hashes the whole file of the model `name`, or all files of a model of the hub, and compares where the right hash
+    /// is known.
     ///
     /// # Errors
     /// [`StoreError::HashMismatch`], [`StoreError::WrongSize`], [`StoreError::Partial`],
     /// [`StoreError::NotInStore`], [`StoreError::BadName`], [`StoreError::Io`].
     pub fn verify(&self, name: &str, progress: Callback<'_>) -> Result<Verified, StoreError> {
         let spec = self.spec(name);
+        if let Some(id) = HubId::parse(name).filter(|_| spec.is_none()) {
+            return self.verify_hub(&id, progress);
+        }
         let Some(path) = self.path(name)? else {
             let part = self.root.join(format!("{}.part", self.file(name)?));
             return Err(match (file_bytes(&part)?, spec) {
@@ -255,7 +260,7 @@ impl Store {
                 name: name.to_owned(),
                 path,
                 have: sha256,
-                want: spec.sha256,
+                want: spec.sha256.to_owned(),
             }),
             _ => Ok(Verified {
                 path,
