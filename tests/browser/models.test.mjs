@@ -342,6 +342,7 @@ describe("models in the browser", { timeout: HOUR }, () => {
       assert.deepEqual([...new Set(requests("/split/", before).map(({ path }) => path))], [second]);
       const wrong = await load({ url: first, sha256: "0".repeat(64) }, visitor);
       assert.equal(wrong.error.code, "damaged");
+      assert.deepEqual((await stored(visitor)).filter(({ url }) => url === at(first)), []);
     });
 
     test("is nothing where the disk is full, or the browser keeps no files; the model is loaded all the same", async () => {

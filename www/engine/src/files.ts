@@ -217,6 +217,7 @@ function together(
 ): Files {
   /** Whether every file could be kept that was to be. */
   const areKept = () => parts.every(({ source }) => source === undefined || source.keeps);
+  let rejected: Part[] = [];
   const all = [...parts].sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     name,
@@ -251,13 +252,15 @@ function together(
       const unsure = parts.filter(({ isUnsure }) => isUnsure);
       // Bytes that are what was once downloaded are no better the second time, unless another hash was wanted.
       const gone = bad.length > 0 ? bad : code === "model_file" ? unsure : parts;
+      rejected = gone;
       const answers = await Promise.all(gone.map(async ({ source }) => (await source?.reject()) ?? false));
       return answers.includes(true);
     },
     async close() {
-      const isGone = url !== undefined && (!keeps || !areKept()) && !signal.aborted;
+      // What did not fit is not kept in part; what was damaged in part is.
+      const isGone = rejected.length > 0 ? rejected === parts : (!keeps || !areKept()) && !signal.aborted;
       for (const { source } of parts) source?.close();
-      if (isGone) await remove(url);
+      if (isGone && url !== undefined) await remove(url);
     },
   };
 }
