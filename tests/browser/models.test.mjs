@@ -8,10 +8,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { launch } from "./browser.mjs";
+import { launch, open } from "./browser.mjs";
 import { openEngine } from "./engine.mjs";
 import { splitGguf } from "./gguf.mjs";
-import { model, needsModel, periapt, root } from "./periapt.mjs";
+import { model, needsModel, periapt, root, screenshots } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
 const FIXTURES = join(root, "tests/fixtures/models");
@@ -377,6 +377,51 @@ describe("models in the browser", { timeout: HOUR }, () => {
       }
       equal(await load({ url: "/mistral/" }, visitor), native(join(FIXTURES, "mistral")), CPU, "mistral");
     });
+  });
+
+  test("the page takes a folder, several files and their addresses, and keeps a model as one", async () => {
+    const visitor = await open(browser, `${server.origin}/?device=cpu`, { viewport: { width: 1280, height: 900 } });
+    mkdirSync(screenshots, { recursive: true });
+    const status = visitor.locator("#model-status");
+    const isLoaded = async (name) => {
+      await status.filter({ hasText: new RegExp(`^${name}: .* loaded in`) }).waitFor();
+      await visitor.getByRole("button", { name: "Unload" }).click();
+    };
+    await visitor.getByText("From an address or a folder").click();
+    await visitor.screenshot({ path: join(screenshots, "model-1280.png") });
+    await visitor.getByLabel("Open a model's folder").setInputFiles(join(FIXTURES, "qwen2"));
+    await isLoaded("qwen2");
+    await visitor.getByLabel("Open a GGUF file, or a model's files").setInputFiles(parts("qwen2").map((path) => files[path]));
+    await isLoaded("qwen2-00001-of-00003.gguf");
+    await visitor.getByText("From an address or a folder").click();
+    await visitor.getByLabel("Store 16- and 32-bit weights").selectOption("q8_0");
+    await visitor.getByLabel("Address of a model").fill(at("/llama/"));
+    await visitor.getByRole("button", { name: "Load", exact: true }).click();
+    await isLoaded("llama");
+    await visitor.getByText("Kept by this browser").click();
+    assert.match(await visitor.locator(".stored li").allTextContents().then(String), /^llama, 0\sMBDelete$/);
+    await visitor.getByText("From an address or a folder").click();
+    await visitor.getByLabel("Address of a model").fill(at("/nowhere/"));
+    await visitor.getByRole("button", { name: "Load", exact: true }).click();
+    await visitor.locator("#model-error", { hasText: "has no config.json" }).waitFor();
+    for (const panel of ["From an address or a folder", "Kept by this browser"]) await visitor.getByText(panel).click();
+    for (const [width, height] of [[360, 740], [1280, 900]]) {
+      await visitor.setViewportSize({ width, height });
+      await visitor.screenshot({ path: join(screenshots, `model-${width}-fault.png`) });
+      assert.ok((await visitor.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0, `${width} px`);
+    }
+    await visitor.getByRole("button", { name: "Delete llama" }).click();
+    await visitor.locator(".stored").waitFor({ state: "detached" });
+    assert.deepEqual(await stored(visitor), []);
+    // Dropped, as files.
+    const data = await visitor.evaluateHandle(async (paths) => {
+      const data = new DataTransfer();
+      for (const path of paths) data.items.add(new File([await (await fetch(path)).blob()], path.split("/").at(-1)));
+      return data;
+    }, readdirSync(join(FIXTURES, "qwen3")).map((file) => `/qwen3/${file}`));
+    await visitor.locator("body").dispatchEvent("drop", { dataTransfer: data });
+    await isLoaded("the model");
+    await visitor.context().close();
   });
 
   describe("tokenization", () => {

@@ -30,7 +30,8 @@ export function faultOf(error: unknown): Fault {
   const message = error instanceof Error ? error.message : String(error);
   const said = message.charAt(0).toUpperCase() + message.slice(1);
   if (!(error instanceof EngineError)) return { code: "internal", message: said };
-  return { code: error.code, message: `${said} ${error.remedy}`.trim() };
+  const stop = error.remedy && !/[.!?]$/.test(said) ? "." : "";
+  return { code: error.code, message: `${said}${stop} ${error.remedy}`.trim() };
 }
 
 // ---- The engine and its model ----

@@ -132,7 +132,7 @@ async function openUrls(
           for await (const _ of take(part)) signal.throwIfAborted();
         } catch (error) {
           if (!(error instanceof DownloadError && error.isMissing)) throw error;
-          if (hint) throw new DownloadError(`${base} has no ${name}: ${hint}`, true);
+          if (hint) throw new DownloadError(`the folder ${base} has no ${name}: ${hint}`, true);
           set.missing.push(name);
           parts.pop();
           continue;
@@ -152,7 +152,7 @@ async function openUrls(
       } catch (error) {
         if (!(error instanceof DownloadError && error.isMissing) || address.kind === "one") throw error;
         const of = address.kind === "split" ? `, one of the ${parts.length} files that the model is split into` : "";
-        throw new DownloadError(`${part.url} is missing${of}: the model is incomplete there`, true);
+        throw new DownloadError(`the file ${part.url} is missing${of}: the model is incomplete there`, true);
       }
     }
     const total = sumOf(parts);
