@@ -190,8 +190,8 @@ describe("the page", { timeout: HOUR }, () => {
   });
 
   test("an address without a file says what the server answered", async () => {
-    await page.getByText("From an address").click();
-    await page.getByLabel("Address of a GGUF file").fill(`${server.origin}/nowhere.gguf`);
+    await page.getByText("From an address or a folder").click();
+    await page.getByLabel("Address of a model").fill(`${server.origin}/nowhere.gguf`);
     await page.getByRole("button", { name: "Load", exact: true }).click();
     const error = page.locator('#model-error[data-code="download"]');
     await error.waitFor();
@@ -497,8 +497,8 @@ describe("the page", { timeout: HOUR }, () => {
     await words(visitor, "aligned").locator("[data-index='58']").waitFor();
     if (model) {
       const name = model.split("/").at(-1);
-      await visitor.getByText("From an address").click();
-      await visitor.getByLabel("Address of a GGUF file").fill(`${server.origin}/models/${name}`);
+      await visitor.getByText("From an address or a folder").click();
+      await visitor.getByLabel("Address of a model").fill(`${server.origin}/models/${name}`);
       await visitor.getByRole("button", { name: "Load", exact: true }).click();
       await loaded(visitor);
       await set(visitor, "At most this many tokens", 4);

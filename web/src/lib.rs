@@ -1,26 +1,28 @@
 //! The wasm-bindgen face of periapt-core, made for a dedicated Web Worker: [`Engine`] opens the
-//! device, [`ModelLoader`] takes a model file in chunks, and [`Model`] answers. Values cross as
-//! plain objects, with the names that the command line's `--json` uses; an error crosses as a
+//! device, [`ModelLoader`] takes a model file in chunks, [`files::FilesLoader`] reads a model's files, and [`Model`]
+//! answers. Values cross as plain objects, with the names that the command line's `--json` uses; an error crosses as a
 //! JavaScript `Error` with a stable `code` ([`error`]).
 //!
 //! One call at a time: a call that waits holds its object, and a second one on it fails.
 
 mod error;
+mod files;
 mod refine;
 mod request;
 
 use error::{JsResult, bad_request};
+use files::Hasher;
 use js_sys::{Function, Promise};
 use periapt_core::decoding::streams::{Stream, expand_preference};
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
 use periapt_core::session::{Event, Generation, Loader, Steps};
+use periapt_core::text::Today;
 use periapt_core::{DeviceChoice, OpenDevice, Session};
 use request::{ChatPrompt, GenerateParams, ScoreParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -75,7 +77,7 @@ impl Engine {
             .map(|total| total as u64);
         ModelLoader {
             loader: Loader::new(&self.device, total),
-            hasher: Sha256::new(),
+            hasher: Hasher::new(),
         }
     }
 }
@@ -85,7 +87,7 @@ impl Engine {
 #[derive(Debug)]
 pub struct ModelLoader {
     loader: Loader,
-    hasher: Sha256,
+    hasher: Hasher,
 }
 
 #[wasm_bindgen]
@@ -105,8 +107,7 @@ impl ModelLoader {
     /// The SHA-256 of the bytes so far, in hexadecimal.
     #[wasm_bindgen(getter)]
     pub fn sha256(&self) -> String {
-        let digest = self.hasher.clone().finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.hasher.sha256()
     }
 
     /// The model, once the whole file has been pushed.
@@ -116,7 +117,7 @@ impl ModelLoader {
     /// `model_file` where the file ended early.
     pub fn finish(self) -> JsResult<Model> {
         match self.loader.finish() {
-            Ok(session) => Ok(Model { session }),
+            Ok(session) => Ok(Model::new(session)),
             Err(error) => Err(error::to_js(&error)),
         }
     }
@@ -127,6 +128,19 @@ impl ModelLoader {
 #[derive(Debug)]
 pub struct Model {
     session: Session,
+}
+
+impl Model {
+    /// The session, whose chat template is told the day that it is here.
+    fn new(mut session: Session) -> Self {
+        let now = js_sys::Date::new_0();
+        session.set_today(Today {
+            year: now.get_full_year() as u16,
+            month: now.get_month() as u8 + 1,
+            day: now.get_date() as u8,
+        });
+        Self { session }
+    }
 }
 
 #[wasm_bindgen]
@@ -285,6 +299,34 @@ impl Model {
             }))
         };
         to_object(&measured.await.map_err(|error| error::to_js(&error))?)
+    }
+
+    /// The tokens of a text, without a beginning-of-text token: `{token_ids, pieces}`. `special` parses control tokens in
+    /// the text; without it they are ordinary text.
+    ///
+    /// # Errors
+    ///
+    /// `text` where the tokenizer fails.
+    pub fn tokenize(&self, text: &str, special: Option<bool>) -> JsResult<JsValue> {
+        let tokenizer = self.session.tokenizer();
+        let ids = match special.unwrap_or(false) {
+            true => tokenizer.encode_with_special(text),
+            false => tokenizer.encode(text),
+        };
+        let ids = ids.map_err(|error| error::to_js(&error.into()))?;
+        let piece = |id: &u32| tokenizer.piece(*id).unwrap_or_default();
+        let pieces: Vec<String> = ids.iter().map(piece).collect();
+        to_object(&json!({ "token_ids": ids, "pieces": pieces }))
+    }
+
+    /// The text of tokens.
+    ///
+    /// # Errors
+    ///
+    /// `bad_request` where an id is none of the model's.
+    pub fn detokenize(&self, ids: &[u32]) -> JsResult<String> {
+        let text = self.session.tokenizer().decode(ids);
+        text.map_err(|error| bad_request(&error.to_string()))
     }
 
     /// The `count` best next tokens after a chat prompt (`{messages}`), best first:

@@ -1,5 +1,6 @@
 /** Chats and traces that are kept on this device, and files that come and go. */
 
+import type { ModelSource } from "@periapt/engine";
 import { signal } from "@preact/signals";
 import { fromJson, toJson } from "./profiles.ts";
 import { openRecord } from "./refine.ts";
@@ -97,16 +98,66 @@ function complain(name: string, error: unknown): void {
   notice.value = { text: strings.files.fault(name, what), isFault: true };
 }
 
+const isGguf = ({ name }: File) => /\.gguf$/i.test(name);
+const isWeights = ({ name }: File) => name.endsWith(".safetensors");
+
+/** Opens a model: a GGUF file, the files of a split one, or a hub folder's. */
+export async function openModel(files: File[], name?: string, quantize?: ModelSource["quantize"]): Promise<void> {
+  const [file, ...others] = files;
+  if (!file) {
+    notice.value = { text: strings.files.empty, isFault: true };
+  } else if (loading.value || asking.value) {
+    notice.value = { text: strings.files.busy(name ?? file.name), isFault: true };
+  } else {
+    const more = quantize ? { quantize } : {};
+    const isOne = others.length === 0 && isGguf(file);
+    await load(isOne ? { kind: "file", file, ...more } : { kind: "files", files, ...(name && { name }), ...more });
+  }
+}
+
+/** Opens what was dropped: files, or a folder with a model. */
+export async function openDropped(data: DataTransfer): Promise<void> {
+  // Both are gone after the event.
+  const files = [...data.files];
+  const [entry, ...others] = [...data.items].map((item) => item.webkitGetAsEntry());
+  if (others.length > 0 || !entry?.isDirectory) return open(files);
+  notice.value = undefined;
+  try {
+    await openModel(await filesIn(entry as FileSystemDirectoryEntry), entry.name);
+  } catch (error) {
+    complain(entry.name, error);
+  }
+}
+
+/** The files that lie in a folder itself. */
+async function filesIn(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
+  const files: File[] = [];
+  for (;;) {
+    const entries = await new Promise<FileSystemEntry[]>((found, failed) => reader.readEntries(found, failed));
+    if (entries.length === 0) return files;
+    for (const entry of entries) {
+      if (entry.isFile) files.push(await new Promise((found, failed) => (entry as FileSystemFileEntry).file(found, failed)));
+    }
+  }
+}
+
+/** Opens a chosen folder's model. */
+export async function openFolder(files: File[], quantize?: ModelSource["quantize"]): Promise<void> {
+  notice.value = undefined;
+  const paths = files.map((file) => file.webkitRelativePath.split("/"));
+  await openModel(files.filter((_, at) => paths[at]?.length === 2), paths[0]?.[0], quantize);
+}
+
 /** Opens what was chosen or dropped: a model, traces, a chat, preferences. */
 export async function open(files: File[]): Promise<void> {
   notice.value = undefined;
+  if (files.some(isWeights)) return openModel(files);
+  const ggufs = files.filter(isGguf);
+  if (ggufs.length > 0) await openModel(ggufs);
   const runs: Run[] = [];
   for (const file of files) {
-    if (/\.gguf$/i.test(file.name)) {
-      if (loading.value || asking.value) notice.value = { text: strings.files.busy(file.name), isFault: true };
-      else await load({ kind: "file", file });
-      continue;
-    }
+    if (isGguf(file)) continue;
     try {
       if (file.size > MOST_BYTES) throw new FileError(strings.files.large);
       const text = await file.text();

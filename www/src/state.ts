@@ -30,7 +30,8 @@ export function faultOf(error: unknown): Fault {
   const message = error instanceof Error ? error.message : String(error);
   const said = message.charAt(0).toUpperCase() + message.slice(1);
   if (!(error instanceof EngineError)) return { code: "internal", message: said };
-  return { code: error.code, message: `${said} ${error.remedy}`.trim() };
+  const stop = error.remedy && !/[.!?]$/.test(said) ? "." : "";
+  return { code: error.code, message: `${said}${stop} ${error.remedy}`.trim() };
 }
 
 // ---- The engine and its model ----
@@ -105,10 +106,23 @@ export async function findOffers(): Promise<void> {
   }
 }
 
+/** What a model is called where it comes from. */
+function nameOf(source: ModelSource): string {
+  if (source.kind === "url") return nameAt(source.url);
+  if (source.kind === "file") return source.file.name;
+  return source.name ?? source.files.find(({ name }) => /\.gguf$/i.test(name))?.name ?? strings.model.nameless;
+}
+
+/** An address's last part, or the name of the repository whose page it is. */
+export function nameAt(url: string): string {
+  const parts = new URL(url).pathname.split("/").filter(Boolean);
+  return decodeURIComponent((parts[2] === "tree" ? parts[1] : parts.at(-1)) ?? url);
+}
+
 export async function load(source: ModelSource): Promise<void> {
   const at = engine.value;
   if (!at || loading.value || asking.value) return;
-  const name = source.kind === "file" ? source.file.name : decodeURIComponent(source.url.split("/").at(-1) || source.url);
+  const name = nameOf(source);
   const started = performance.now();
   const stop = new AbortController();
   loadStop = stop;
@@ -125,6 +139,7 @@ export async function load(source: ModelSource): Promise<void> {
       onProgress(event) {
         if (event.kind === "plan") change({ note: strings.model.plan(name, event) });
         else if (event.kind === "progress") change({ done: event.done, total: event.total });
+        else if (event.kind === "reading") change({ ...event, note: strings.model.reading(name) });
         else change({ note: event.kind === "damaged" ? strings.model.damaged(name) : strings.model.testing });
       },
     });

@@ -2,7 +2,7 @@
 
 use super::{Error, Session};
 use crate::device::OpenDevice;
-use crate::formats::gguf::{GgufFiles, GgufStream, Metadata, StreamEvent};
+use crate::formats::gguf::{GgufError, GgufFiles, GgufStream, Metadata, Split, StreamEvent};
 use crate::formats::source::Source;
 use crate::model::{Decoder, DecoderBuilder, KvType, ModelError};
 use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
@@ -77,24 +77,30 @@ impl Parts {
     ) -> Result<Self, Error> {
         let mut parts = Self::new(device);
         parts.take(StreamEvent::Header(source.gguf()))?;
-        let sizes: Vec<u64> = { source.gguf().tensors.iter() }
-            .map(|info| info.bytes)
-            .collect();
-        let total = sizes.iter().sum();
+        let total = source.gguf().tensors.iter().map(|info| info.bytes).sum();
         let mut done = 0;
-        for (index, size) in sizes.iter().enumerate() {
-            let bytes = source.read(index)?;
-            let gguf = source.gguf();
-            parts.take(StreamEvent::Tensor(gguf, &gguf.tensors[index], &bytes))?;
-            done += size;
+        for index in 0..source.gguf().tensors.len() {
+            done += parts.tensor(source, index)?;
             progress(done, total);
         }
         Ok(parts)
     }
 
+    /// Takes the tensor of that index, and gives its bytes.
+    pub fn tensor(&mut self, source: &mut dyn Source, index: usize) -> Result<u64, Error> {
+        let bytes = source.read(index)?;
+        let gguf = source.gguf();
+        let info = &gguf.tensors[index];
+        self.take(StreamEvent::Tensor(gguf, info, &bytes))?;
+        Ok(info.bytes)
+    }
+
     pub fn take(&mut self, event: StreamEvent<'_>) -> Result<(), Error> {
         match (event, &mut self.begun) {
             (StreamEvent::Header(gguf), begun) => {
+                if let Some(Split { no, count }) = Split::of(&gguf.metadata)? {
+                    return Err(GgufError::SplitAlone { no, count }.into());
+                }
                 let builder =
                     DecoderBuilder::new(gguf, &self.device.device, self.device.variants(false)[0])?;
                 let text = TextSide::from_metadata(&gguf.metadata)?;
@@ -207,7 +213,7 @@ pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, Error> {
 }
 
 impl Session {
-    fn new(parts: Parts) -> Result<Self, Error> {
+    pub(super) fn new(parts: Parts) -> Result<Self, Error> {
         let session = Self::with_any_head(parts)?;
         match session.decoder.config().traits.classes {
             0 => Ok(session),

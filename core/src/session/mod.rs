@@ -10,6 +10,7 @@ mod generate;
 mod load;
 mod measure;
 mod score;
+mod stepwise;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
@@ -18,6 +19,7 @@ pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
 pub use score::Score;
+pub use stepwise::SourceLoader;
 
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};

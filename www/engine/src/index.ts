@@ -39,6 +39,7 @@ import type {
   RefineParams,
   Score,
   StoredModel,
+  Tokens,
 } from "./protocol.ts";
 
 export { EngineError } from "./client.ts";
@@ -114,7 +115,7 @@ export class Engine {
     return this.#model;
   }
 
-  /** Loads a model in place of the one before. An address's file is kept by the browser, and fetched once. */
+  /** Loads a model in place of the one before. What an address leads to is kept by the browser, and fetched once. */
   async load(source: ModelSource, { onProgress, signal }: LoadOptions = {}): Promise<ModelInfo> {
     await this.unload();
     await this.#open(signal);
@@ -142,7 +143,7 @@ export class Engine {
     return this.#call("stored", null);
   }
 
-  /** Deletes the browser's copy of an address's file. */
+  /** Deletes the browser's copy of an address's model. */
   async remove(url: string): Promise<void> {
     await this.#call("remove", { url });
   }
@@ -188,6 +189,21 @@ export class Engine {
   ): Promise<Score[]> {
     await this.#revive(signal);
     return this.#call("score", params, signal);
+  }
+
+  /**
+   * A text's tokens, without a beginning-of-text token, as `periapt tokenize` gives them. `special` parses control tokens
+   * in the text; without it they are ordinary text.
+   */
+  async tokenize(text: string, { special = false, signal }: Cancellable & { special?: boolean } = {}): Promise<Tokens> {
+    await this.#revive(signal);
+    return this.#call("tokenize", { text, special }, signal);
+  }
+
+  /** The text of tokens, as `periapt detokenize` gives it. */
+  async detokenize(tokenIds: number[], { signal }: Cancellable = {}): Promise<string> {
+    await this.#revive(signal);
+    return (await this.#call("detokenize", { token_ids: tokenIds }, signal)).text;
   }
 
   /** Any call of the protocol. */

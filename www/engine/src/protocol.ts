@@ -24,28 +24,49 @@ export interface ModelInfo {
   layers: number;
   vocab: number;
   context: number;
-  /** Of the file's bytes. */
+  /**
+   * Of the file's bytes. Of a model of several files that of the list of theirs, as the command line has it: of those that
+   * are read, `HASH  NAME` and a line feed each, in the order of their names.
+   */
   sha256: string;
   /** Whether the known-answer test ran: only some files' answers are known. */
   tested: boolean;
 }
 
-/** Where a model comes from. `sha256` is checked before the model is used. */
-export type ModelSource =
-  | { kind: "file"; file: File; sha256?: string }
-  | { kind: "url"; url: string; sha256?: string };
+/**
+ * Where a model comes from.
+ *
+ * - `file`: a GGUF file.
+ * - `files`: the files of a split GGUF model (`NAME-00001-of-00003.gguf` and so on) or of a hub folder of safetensors, in
+ *   any order, perhaps with others that are not the model's. `name` is what a folder's model is called.
+ * - `url`: the address of a GGUF file, of any file of a split model, or of a hub folder: a repository's page on the model
+ *   hub (`https://huggingface.co/OWNER/NAME`, `.../tree/REVISION`), or any address of a folder, with a slash at its end.
+ *
+ * `sha256` is checked before the model is used. `quantize` stores the matrices of an F32, F16 or BF16 model in that type.
+ */
+export type ModelSource = (
+  | { kind: "file"; file: File }
+  | { kind: "files"; files: File[]; name?: string }
+  | { kind: "url"; url: string }
+) & { sha256?: string; quantize?: "q8_0" | "q4_0" };
 
 /** What happens while a model is loaded. */
 export type LoadEvent =
-  /** Before the first byte: what is to come, as far as the server tells. */
+  /**
+   * Before the first byte of a file, or of a folder's weights: what is to come of all files together, as far as the server
+   * tells. Once more where a model's memory is known only later, since it is quantized.
+   */
   | { kind: "plan"; bytes: number | null; stored: number; memory: number | null; keeps: boolean }
   | { kind: "progress"; done: number; total: number | null }
+  /** A model of several files is all there, and its tensors are read: so many bytes of them are on the device. */
+  | { kind: "reading"; done: number; total: number }
   /** The stored copy was damaged and is fetched anew. */
   | { kind: "damaged" }
   | { kind: "testing" };
 
-/** A file that the browser keeps. */
+/** A model that the browser keeps, of one file or of several. */
 export interface StoredModel {
+  /** As it was given to `load`. */
   url: string;
   bytes: number;
   total: number | null;
@@ -243,6 +264,12 @@ export interface TopLogits {
   top: [id: number, logit: number, piece: string][];
 }
 
+export interface Tokens {
+  token_ids: number[];
+  /** Each token's own text. */
+  pieces: string[];
+}
+
 /** Every call: what it takes, what it tells on the way, what it gives. */
 export interface Calls {
   /** Starts the engine on a device. First of all calls, once. */
@@ -258,6 +285,9 @@ export interface Calls {
   /** Cancelled, it gives the best so far. */
   refine: { params: RefineParams; event: RefineEvent; result: Refinement };
   top_logits: { params: { messages: Message[]; count: number }; event: never; result: TopLogits };
+  /** A text's tokens, without a beginning-of-text token; `special` parses control tokens in the text. */
+  tokenize: { params: { text: string; special?: boolean }; event: never; result: Tokens };
+  detokenize: { params: { token_ids: number[] }; event: never; result: { text: string } };
   /** The models that the browser keeps. */
   stored: { params: null; event: never; result: StoredModel[] };
   remove: { params: { url: string }; event: never; result: null };
@@ -283,7 +313,7 @@ export const REMEDIES = {
   device_failed: "Update the graphics driver, or compute on the CPU.",
   internal: "Load the page again; if it comes back, report it.",
   model: "Choose another model file.",
-  model_file: "Choose a whole GGUF file of a supported model.",
+  model_file: "Choose a whole GGUF file, all files of a split one, or a whole hub folder, of a supported model.",
   no_chat_template: "Choose an instruction-tuned model.",
   text: "Change the text that the message names.",
   cancelled: "",

@@ -4,7 +4,14 @@ import type { ModelSource } from "./protocol.ts";
 import { CHUNK, StoredFile } from "./store.ts";
 
 /** A download that did not work, in words. */
-export class DownloadError extends Error {}
+export class DownloadError extends Error {
+  /** Whether the server says that there is no such file. */
+  readonly isMissing: boolean;
+  constructor(message: string, isMissing = false) {
+    super(message);
+    this.isMissing = isMissing;
+  }
+}
 
 export interface Source {
   /** Bytes in all, where that is known. */
@@ -16,6 +23,8 @@ export interface Source {
   /** What the file's sha256 must be, where that is known. */
   sha256: string | undefined;
   chunks: AsyncGenerator<Uint8Array>;
+  /** Reads bytes from `at` on, gives how many: once all chunks were taken, where the source was opened to be read. */
+  read: (into: Uint8Array, at: number) => number;
   /** The file was taken whole, with this sha256. */
   done: (sha256: string) => void;
   /** The bytes are not what they must be: true where a stored copy is gone now, and another try makes sense. */
@@ -23,29 +32,44 @@ export interface Source {
   close: () => void;
 }
 
-export async function openSource(source: ModelSource, signal: AbortSignal): Promise<Source> {
-  if (source.kind === "file") {
-    const { file } = source;
-    return {
-      total: file.size,
-      stored: file.size,
-      keeps: false,
-      sha256: source.sha256,
-      chunks: read(file.stream()),
-      done: () => undefined,
-      reject: async () => false,
-      close: () => undefined,
-    };
-  }
+export async function openSource(
+  source: Exclude<ModelSource, { kind: "files" }>,
+  signal: AbortSignal,
+): Promise<Source> {
+  if (source.kind === "file") return openFile(source.file, source.sha256);
   return openUrl(source.url, source.sha256, signal);
 }
 
-async function openUrl(url: string, sha256: string | undefined, signal: AbortSignal): Promise<Source> {
-  let store = await StoredFile.open(url);
+export function openFile(file: File, sha256?: string): Source {
+  return {
+    total: file.size,
+    stored: file.size,
+    keeps: false,
+    sha256,
+    chunks: read(file.stream()),
+    read: (into, at) => readBlob(file, into, at),
+    done: () => undefined,
+    reject: async () => false,
+    close: () => undefined,
+  };
+}
+
+/** `isRead`: what the browser does not keep is held, to be read once it is there. `keeps`: whether it may be kept. */
+export async function openUrl(
+  url: string,
+  sha256: string | undefined,
+  signal: AbortSignal,
+  { isRead = false, keeps = true } = {},
+): Promise<Source> {
+  let store = keeps ? await StoredFile.open(url) : undefined;
   try {
     let body: AsyncGenerator<Uint8Array> = none();
     if (store?.journal.bytes == null) {
       const answer = await request(url, store, signal);
+      if (isRead && answer.isPage) {
+        await answer.body.cancel();
+        throw new DownloadError(`${url} gave a web page in place of a file`, true);
+      }
       body = read(answer.body);
       if (store && !answer.resumes) store.reset(answer.total, answer.etag);
       // A file that does not fit is loaded all the same, and not kept.
@@ -54,11 +78,12 @@ async function openUrl(url: string, sha256: string | undefined, signal: AbortSig
         await store.remove();
         store = undefined;
       }
-      return join(store, body, answer.total, sha256);
+      return join(store, body, answer.total, sha256, isRead);
     }
-    return join(store, body, store.journal.bytes, sha256);
+    return join(store, body, store.journal.bytes, sha256, isRead);
   } catch (error) {
-    store?.close();
+    if (store?.bytes === 0) await store.remove();
+    else store?.close();
     throw error;
   }
 }
@@ -68,9 +93,15 @@ function join(
   body: AsyncGenerator<Uint8Array>,
   total: number | null,
   sha256: string | undefined,
+  isRead: boolean,
 ): Source {
   const stored = store?.bytes ?? 0;
   let kept = store;
+  /** What is not kept. */
+  let held = new Blob();
+  const hold = (chunk: Uint8Array<ArrayBuffer>) => {
+    if (isRead) held = new Blob([held, chunk]);
+  };
   async function* chunks(): AsyncGenerator<Uint8Array> {
     if (kept) yield* kept.chunks();
     if (kept?.journal.bytes != null) return;
@@ -84,16 +115,21 @@ function join(
         kept?.append(chunk, last);
       } catch {
         // The disk is full: the model is loaded all the same, and not kept.
+        for (const earlier of isRead ? (kept?.chunks() ?? []) : []) hold(earlier);
         await kept?.remove();
         kept = undefined;
       }
+      if (!kept) hold(chunk);
       yield chunk;
     }
   }
   return {
     total,
     stored,
-    keeps: store !== undefined,
+    get keeps() {
+      return kept !== undefined;
+    },
+    read: (into, at) => (kept ? kept.read(into, at) : readBlob(held, into, at)),
     sha256: sha256 ?? store?.journal.sha256 ?? undefined,
     chunks: chunks(),
     done(sha256) {
@@ -117,6 +153,8 @@ interface Answer {
   etag: string | null;
   /** Whether the body goes on where the store ends. */
   resumes: boolean;
+  /** As some servers answer for what they don't have. */
+  isPage: boolean;
 }
 
 async function request(url: string, store: StoredFile | undefined, signal: AbortSignal): Promise<Answer> {
@@ -130,7 +168,7 @@ async function request(url: string, store: StoredFile | undefined, signal: Abort
       Number(from) === have &&
       (journal?.total == null || journal.total === Number(total)) &&
       (journal?.etag == null || etag === null || journal.etag === etag);
-    if (same && response.body) return { body: response.body, total: Number(total), etag, resumes: true };
+    if (same && response.body) return { body: response.body, total: Number(total), etag, resumes: true, isPage: false };
     // Another file lies there now.
     await response.body?.cancel();
     store?.reset(null, null);
@@ -140,27 +178,50 @@ async function request(url: string, store: StoredFile | undefined, signal: Abort
     store?.reset(null, null);
     return request(url, store, signal);
   }
-  if (!response.ok || !response.body) {
-    throw new DownloadError(
-      `${url} gave no file: the server answered ${response.status} ${response.statusText}`.trim(),
-    );
-  }
+  if (!response.ok || !response.body) throw refusal(url, response);
   // The length of an encoded body says nothing of the file's.
   const length = response.headers.get("content-length");
   const total = length && !response.headers.get("content-encoding") ? Number(length) : null;
-  return { body: response.body, total, etag, resumes: false };
+  const isPage = response.headers.get("content-type")?.startsWith("text/html") ?? false;
+  return { body: response.body, total, etag, resumes: false, isPage };
 }
 
-async function fetchAt(url: string, have: number, signal: AbortSignal): Promise<Response> {
+function refusal(url: string, { status, statusText }: Response): DownloadError {
+  const message = `${url} gave no file: the server answered ${status} ${statusText}`;
+  return new DownloadError(message.trim(), status === 404);
+}
+
+/** How long an address's file is, where its server tells. */
+export async function probe(url: string, signal: AbortSignal): Promise<number | null> {
+  const response = await fetchAt(url, 0, signal, 0);
+  await response.body?.cancel();
+  if (!response.ok) throw refusal(url, response);
+  const range = response.headers.get("content-range");
+  const length = response.status === 206 ? range?.split("/")[1] : response.headers.get("content-length");
+  const bytes = Number(length ?? Number.NaN);
+  return Number.isSafeInteger(bytes) && !response.headers.get("content-encoding") ? bytes : null;
+}
+
+async function fetchAt(url: string, have: number, signal: AbortSignal, last?: number): Promise<Response> {
   try {
-    return await fetch(url, { signal, ...(have > 0 && { headers: { range: `bytes=${have}-` } }) });
+    const isPart = have > 0 || last !== undefined;
+    return await fetch(url, { signal, ...(isPart && { headers: { range: `bytes=${have}-${last ?? ""}` } }) });
   } catch (error) {
     signal.throwIfAborted();
     throw new DownloadError(`${url} can't be reached (${error instanceof Error ? error.message : String(error)})`);
   }
 }
 
-async function freeBytes(): Promise<number | null> {
+/** A worker's own (File API, "FileReaderSync"); the page's types leave it out. */
+declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer };
+
+function readBlob(blob: Blob, into: Uint8Array, at: number): number {
+  const bytes = new Uint8Array(new FileReaderSync().readAsArrayBuffer(blob.slice(at, at + into.length)));
+  into.set(bytes);
+  return bytes.length;
+}
+
+export async function freeBytes(): Promise<number | null> {
   const { quota, usage } = await navigator.storage.estimate();
   return quota === undefined ? null : quota - (usage ?? 0);
 }

@@ -1,7 +1,8 @@
 /**
  * Model files in the browser's own file system (OPFS): `periapt/KEY.gguf` with `KEY.json` beside it, which says how
  * many whole chunks are there. A chunk is written to disk before it is counted, so that what a kill leaves is whole
- * chunks, and loading again fetches at most one of them twice.
+ * chunks, and loading again fetches at most one of them twice. A model of several files has an entry for each, and
+ * `KEY.set`, which says that they are one model.
  */
 
 import type { StoredModel } from "./protocol.ts";
@@ -31,9 +32,31 @@ interface Journal {
   sha256: string | null;
 }
 
+/** A model of several files. */
+export interface StoredSet {
+  /** As its user gave it. */
+  url: string;
+  /** Addresses of its files. */
+  files: string[];
+  /** Whether those are all. */
+  planned: boolean;
+  /** Bytes of all, where that is known. */
+  total: number | null;
+  /** Names of files that are not there, and need not be. */
+  missing: string[];
+}
+
 async function folder(): Promise<FileSystemDirectoryHandle> {
   const root = await navigator.storage.getDirectory();
   return root.getDirectoryHandle("periapt", { create: true });
+}
+
+/** Whether this browser keeps files here at all. */
+export async function canKeep(): Promise<boolean> {
+  return folder().then(
+    () => true,
+    () => false,
+  );
 }
 
 async function keyOf(url: string): Promise<string> {
@@ -100,6 +123,11 @@ export class StoredFile {
     }
   }
 
+  /** Reads bytes from `at` on; gives how many. */
+  read(into: Uint8Array, at: number): number {
+    return this.#access.read(into, { at });
+  }
+
   /** Appends a whole chunk, or the last one. */
   append(chunk: Uint8Array<ArrayBuffer>, last: boolean): void {
     const at = this.journal.chunks * CHUNK;
@@ -151,43 +179,106 @@ async function lock(where: FileSystemDirectoryHandle, name: string): Promise<Syn
 }
 
 function parse(text: string): Journal | undefined {
+  const journal = fromJson(text) as Journal | undefined;
+  return typeof journal?.url === "string" && Number.isSafeInteger(journal.chunks) ? journal : undefined;
+}
+
+function parseSet(text: string): StoredSet | undefined {
+  const set = fromJson(text) as StoredSet | undefined;
+  const { url, files, missing } = set ?? {};
+  return typeof url === "string" && Array.isArray(files) && Array.isArray(missing) ? set : undefined;
+}
+
+function fromJson(text: string): unknown {
   try {
-    const journal = JSON.parse(text) as Journal;
-    return typeof journal.url === "string" && Number.isSafeInteger(journal.chunks) ? journal : undefined;
+    return JSON.parse(text) ?? undefined;
   } catch {
     return undefined;
   }
 }
 
+async function textOf(where: FileSystemDirectoryHandle, name: string): Promise<string> {
+  return (await (await where.getFileHandle(name)).getFile()).text();
+}
+
 async function drop(where: FileSystemDirectoryHandle, key: string): Promise<void> {
-  for (const ending of ["json", "gguf"]) {
+  for (const ending of ["json", "gguf", "set"]) {
     await where.removeEntry(`${key}.${ending}`).catch(() => undefined);
   }
 }
 
-/** The files there are. */
+/** What is kept of an address's file, without opening it. */
+export async function peek(url: string): Promise<{ bytes: number; total: number | null; complete: boolean } | undefined> {
+  try {
+    const journal = parse(await textOf(await folder(), `${await keyOf(url)}.json`));
+    return journal && { bytes: held(journal), total: journal.bytes ?? journal.total, complete: journal.bytes !== null };
+  } catch {
+    return undefined;
+  }
+}
+
+export async function readSet(url: string): Promise<StoredSet | undefined> {
+  try {
+    return parseSet(await textOf(await folder(), `${await keyOf(url)}.set`));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Nothing happens where the browser keeps no files. */
+export async function writeSet(set: StoredSet): Promise<void> {
+  try {
+    const file = await lock(await folder(), `${await keyOf(set.url)}.set`);
+    const bytes = new TextEncoder().encode(JSON.stringify(set));
+    file.truncate(bytes.length);
+    file.write(bytes, { at: 0 });
+    file.flush();
+    file.close();
+  } catch {
+    // Its files are then kept one by one.
+  }
+}
+
+/** The models there are. */
 export async function stored(): Promise<StoredModel[]> {
-  const models: StoredModel[] = [];
+  const files = new Map<string, Journal>();
+  const sets: StoredSet[] = [];
   try {
     const where = await folder();
     for await (const name of where.keys()) {
-      if (!name.endsWith(".json")) continue;
-      const file = await (await where.getFileHandle(name)).getFile();
-      const journal = parse(await file.text());
-      if (!journal) continue;
-      const { url, total, bytes } = journal;
-      models.push({ url, total, bytes: held(journal), complete: bytes !== null });
+      const journal = name.endsWith(".json") && parse(await textOf(where, name));
+      if (journal) files.set(journal.url, journal);
+      const set = name.endsWith(".set") && parseSet(await textOf(where, name));
+      if (set) sets.push(set);
     }
   } catch {
     // A browser that keeps no files has none.
   }
+  const models: StoredModel[] = [];
+  const parts = new Set<string>();
+  for (const { url, files: urls, planned, total } of sets) {
+    const journals = urls.map((part) => files.get(part));
+    for (const part of urls) parts.add(part);
+    models.push({
+      url,
+      bytes: journals.reduce((sum, journal) => sum + (journal ? held(journal) : 0), 0),
+      total,
+      complete: planned && journals.every((journal) => journal?.bytes != null),
+    });
+  }
+  for (const journal of files.values()) {
+    const { url, total, bytes } = journal;
+    if (!parts.has(url)) models.push({ url, total, bytes: held(journal), complete: bytes !== null });
+  }
   return models;
 }
 
-/** Deletes an address's file. */
+/** Deletes an address's file, or all files of its model. */
 export async function remove(url: string): Promise<void> {
   try {
-    await drop(await folder(), await keyOf(url));
+    const where = await folder();
+    const set = await readSet(url);
+    for (const part of [...(set?.files ?? []), url]) await drop(where, await keyOf(part));
   } catch {
     // There is none.
   }

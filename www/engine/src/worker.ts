@@ -1,8 +1,9 @@
 /** The engine's side of the protocol: runs the WASM module, one call at a time. */
 
-import init, { Engine, type Model } from "../wasm/periapt_web.js";
+import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.js";
+import { at, type Files, openFiles } from "./files.ts";
 import { KNOWN_ANSWERS, LOGIT_TOLERANCE } from "./known.ts";
-import type { Adapter, CallName, Calls, Choice, ErrorCode, LoadEvent, ModelInfo, Reply, Request } from "./protocol.ts";
+import type { Adapter, CallName, Calls, Choice, ErrorCode, LoadEvent, ModelInfo, ModelSource, Reply, Request } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";
 
@@ -78,16 +79,18 @@ const handlers: Handlers = {
     model = undefined;
     try {
       for (let attempt = 1; ; attempt++) {
-        const source = await openSource(wanted, signal);
+        const source = await openAny(wanted, signal);
         try {
+          if ("take" in source) return await loadFiles(engine, source, wanted, tell, signal);
           return await loadFrom(engine, source, tell, signal);
         } catch (error) {
-          const damaged = codeOf(error, signal) === "damaged" || codeOf(error, signal) === "model_file";
+          const code = codeOf(error, signal);
+          const isDamaged = code === "damaged" || code === "model_file";
           // An earlier visit's copy may be bad where the address's file is not.
-          if (!damaged || !(await source.reject()) || attempt > 1) throw error;
+          if (!isDamaged || !(await source.reject(code)) || attempt > 1) throw error;
           tell({ kind: "damaged" });
         } finally {
-          source.close();
+          await source.close();
         }
       }
     } catch (error) {
@@ -120,6 +123,17 @@ const handlers: Handlers = {
 
   async top_logits({ count, ...prompt }) {
     return await ready().top_logits(prompt, count);
+  },
+
+  async tokenize({ text, special = false }) {
+    return ready().tokenize(text, special);
+  },
+
+  async detokenize({ token_ids }) {
+    for (const id of token_ids) {
+      if (!Number.isInteger(id) || id < 0 || id >= 2 ** 32) throw new CallError("bad_request", `${id} is no token's id`);
+    }
+    return { text: ready().detokenize(new Uint32Array(token_ids)) };
   },
 
   async stored() {
@@ -161,22 +175,44 @@ async function takeTurn(): Promise<void> {
   });
 }
 
+async function openAny(wanted: ModelSource, signal: AbortSignal): Promise<Source | Files> {
+  if (wanted.kind === "files" || wanted.quantize !== undefined) return openFiles(wanted, signal);
+  if (wanted.kind === "file") return openSource(wanted, signal);
+  const address = at(wanted.url);
+  return address.kind === "one" ? openSource({ ...wanted, url: address.url }, signal) : openFiles(wanted, signal);
+}
+
+/** Says what is to come; throws where that can't fit. */
+function plan(
+  { stored, keeps }: { stored: number; keeps: boolean },
+  bytes: number | null,
+  weights: number | null,
+  tell: Tell<"load">,
+): void {
+  const memory = weights === null ? null : Math.round(weights * WEIGHTS_TO_MEMORY) + WORKING_MEMORY;
+  tell({ kind: "plan", bytes, stored, memory, keeps });
+  const gigabytes = (navigator as { deviceMemory?: number }).deviceMemory;
+  if (memory !== null && gigabytes !== undefined && memory > gigabytes * 2 ** 30) {
+    const needs = (memory / 2 ** 30).toFixed(1);
+    throw new CallError("too_large", `The model needs about ${needs} GiB, and this device has ${gigabytes}.`);
+  }
+}
+
+function check(sha256: string, wanted: string | undefined): void {
+  if (wanted === undefined || sha256 === wanted) return;
+  throw new CallError("damaged", `The file is not what it must be: its sha256 is ${sha256}, not ${wanted}.`);
+}
+
+/** One file, as its bytes come. */
 async function loadFrom(
   engine: Engine,
   source: Source,
   tell: Tell<"load">,
   signal: AbortSignal,
 ): Promise<ModelInfo> {
-  const memory = source.total === null ? null : Math.round(source.total * WEIGHTS_TO_MEMORY) + WORKING_MEMORY;
-  const { total, stored, keeps } = source;
-  tell({ kind: "plan", bytes: total, stored, memory, keeps });
-  const gigabytes = (navigator as { deviceMemory?: number }).deviceMemory;
-  if (memory !== null && gigabytes !== undefined && memory > gigabytes * 2 ** 30) {
-    const needs = (memory / 2 ** 30).toFixed(1);
-    throw new CallError("too_large", `The model needs about ${needs} GiB, and this device has ${gigabytes}.`);
-  }
+  const { total } = source;
+  plan(source, total, total, tell);
   const loader = engine.loader(total ?? undefined);
-  let loaded: Model;
   let sha256: string;
   try {
     let done = 0;
@@ -187,16 +223,64 @@ async function loadFrom(
       tell({ kind: "progress", done, total });
     }
     sha256 = loader.sha256;
-    if (source.sha256 !== undefined && sha256 !== source.sha256) {
-      throw new CallError("damaged", `The file is not what it must be: its sha256 is ${sha256}, not ${source.sha256}.`);
-    }
+    check(sha256, source.sha256);
   } catch (error) {
     loader.free();
     throw error;
   }
-  loaded = loader.finish();
+  const loaded = loader.finish();
+  source.done(sha256);
+  return settle(loaded, sha256, tell);
+}
+
+/** All files first, and then their tensors. */
+async function loadFiles(
+  engine: Engine,
+  files: Files,
+  wanted: ModelSource,
+  tell: Tell<"load">,
+  signal: AbortSignal,
+): Promise<ModelInfo> {
+  const { total } = files;
+  // How large it gets by being quantized, the headers tell.
+  plan(files, total, wanted.quantize ? null : total, tell);
+  let done = 0;
+  for await (const bytes of files.take()) {
+    signal.throwIfAborted();
+    done += bytes;
+    tell({ kind: "progress", done, total });
+  }
+  const sha256 = files.hash();
+  check(sha256, files.sha256);
+  const loader = engine.files_loader(files.name, files.files(), wanted.quantize);
   try {
-    source.done(sha256);
+    if (wanted.quantize) plan(files, total, loader.total, tell);
+    await readAll(loader, tell, signal);
+  } catch (error) {
+    loader.free();
+    throw error;
+  }
+  return settle(loader.finish(), sha256, tell);
+}
+
+async function readAll(loader: FilesLoader, tell: Tell<"load">, signal: AbortSignal): Promise<void> {
+  const TURN_MS = 50;
+  const { total } = loader;
+  let turn = performance.now();
+  while (loader.step()) {
+    if (performance.now() - turn < TURN_MS) continue;
+    tell({ kind: "reading", done: loader.done, total });
+    // So that this worker hears of a `cancel`.
+    await new Promise((next) => setTimeout(next));
+    signal.throwIfAborted();
+    turn = performance.now();
+  }
+  tell({ kind: "reading", done: total, total });
+}
+
+/** Makes a loaded model the one that answers. */
+async function settle(loaded: Model, sha256: string, tell: Tell<"load">): Promise<ModelInfo> {
+  try {
     await tune(loaded);
     const tested = await test(loaded, sha256, tell);
     model = loaded;

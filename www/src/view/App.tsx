@@ -1,7 +1,7 @@
 /** The page as a whole. */
 
 import { useEffect } from "preact/hooks";
-import { open } from "../files.ts";
+import { openDropped } from "../files.ts";
 import { announcement, notice } from "../state.ts";
 import { strings } from "../strings.ts";
 import { Answers } from "./Answers.tsx";
@@ -71,7 +71,7 @@ function useDrops(): void {
       delete document.body.dataset.drop;
       if (!hasFiles(event)) return;
       event.preventDefault();
-      void open([...(event.dataTransfer?.files ?? [])]);
+      if (event.dataTransfer) void openDropped(event.dataTransfer);
     };
     addEventListener("dragover", over);
     addEventListener("dragleave", leave);

@@ -1,10 +1,11 @@
-/** A button that opens files. */
+/** A button that opens files, or all files of a folder. */
 export function FileButton(props: {
   id: string;
   label: string;
-  accept: string;
+  accept?: string;
   disabled?: boolean;
   multiple?: boolean;
+  folder?: boolean;
   onFiles: (files: File[]) => void;
 }) {
   return (
@@ -12,7 +13,8 @@ export function FileButton(props: {
       <input
         type="file"
         id={props.id}
-        accept={props.accept}
+        {...(props.accept && { accept: props.accept })}
+        {...(props.folder && { webkitdirectory: true })}
         disabled={props.disabled ?? false}
         multiple={props.multiple ?? false}
         onChange={({ currentTarget }) => {

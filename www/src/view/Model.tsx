@@ -1,7 +1,7 @@
 /** What computes, and the model on it. */
 
 import { useSignal } from "@preact/signals";
-import { open } from "../files.ts";
+import { open, openFolder } from "../files.ts";
 import {
   adapter,
   asking,
@@ -13,6 +13,7 @@ import {
   loading,
   model,
   modelFault,
+  nameAt,
   offers,
   removeStored,
   stopLoading,
@@ -92,6 +93,8 @@ export function Model() {
 
 function Choice({ isBusy }: { isBusy: boolean }) {
   const url = useSignal(DEFAULT_MODEL);
+  const quantize = useSignal("");
+  const to = quantize.value === "q8_0" || quantize.value === "q4_0" ? quantize.value : undefined;
   const isStored = storedModels.value.some((stored) => stored.url === DEFAULT_MODEL && stored.complete);
   return (
     <div class="choice">
@@ -115,14 +118,14 @@ function Choice({ isBusy }: { isBusy: boolean }) {
       >
         {isStored ? strings.model.defaultStored : strings.model.default}
       </button>
-      <FileButton id="model-file" label={strings.model.file} accept=".gguf" disabled={isBusy} onFiles={(files) => void open(files)} />
+      <FileButton id="model-file" label={strings.model.file} accept=".gguf,.safetensors,.json,.jinja" multiple disabled={isBusy} onFiles={(files) => void open(files)} />
       <details>
         <summary>{strings.model.address}</summary>
         <form
           class="row"
           onSubmit={(event) => {
             event.preventDefault();
-            void load({ kind: "url", url: new URL(url.value.trim(), location.href).href });
+            void load({ kind: "url", url: new URL(url.value.trim(), location.href).href, ...(to && { quantize: to }) });
           }}
         >
           <label for="model-url">{strings.model.addressLabel}</label>
@@ -132,6 +135,7 @@ function Choice({ isBusy }: { isBusy: boolean }) {
             autocomplete="off"
             spellcheck={false}
             required
+            aria-describedby="model-url-help"
             disabled={isBusy}
             value={url}
             onInput={({ currentTarget }) => {
@@ -141,7 +145,26 @@ function Choice({ isBusy }: { isBusy: boolean }) {
           <button type="submit" disabled={isBusy}>
             {strings.model.load}
           </button>
+          <p id="model-url-help" class="hint">
+            {strings.model.addressHelp}
+          </p>
         </form>
+        <div class="buttons folder">
+          <FileButton id="model-folder" label={strings.model.folder} folder disabled={isBusy} onFiles={(files) => void openFolder(files, to)} />
+          <label for="model-quantize">{strings.model.quantize}</label>
+          <select
+            id="model-quantize"
+            disabled={isBusy}
+            value={quantize}
+            onChange={({ currentTarget }) => {
+              quantize.value = currentTarget.value;
+            }}
+          >
+            <option value="">{strings.model.asTheyAre}</option>
+            <option value="q8_0">Q8_0</option>
+            <option value="q4_0">Q4_0</option>
+          </select>
+        </div>
       </details>
     </div>
   );
@@ -154,7 +177,7 @@ function Stored({ isBusy }: { isBusy: boolean }) {
       <summary>{strings.model.stored}</summary>
       <ul>
         {storedModels.value.map(({ url, bytes, complete }) => {
-          const name = decodeURIComponent(url.split("/").at(-1) ?? url);
+          const name = nameAt(url);
           return (
             <li key={url} class="line">
               <span>{strings.model.storedItem(name, bytes, complete)}</span>

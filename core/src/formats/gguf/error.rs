@@ -140,8 +140,8 @@ pub enum GgufError {
     },
     /// One file of a model that is split into several, alone.
     #[error(
-        "this is file {} of the {count} that this model is split into; they are read together, natively, from \
-         the folder where they lie side by side",
+        "this is file {} of the {count} that this model is split into, and they are read together: give all of them, \
+         under the names that they came with",
         no + 1
     )]
     SplitAlone {

@@ -50,6 +50,26 @@ pub struct HubFiles<R> {
     pub config: String,
 }
 
+/// The files of weights that a folder must have, of its `config.json` and, where it has one, the text of
+/// `model.safetensors.index.json`: what there is to fetch, and whether it is worth fetching.
+///
+/// # Errors
+///
+/// [`HubError`] where the model is none that we can run, whatever its weights, or a text is damaged.
+pub fn weight_files(config: &str, index: Option<&str>) -> Result<Vec<String>, HubError> {
+    let json = serde_json::from_str(config).map_err(|error| config::damaged(error.to_string()))?;
+    Config::new(&json, "")?;
+    let Some(index) = index else {
+        return Ok(vec![ONE.to_owned()]);
+    };
+    let index = Index::parse(index.as_bytes()).map_err(|source| HubError::Weights {
+        file: INDEX.to_owned(),
+        source,
+    })?;
+    let names = index.shards().into_iter();
+    Ok(names.map(|(name, _)| name.to_owned()).collect())
+}
+
 /// Where a tensor's bytes come from.
 #[derive(Debug)]
 enum Place {

@@ -287,6 +287,27 @@ fn missing_files_are_named() {
     }
 }
 
+/// Known before any weight is there.
+#[test]
+fn the_files_of_weights_are_named_for_models_that_can_run() {
+    let config = config().to_string();
+    assert_eq!(weight_files(&config, None).unwrap(), [ONE]);
+    let index =
+        r#"{ "weight_map": { "b": "2.safetensors", "a": "1.safetensors", "c": "1.safetensors" } }"#;
+    let files = weight_files(&config, Some(index)).unwrap();
+    assert_eq!(files, ["1.safetensors", "2.safetensors"]);
+    let bert = with(json!({ "architectures": ["BertForMaskedLM"] })).to_string();
+    assert!(matches!(
+        weight_files(&bert, None),
+        Err(HubError::EncoderOnly(_))
+    ));
+    let elsewhere = r#"{ "weight_map": { "a": "../1.safetensors" } }"#;
+    assert!(matches!(
+        weight_files(&config, Some(elsewhere)),
+        Err(HubError::Weights { .. })
+    ));
+}
+
 #[test]
 fn shards_are_joined_and_checked_against_the_index() {
     let mut files = Files::new(&config(), "F32");
