@@ -3,7 +3,19 @@
  * (`tests/fixtures/golden`, whose closest race between two tokens in this answer is 0.08).
  */
 
-export interface KnownAnswer {
+import type { Model } from "../wasm/periapt_web.js";
+import type { Calls, ErrorCode, LoadEvent } from "./protocol.ts";
+
+/** A call's failure, with its code. */
+export class CallError extends Error {
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+interface KnownAnswer {
   question: string;
   token_ids: number[];
   /** id, logit of the first token's best five. */
@@ -11,10 +23,10 @@ export interface KnownAnswer {
 }
 
 /** Keys and values in f16 cost up to 0.02. */
-export const LOGIT_TOLERANCE = 0.05;
+const LOGIT_TOLERANCE = 0.05;
 
 /** By the file's sha256. */
-export const KNOWN_ANSWERS: Record<string, KnownAnswer> = {
+const KNOWN_ANSWERS: Record<string, KnownAnswer> = {
   // SmolLM2-135M-Instruct, Q4_1
   b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53: {
     question: "Explain what a vector database is.",
@@ -28,3 +40,28 @@ export const KNOWN_ANSWERS: Record<string, KnownAnswer> = {
     ],
   },
 };
+
+/** Holds the device against the known answers of this file, where there are some. */
+export async function test(loaded: Model, sha256: string, tell: (event: LoadEvent) => void): Promise<boolean> {
+  const known = KNOWN_ANSWERS[sha256];
+  if (!known) return false;
+  tell({ kind: "testing" });
+  const messages = [{ role: "user", content: known.question }];
+  const { top } = (await loaded.top_logits({ messages }, known.top.length)) as Calls["top_logits"]["result"];
+  const logits = new Map(top.map(([id, logit]) => [id, logit]));
+  for (const [id, wanted] of known.top) {
+    const got = logits.get(id);
+    if (got === undefined || !(Math.abs(got - wanted) < LOGIT_TOLERANCE)) {
+      throw wrong(`token ${id} scores ${got ?? "less than four others"} instead of ${wanted}`);
+    }
+  }
+  const params = { messages, max_new_tokens: known.token_ids.length };
+  const { answers } = (await loaded.generate(params, () => true)) as Calls["generate"]["result"];
+  const ids = answers[0]?.token_ids.join(" ");
+  if (ids !== known.token_ids.join(" ")) throw wrong(`its answer is ${ids} instead of ${known.token_ids.join(" ")}`);
+  return true;
+}
+
+function wrong(what: string): CallError {
+  return new CallError("wrong_device", `This device computes wrongly: on a known question ${what}.`);
+}

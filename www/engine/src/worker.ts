@@ -2,8 +2,8 @@
 
 import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.js";
 import { at, type Files, openFiles } from "./files.ts";
-import { KNOWN_ANSWERS, LOGIT_TOLERANCE } from "./known.ts";
-import type { Adapter, CallName, Calls, Choice, ErrorCode, LoadEvent, ModelInfo, ModelSource, Reply, Request } from "./protocol.ts";
+import { CallError, test } from "./known.ts";
+import type { Adapter, CallName, Calls, Choice, ErrorCode, ModelInfo, ModelSource, Reply, Request } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";
 
@@ -15,14 +15,6 @@ type Handlers = {
     signal: AbortSignal,
   ) => Promise<Calls[N]["result"]>;
 };
-
-class CallError extends Error {
-  readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 let engine: Engine | undefined;
 let model: Model | undefined;
@@ -305,31 +297,6 @@ async function tune(loaded: Model): Promise<void> {
   const before = await known?.text();
   const after = await loaded.tune(before);
   if (after !== before) await store?.put(name, new Response(after)).catch(() => undefined);
-}
-
-/** Holds the device against the known answers of this file, where there are some. */
-async function test(loaded: Model, sha256: string, tell: (event: LoadEvent) => void): Promise<boolean> {
-  const known = KNOWN_ANSWERS[sha256];
-  if (!known) return false;
-  tell({ kind: "testing" });
-  const messages = [{ role: "user", content: known.question }];
-  const { top } = (await loaded.top_logits({ messages }, known.top.length)) as Calls["top_logits"]["result"];
-  const logits = new Map(top.map(([id, logit]) => [id, logit]));
-  for (const [id, wanted] of known.top) {
-    const got = logits.get(id);
-    if (got === undefined || !(Math.abs(got - wanted) < LOGIT_TOLERANCE)) {
-      throw wrong(`token ${id} scores ${got ?? "less than four others"} instead of ${wanted}`);
-    }
-  }
-  const params = { messages, max_new_tokens: known.token_ids.length };
-  const { answers } = (await loaded.generate(params, () => true)) as Calls["generate"]["result"];
-  const ids = answers[0]?.token_ids.join(" ");
-  if (ids !== known.token_ids.join(" ")) throw wrong(`its answer is ${ids} instead of ${known.token_ids.join(" ")}`);
-  return true;
-}
-
-function wrong(what: string): CallError {
-  return new CallError("wrong_device", `This device computes wrongly: on a known question ${what}.`);
 }
 
 /** What the browser tells of the GPU; more than wgpu passes on. */
