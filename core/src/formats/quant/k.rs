@@ -19,8 +19,7 @@ use half::f16;
 /// Blocks of 32 in a super-block.
 pub(crate) const BLOCKS: usize = 8;
 
-/// 32 quants as they are in the file, before anything is taken from them: one a byte, the first in the lowest.
-/// Eight are shifted and masked together, whatever the compiler makes of it.
+/// 32 quants as they are in the file, before anything is taken from them.
 type Quants = [u8; 32];
 
 /// A number for each half of each block.
@@ -32,7 +31,8 @@ pub(crate) trait SuperBlock<const BYTES: usize> {
     /// What is taken from each quant.
     const ZERO: u8;
 
-    /// A block's quants.
+    /// A block's quants. The block is best a loop's variable and not a constant: the shifts are the same for
+    /// all quants either way, and straight code for all blocks is made no vector instructions of (rustc 1.95).
     fn quants(bytes: &[u8; BYTES], block: usize) -> Quants;
 
     /// What scales each block, in two bytes: one for each half of it, or its scale and its minimum.
@@ -41,7 +41,8 @@ pub(crate) trait SuperBlock<const BYTES: usize> {
     /// d and dmin; the latter 0 for types that have none.
     fn d(bytes: &[u8; BYTES]) -> [f16; 2];
 
-    /// The scales, and the minima to take from the products.
+    /// The scales, and the minima to take from the products. One loop for each: the compiler turns it into
+    /// vector instructions.
     fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, dmin: f32) -> (Halves, Halves);
 }
 
@@ -61,7 +62,7 @@ pub(super) fn decode<T: SuperBlock<BYTES>, const BYTES: usize>(
     }
 }
 
-/// The bits `MASK` of 32 bytes from bit `shift` on.
+/// The bits `MASK` of 32 bytes, from bit `shift` on.
 #[inline(always)]
 fn bits<const MASK: u8>(bytes: &[u8], shift: usize) -> Quants {
     let mut quants = [0; 32];
@@ -71,10 +72,15 @@ fn bits<const MASK: u8>(bytes: &[u8], shift: usize) -> Quants {
     quants
 }
 
-/// The block's bit of each of 32 bytes.
+/// The block's bit of each of 32 bytes, as `VALUE`.
 #[inline(always)]
-fn plane(bytes: &[u8], block: usize) -> Quants {
-    bits::<1>(bytes, block)
+fn plane<const VALUE: u8>(bytes: &[u8], block: usize) -> Quants {
+    let bit = 1 << block;
+    let mut quants = [0; 32];
+    for i in 0..32 {
+        quants[i] = if bytes[i] & bit == 0 { 0 } else { VALUE };
+    }
+    quants
 }
 
 /// The block's part of 64 bytes of q2.
@@ -89,11 +95,11 @@ fn nibbles(bytes: &[u8], block: usize) -> Quants {
     bits::<15>(&bytes[32 * (block / 2)..][..32], 4 * (block % 2))
 }
 
-/// Higher bits above quants that have `BITS` already.
+/// The bits of both, those of `high` from bit `SHIFT` on.
 #[inline(always)]
-fn with_high<const BITS: u32>(mut quants: Quants, high: Quants) -> Quants {
+fn both<const SHIFT: u32>(mut quants: Quants, high: Quants) -> Quants {
     for i in 0..32 {
-        quants[i] |= high[i] << BITS;
+        quants[i] |= high[i] << SHIFT;
     }
     quants
 }
@@ -194,7 +200,10 @@ impl SuperBlock<110> for Q3_K {
 
     #[inline(always)]
     fn quants(bytes: &[u8; 110], block: usize) -> Quants {
-        with_high::<2>(pairs(&bytes[32..96], block), plane(&bytes[..32], block))
+        both::<0>(
+            pairs(&bytes[32..96], block),
+            plane::<4>(&bytes[..32], block),
+        )
     }
 
     /// 4 bits of each scale in 8 bytes, the low halves first, and then 2 bits in 4 bytes, the lowest first.
@@ -259,7 +268,10 @@ impl SuperBlock<176> for Q5_K {
 
     #[inline(always)]
     fn quants(bytes: &[u8; 176], block: usize) -> Quants {
-        with_high::<4>(nibbles(&bytes[48..], block), plane(&bytes[16..48], block))
+        both::<0>(
+            nibbles(&bytes[48..], block),
+            plane::<16>(&bytes[16..48], block),
+        )
     }
 
     #[inline(always)]
@@ -288,7 +300,7 @@ impl SuperBlock<210> for Q6_K {
     fn quants(bytes: &[u8; 210], block: usize) -> Quants {
         let low = &bytes[64 * (block / 4) + 32 * (block % 2)..][..32];
         let low = bits::<15>(low, 4 * (block / 2 % 2));
-        with_high::<4>(low, pairs(&bytes[128..192], block))
+        both::<4>(low, pairs(&bytes[128..192], block))
     }
 
     #[inline(always)]

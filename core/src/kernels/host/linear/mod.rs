@@ -127,8 +127,7 @@ trait Group<const BYTES: usize, const PARTS: usize> {
 
     fn shared(bytes: &[u8; BYTES]) -> Self::Shared;
 
-    /// One part's weights. A loop over the parts is not to be unrolled to straight code for all of them, which
-    /// no longer becomes vector instructions.
+    /// One part's weights.
     fn unpack<S: Simd>(bytes: &[u8; BYTES], shared: &Self::Shared, part: usize) -> [f32; BLOCK];
 }
 

@@ -6,7 +6,9 @@ use half::f16;
 use macerator::Simd;
 
 impl<T: SuperBlock<BYTES>, const BYTES: usize> Group<BYTES, BLOCKS> for T {
-    /// For each half block what scales its quants, and what is added to the products.
+    /// For each half block what scales its quants, and what is added to the products: the minimum, and the
+    /// scaled zero. The latter is exact, so that with fused multiplications each weight is rounded once, as if
+    /// the zero were taken from its quant; without them by at most twice as much as its block's largest.
     type Shared = ([f32; 2 * BLOCKS], [f32; 2 * BLOCKS]);
 
     #[inline(always)]
