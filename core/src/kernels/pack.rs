@@ -152,7 +152,8 @@ fn pack_super<T: SuperBlock<BYTES>, const BYTES: usize>(
     let layout = Layout::of(dtype);
     for (index, bytes) in row.as_chunks::<BYTES>().0.iter().enumerate() {
         let first = index * BLOCKS;
-        for (block, quants) in T::quants(bytes).iter().enumerate() {
+        for block in 0..BLOCKS {
+            let quants = T::quants(bytes, block);
             let quads = std::array::from_fn(|quad| word(&quants[4 * quad..]));
             let at = layout.block(first + block);
             match layout.quants {

@@ -22,8 +22,8 @@ pub(crate) const BLOCKS: usize = 8;
 /// 32 quants as they are in the file, before anything is taken from them.
 type Quants = [u8; 32];
 
-/// A scale, and a minimum to take from the product.
-type Factors = (f32, f32);
+/// A number for each half of each block.
+type Halves = [f32; 2 * BLOCKS];
 
 /// A K type, whose super-block is `BYTES` long. Its functions are inlined into loops that are compiled for
 /// one processor or the other.
@@ -31,8 +31,9 @@ pub(crate) trait SuperBlock<const BYTES: usize> {
     /// What is taken from each quant.
     const ZERO: u8;
 
-    /// The blocks' quants.
-    fn quants(bytes: &[u8; BYTES]) -> [Quants; BLOCKS];
+    /// A block's quants. The block is best a loop's variable and not a constant: the shifts are the same for
+    /// all quants either way, and straight code for all blocks is made no vector instructions of (rustc 1.95).
+    fn quants(bytes: &[u8; BYTES], block: usize) -> Quants;
 
     /// What scales each block, in two bytes: one for each half of it, or its scale and its minimum.
     fn scales(bytes: &[u8; BYTES]) -> [[u8; 2]; BLOCKS];
@@ -40,8 +41,9 @@ pub(crate) trait SuperBlock<const BYTES: usize> {
     /// d and dmin; the latter 0 for types that have none.
     fn d(bytes: &[u8; BYTES]) -> [f16; 2];
 
-    /// The factors of elements 0 to 15 of a block and of elements 16 to 31.
-    fn factors(scales: [u8; 2], d: f32, dmin: f32) -> [Factors; 2];
+    /// The scales, and the minima to take from the products. One loop for each: the compiler turns it into
+    /// vector instructions.
+    fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, dmin: f32) -> (Halves, Halves);
 }
 
 /// The elements of one super-block, rounded as the reference rounds them.
@@ -50,77 +52,56 @@ pub(super) fn decode<T: SuperBlock<BYTES>, const BYTES: usize>(
     out: &mut [f32; 32 * BLOCKS],
 ) {
     let [d, dmin] = T::d(bytes).map(f16::to_f32);
-    let (quants, scales) = (T::quants(bytes), T::scales(bytes));
-    for ((out, quants), scales) in out.chunks_exact_mut(32).zip(quants).zip(scales) {
-        let factors = T::factors(scales, d, dmin);
+    let (scales, minima) = T::factors(&T::scales(bytes), d, dmin);
+    for (block, out) in out.chunks_exact_mut(32).enumerate() {
+        let quants = T::quants(bytes, block);
         for (i, (out, q)) in out.iter_mut().zip(quants).enumerate() {
-            let (scale, min) = factors[i / 16];
-            *out = scale * f32::from(q.cast_signed() - T::ZERO.cast_signed()) - min;
+            let (half, q) = (2 * block + i / 16, q.cast_signed() - T::ZERO.cast_signed());
+            *out = scales[half] * f32::from(q) - minima[half];
         }
     }
 }
 
-/// The bits `MASK` of each byte from bit `SHIFT` on.
+/// The bits `MASK` of 32 bytes, from bit `shift` on.
 #[inline(always)]
-fn bits<const SHIFT: u32, const MASK: u8>(bytes: &[u8]) -> Quants {
+fn bits<const MASK: u8>(bytes: &[u8], shift: usize) -> Quants {
     let mut quants = [0; 32];
     for i in 0..32 {
-        quants[i] = bytes[i] >> SHIFT & MASK;
+        quants[i] = bytes[i] >> shift & MASK;
     }
     quants
 }
 
-/// Bit b of each of 32 bytes, for every block b.
+/// The block's bit of each of 32 bytes, as `VALUE`.
 #[inline(always)]
-fn planes(bytes: &[u8]) -> [Quants; BLOCKS] {
-    [
-        bits::<0, 1>(bytes),
-        bits::<1, 1>(bytes),
-        bits::<2, 1>(bytes),
-        bits::<3, 1>(bytes),
-        bits::<4, 1>(bytes),
-        bits::<5, 1>(bytes),
-        bits::<6, 1>(bytes),
-        bits::<7, 1>(bytes),
-    ]
-}
-
-/// 64 bytes of q2.
-#[inline(always)]
-fn pairs(bytes: &[u8]) -> [Quants; BLOCKS] {
-    let (first, second) = (&bytes[..32], &bytes[32..64]);
-    [
-        bits::<0, 3>(first),
-        bits::<2, 3>(first),
-        bits::<4, 3>(first),
-        bits::<6, 3>(first),
-        bits::<0, 3>(second),
-        bits::<2, 3>(second),
-        bits::<4, 3>(second),
-        bits::<6, 3>(second),
-    ]
-}
-
-/// 128 bytes of q4.
-#[inline(always)]
-fn nibbles(bytes: &[u8]) -> [Quants; BLOCKS] {
-    let mut quants = [[0; 32]; BLOCKS];
-    for chunk in 0..4 {
-        let bytes = &bytes[32 * chunk..][..32];
-        quants[2 * chunk] = bits::<0, 15>(bytes);
-        quants[2 * chunk + 1] = bits::<4, 15>(bytes);
+fn plane<const VALUE: u8>(bytes: &[u8], block: usize) -> Quants {
+    let bit = 1 << block;
+    let mut quants = [0; 32];
+    for i in 0..32 {
+        quants[i] = if bytes[i] & bit == 0 { 0 } else { VALUE };
     }
     quants
 }
 
-/// Adds higher bits to quants that have `BITS` already.
+/// The block's part of 64 bytes of q2.
 #[inline(always)]
-fn add_high<const BITS: u32>(quants: &mut [Quants; BLOCKS], high: [Quants; BLOCKS]) {
-    for block in 0..BLOCKS {
-        for i in 0..32 {
-            quants[block][i] |= high[block][i] << BITS;
-        }
+fn pairs(bytes: &[u8], block: usize) -> Quants {
+    bits::<3>(&bytes[32 * (block / 4)..][..32], 2 * (block % 4))
+}
+
+/// The block's part of 128 bytes of q4.
+#[inline(always)]
+fn nibbles(bytes: &[u8], block: usize) -> Quants {
+    bits::<15>(&bytes[32 * (block / 2)..][..32], 4 * (block % 2))
+}
+
+/// The bits of both, those of `high` from bit `SHIFT` on.
+#[inline(always)]
+fn both<const SHIFT: u32>(mut quants: Quants, high: Quants) -> Quants {
+    for i in 0..32 {
+        quants[i] |= high[i] << SHIFT;
     }
+    quants
 }
 
 /// d and dmin, side by side.
@@ -151,15 +132,25 @@ fn six_bits(bytes: &[u8]) -> [[u8; 2]; BLOCKS] {
 
 /// One scale and one minimum for the whole block.
 #[inline(always)]
-fn whole(scales: [u8; 2], d: f32, dmin: f32) -> [Factors; 2] {
-    let factors = (d * f32::from(scales[0]), dmin * f32::from(scales[1]));
-    [factors, factors]
+fn whole(scales: &[[u8; 2]; BLOCKS], d: f32, dmin: f32) -> (Halves, Halves) {
+    let mut factors = (Halves::default(), Halves::default());
+    for half in 0..2 * BLOCKS {
+        factors.0[half] = d * f32::from(scales[half / 2][0]);
+    }
+    for half in 0..2 * BLOCKS {
+        factors.1[half] = dmin * f32::from(scales[half / 2][1]);
+    }
+    factors
 }
 
 /// A signed scale for each half.
 #[inline(always)]
-fn halves(scales: [u8; 2], d: f32) -> [Factors; 2] {
-    scales.map(|scale| (d * f32::from(scale.cast_signed()), 0.0))
+fn signed(scales: &[[u8; 2]; BLOCKS], d: f32) -> (Halves, Halves) {
+    let mut factors = Halves::default();
+    for half in 0..2 * BLOCKS {
+        factors[half] = d * f32::from(scales[half / 2][half % 2].cast_signed());
+    }
+    (factors, Halves::default())
 }
 
 #[allow(non_camel_case_types, reason = "the format's own names")]
@@ -169,8 +160,8 @@ impl SuperBlock<84> for Q2_K {
     const ZERO: u8 = 0;
 
     #[inline(always)]
-    fn quants(bytes: &[u8; 84]) -> [Quants; BLOCKS] {
-        pairs(&bytes[16..80])
+    fn quants(bytes: &[u8; 84], block: usize) -> Quants {
+        pairs(&bytes[16..80], block)
     }
 
     #[inline(always)]
@@ -189,8 +180,15 @@ impl SuperBlock<84> for Q2_K {
 
     /// The low half of a byte is the scale, the high half the minimum.
     #[inline(always)]
-    fn factors(scales: [u8; 2], d: f32, dmin: f32) -> [Factors; 2] {
-        scales.map(|byte| (d * f32::from(byte & 15), dmin * f32::from(byte >> 4)))
+    fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, dmin: f32) -> (Halves, Halves) {
+        let mut factors = (Halves::default(), Halves::default());
+        for half in 0..2 * BLOCKS {
+            factors.0[half] = d * f32::from(scales[half / 2][half % 2] & 15);
+        }
+        for half in 0..2 * BLOCKS {
+            factors.1[half] = dmin * f32::from(scales[half / 2][half % 2] >> 4);
+        }
+        factors
     }
 }
 
@@ -201,21 +199,25 @@ impl SuperBlock<110> for Q3_K {
     const ZERO: u8 = 4;
 
     #[inline(always)]
-    fn quants(bytes: &[u8; 110]) -> [Quants; BLOCKS] {
-        let mut quants = pairs(&bytes[32..96]);
-        add_high::<2>(&mut quants, planes(&bytes[..32]));
-        quants
+    fn quants(bytes: &[u8; 110], block: usize) -> Quants {
+        both::<0>(
+            pairs(&bytes[32..96], block),
+            plane::<4>(&bytes[..32], block),
+        )
     }
 
     /// 4 bits of each scale in 8 bytes, the low halves first, and then 2 bits in 4 bytes, the lowest first.
     #[inline(always)]
     fn scales(bytes: &[u8; 110]) -> [[u8; 2]; BLOCKS] {
-        let bytes = &bytes[96..108];
+        let words = bytes[96..108].as_chunks::<4>().0;
         let mut scales = [[0; 2]; BLOCKS];
-        for i in 0..16 {
-            let low = bytes[i % 8] >> (4 * (i / 8)) & 15;
-            let high = bytes[8 + i % 4] >> (2 * (i / 4)) & 3;
-            scales[i / 2][i % 2] = (low | high << 4).wrapping_sub(32);
+        for quad in 0..4 {
+            let low = u32::from_le_bytes(words[quad % 2]) >> (4 * (quad / 2)) & 0x0f0f_0f0f;
+            let high = u32::from_le_bytes(words[2]) >> (2 * quad) & 0x0303_0303;
+            let quad_scales = (low | high << 4).to_le_bytes();
+            for i in 0..4 {
+                scales[2 * quad + i / 2][i % 2] = quad_scales[i].wrapping_sub(32);
+            }
         }
         scales
     }
@@ -226,8 +228,8 @@ impl SuperBlock<110> for Q3_K {
     }
 
     #[inline(always)]
-    fn factors(scales: [u8; 2], d: f32, _: f32) -> [Factors; 2] {
-        halves(scales, d)
+    fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, _: f32) -> (Halves, Halves) {
+        signed(scales, d)
     }
 }
 
@@ -238,8 +240,8 @@ impl SuperBlock<144> for Q4_K {
     const ZERO: u8 = 0;
 
     #[inline(always)]
-    fn quants(bytes: &[u8; 144]) -> [Quants; BLOCKS] {
-        nibbles(&bytes[16..])
+    fn quants(bytes: &[u8; 144], block: usize) -> Quants {
+        nibbles(&bytes[16..], block)
     }
 
     #[inline(always)]
@@ -253,7 +255,7 @@ impl SuperBlock<144> for Q4_K {
     }
 
     #[inline(always)]
-    fn factors(scales: [u8; 2], d: f32, dmin: f32) -> [Factors; 2] {
+    fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, dmin: f32) -> (Halves, Halves) {
         whole(scales, d, dmin)
     }
 }
@@ -265,10 +267,11 @@ impl SuperBlock<176> for Q5_K {
     const ZERO: u8 = 0;
 
     #[inline(always)]
-    fn quants(bytes: &[u8; 176]) -> [Quants; BLOCKS] {
-        let mut quants = nibbles(&bytes[48..]);
-        add_high::<4>(&mut quants, planes(&bytes[16..48]));
-        quants
+    fn quants(bytes: &[u8; 176], block: usize) -> Quants {
+        both::<0>(
+            nibbles(&bytes[48..], block),
+            plane::<16>(&bytes[16..48], block),
+        )
     }
 
     #[inline(always)]
@@ -282,7 +285,7 @@ impl SuperBlock<176> for Q5_K {
     }
 
     #[inline(always)]
-    fn factors(scales: [u8; 2], d: f32, dmin: f32) -> [Factors; 2] {
+    fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, dmin: f32) -> (Halves, Halves) {
         whole(scales, d, dmin)
     }
 }
@@ -294,17 +297,10 @@ impl SuperBlock<210> for Q6_K {
     const ZERO: u8 = 32;
 
     #[inline(always)]
-    fn quants(bytes: &[u8; 210]) -> [Quants; BLOCKS] {
-        let mut quants = [[0; 32]; BLOCKS];
-        for chunk in 0..2 {
-            let (first, second) = bytes[64 * chunk..][..64].split_at(32);
-            quants[4 * chunk] = bits::<0, 15>(first);
-            quants[4 * chunk + 1] = bits::<0, 15>(second);
-            quants[4 * chunk + 2] = bits::<4, 15>(first);
-            quants[4 * chunk + 3] = bits::<4, 15>(second);
-        }
-        add_high::<4>(&mut quants, pairs(&bytes[128..192]));
-        quants
+    fn quants(bytes: &[u8; 210], block: usize) -> Quants {
+        let low = &bytes[64 * (block / 4) + 32 * (block % 2)..][..32];
+        let low = bits::<15>(low, 4 * (block / 2 % 2));
+        both::<4>(low, pairs(&bytes[128..192], block))
     }
 
     #[inline(always)]
@@ -322,7 +318,7 @@ impl SuperBlock<210> for Q6_K {
     }
 
     #[inline(always)]
-    fn factors(scales: [u8; 2], d: f32, _: f32) -> [Factors; 2] {
-        halves(scales, d)
+    fn factors(scales: &[[u8; 2]; BLOCKS], d: f32, _: f32) -> (Halves, Halves) {
+        signed(scales, d)
     }
 }

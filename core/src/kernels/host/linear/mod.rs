@@ -114,10 +114,33 @@ fn multiply_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     }
 }
 
-/// What a type unpacks together: `PARTS` blocks of 32 weights, `BYTES` long. A trait and not a closure: closures
-/// are compiled apart from the code around them, and so without its vector instructions.
-trait Block<const BYTES: usize, const PARTS: usize> {
-    fn unpack<S: Simd>(bytes: &[u8; BYTES]) -> [[f32; BLOCK]; PARTS];
+/// A type's block of 32 weights, `BYTES` long. A trait and not a closure: closures are compiled apart from the
+/// code around them, and so without its vector instructions.
+trait Block<const BYTES: usize> {
+    fn unpack<S: Simd>(bytes: &[u8; BYTES]) -> [f32; BLOCK];
+}
+
+/// What a type keeps together: `PARTS` blocks of 32 weights, `BYTES` long.
+trait Group<const BYTES: usize, const PARTS: usize> {
+    /// What is computed once for all parts.
+    type Shared;
+
+    fn shared(bytes: &[u8; BYTES]) -> Self::Shared;
+
+    /// One part's weights.
+    fn unpack<S: Simd>(bytes: &[u8; BYTES], shared: &Self::Shared, part: usize) -> [f32; BLOCK];
+}
+
+impl<T: Block<BYTES>, const BYTES: usize> Group<BYTES, 1> for T {
+    type Shared = ();
+
+    #[inline(always)]
+    fn shared(_: &[u8; BYTES]) {}
+
+    #[inline(always)]
+    fn unpack<S: Simd>(bytes: &[u8; BYTES], (): &(), _: usize) -> [f32; BLOCK] {
+        <T as Block<BYTES>>::unpack::<S>(bytes)
+    }
 }
 
 /// Partial sums of one product: as many as the widest vectors hold.
@@ -136,7 +159,7 @@ fn add_block<S: Simd>(sums: &mut Sums, w: &[f32; BLOCK], x: &[f32; BLOCK]) {
 
 impl Tile<'_> {
     #[inline(always)]
-    fn run<S: Simd, B: Block<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
+    fn run<S: Simd, B: Group<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
         match self.rows {
             // One or two accumulators alone compile to something three times slower (rustc 1.95).
             0..=4 => self.few::<S, B, BYTES, PARTS, 4>(),
@@ -149,7 +172,7 @@ impl Tile<'_> {
     #[inline(always)]
     fn few<
         S: Simd,
-        B: Block<BYTES, PARTS>,
+        B: Group<BYTES, PARTS>,
         const BYTES: usize,
         const PARTS: usize,
         const ROWS: usize,
@@ -167,10 +190,11 @@ impl Tile<'_> {
             let weights = &weights.as_chunks::<BYTES>().0[..blocks];
             let mut sums = [Sums::default(); ROWS];
             for block in 0..blocks {
-                let w = B::unpack::<S>(&weights[block]);
+                let shared = B::shared(&weights[block]);
                 for part in 0..PARTS {
+                    let w = B::unpack::<S>(&weights[block], &shared, part);
                     for row in 0..ROWS {
-                        add_block::<S>(&mut sums[row], &w[part], &x[row][block][part]);
+                        add_block::<S>(&mut sums[row], &w, &x[row][block][part]);
                     }
                 }
             }
@@ -182,7 +206,7 @@ impl Tile<'_> {
 
     /// Unpacks four outputs at a time, and multiplies them with four rows at a time.
     #[inline(always)]
-    fn many<S: Simd, B: Block<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
+    fn many<S: Simd, B: Group<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
         const OUTS: usize = 4;
         const ROWS: usize = 4;
         let (outputs, blocks) = (self.y.len() / self.rows, self.inputs / BLOCK);
@@ -194,7 +218,10 @@ impl Tile<'_> {
                 let bytes = &self.weights[(first + out) * self.row_bytes..][..self.row_bytes];
                 let weights = weights.as_chunks_mut::<PARTS>().0;
                 for (w, bytes) in weights.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
-                    *w = B::unpack::<S>(bytes);
+                    let shared = B::shared(bytes);
+                    for part in 0..PARTS {
+                        w[part] = B::unpack::<S>(bytes, &shared, part);
+                    }
                 }
             }
             let w: [&[[f32; BLOCK]]; OUTS] =

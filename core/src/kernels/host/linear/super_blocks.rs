@@ -1,29 +1,43 @@
 //! The K types, whose super-blocks hold 256 weights.
 
-use super::{BLOCK, Block, multiply_add};
+use super::{BLOCK, Group, multiply_add};
 use crate::formats::quant::k::{BLOCKS, SuperBlock};
 use half::f16;
 use macerator::Simd;
 
-impl<T: SuperBlock<BYTES>, const BYTES: usize> Block<BYTES, BLOCKS> for T {
+impl<T: SuperBlock<BYTES>, const BYTES: usize> Group<BYTES, BLOCKS> for T {
+    /// For each half block what scales its quants, and what is added to the products: the minimum, and the
+    /// scaled zero. The latter is exact, so that with fused multiplications each weight is rounded once, as if
+    /// the zero were taken from its quant; without them by at most twice as much as its block's largest.
+    type Shared = ([f32; 2 * BLOCKS], [f32; 2 * BLOCKS]);
+
     #[inline(always)]
-    fn unpack<S: Simd>(bytes: &[u8; BYTES]) -> [[f32; BLOCK]; BLOCKS] {
+    fn shared(bytes: &[u8; BYTES]) -> Self::Shared {
         let [d, dmin] = T::d(bytes).map(single);
-        let scales = T::scales(bytes);
-        let quants = T::quants(bytes);
-        let mut w = [[0.0; BLOCK]; BLOCKS];
-        for block in 0..BLOCKS {
-            let [low, high] = T::factors(scales[block], d, dmin);
-            for i in 0..BLOCK {
-                w[block][i] = f32::from((quants[block][i] as i8) - T::ZERO as i8);
-            }
-            let (first, second) = w[block].split_at_mut(BLOCK / 2);
-            for w in first {
-                *w = multiply_add::<S>(*w, low.0, -low.1);
-            }
-            for w in second {
-                *w = multiply_add::<S>(*w, high.0, -high.1);
-            }
+        let (scales, mut added) = T::factors(&T::scales(bytes), d, dmin);
+        for half in 0..2 * BLOCKS {
+            added[half] = -added[half] - scales[half] * f32::from(T::ZERO);
+        }
+        (scales, added)
+    }
+
+    #[inline(always)]
+    fn unpack<S: Simd>(
+        bytes: &[u8; BYTES],
+        (scales, added): &Self::Shared,
+        block: usize,
+    ) -> [f32; BLOCK] {
+        let quants = T::quants(bytes, block);
+        let mut w = [0.0; BLOCK];
+        for i in 0..BLOCK {
+            w[i] = f32::from(quants[i]);
+        }
+        let (first, second) = w.split_at_mut(BLOCK / 2);
+        for w in first {
+            *w = multiply_add::<S>(*w, scales[2 * block], added[2 * block]);
+        }
+        for w in second {
+            *w = multiply_add::<S>(*w, scales[2 * block + 1], added[2 * block + 1]);
         }
         w
     }
