@@ -1,6 +1,11 @@
 //! A quantized matrix times rows, on slices of the file's blocks. The arithmetic is plain Rust over
 //! fixed-size arrays; macerator compiles it for the widest vectors the processor has.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "counting to a constant is what the compiler turns into vector instructions"
+)]
+
 mod blocks;
 mod super_blocks;
 
