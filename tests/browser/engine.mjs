@@ -9,6 +9,18 @@ export async function openEngine(browser, origin, device = "cpu", context = unde
   return page;
 }
 
+/** The page's third chunk meets a full disk: no real quota can be set for a profile like a test's. */
+export function fillDisk(page) {
+  return page.workers()[0].evaluate(() => {
+    const { write } = FileSystemSyncAccessHandle.prototype;
+    let chunks = 0;
+    FileSystemSyncAccessHandle.prototype.write = function (from, options) {
+      if (from.length > 4096 && ++chunks === 3) throw new DOMException("no room", "QuotaExceededError");
+      return write.call(this, from, options);
+    };
+  });
+}
+
 /** Loads the model from its server's `/model.gguf`; gives its events and what came of it. */
 export function load(page, sha256) {
   return page.evaluate(async (sha256) => {

@@ -7,7 +7,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./browser.mjs";
-import { load, openEngine } from "./engine.mjs";
+import { fillDisk, load, openEngine } from "./engine.mjs";
 import { model, root } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
@@ -264,15 +264,7 @@ describe("the engine", { timeout: HOUR, skip }, () => {
 
   test("what has no room in the browser's storage is loaded and not kept", async () => {
     const page = await open();
-    // No real quota can be set for a profile like this one, so the third chunk's write fails as on a full disk.
-    await page.workers()[0].evaluate(() => {
-      const { write } = FileSystemSyncAccessHandle.prototype;
-      let chunks = 0;
-      FileSystemSyncAccessHandle.prototype.write = function (from, options) {
-        if (from.length > 4096 && ++chunks === 3) throw new DOMException("no room", "QuotaExceededError");
-        return write.call(this, from, options);
-      };
-    });
+    await fillDisk(page);
     const { info } = await load(page);
     assert.equal(info?.tested, true);
     assert.deepEqual(await page.evaluate(() => periapt.stored()), []);

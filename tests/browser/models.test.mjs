@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch, open } from "./browser.mjs";
-import { openEngine } from "./engine.mjs";
+import { fillDisk, openEngine } from "./engine.mjs";
 import { splitGguf } from "./gguf.mjs";
 import { model, needsModel, periapt, root, screenshots } from "./periapt.mjs";
 import { serve } from "./server.mjs";
@@ -348,14 +348,7 @@ describe("models in the browser", { timeout: HOUR }, () => {
     test("is nothing where the disk is full, or the browser keeps no files; the model is loaded all the same", async () => {
       const wanted = native(join(FIXTURES, "llama.gguf"));
       const full = await openEngine(browser, server.origin);
-      await full.workers()[0].evaluate(() => {
-        const { write } = FileSystemSyncAccessHandle.prototype;
-        let chunks = 0;
-        FileSystemSyncAccessHandle.prototype.write = function (from, options) {
-          if (from.length > 4096 && ++chunks === 3) throw new DOMException("no room", "QuotaExceededError");
-          return write.call(this, from, options);
-        };
-      });
+      await fillDisk(full);
       equal(await load({ url: parts("llama")[0] }, full), wanted, CPU, "a full disk");
       assert.deepEqual(await stored(full), []);
       await full.context().close();

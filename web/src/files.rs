@@ -97,7 +97,7 @@ fn unusable(message: &str) -> JsValue {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct FilesLoader {
-    loader: SourceLoader,
+    loader: SourceLoader<Box<dyn Source>>,
 }
 
 #[wasm_bindgen]

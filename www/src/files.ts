@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 import { fromJson, toJson } from "./profiles.ts";
 import { openRecord } from "./refine.ts";
 import { asRecord, asRun, FileError, fromTrace, type Run, toTrace } from "./run.ts";
-import { asking, keeps, load, loading, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
+import { asking, isGguf, keeps, load, loading, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
 import { chats, save } from "./storage.ts";
 import { strings } from "./strings.ts";
 
@@ -98,7 +98,6 @@ function complain(name: string, error: unknown): void {
   notice.value = { text: strings.files.fault(name, what), isFault: true };
 }
 
-const isGguf = ({ name }: File) => /\.gguf$/i.test(name);
 const isWeights = ({ name }: File) => name.endsWith(".safetensors");
 
 /** Opens a model: a GGUF file, the files of a split one, or a hub folder's. */

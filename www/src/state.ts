@@ -106,11 +106,13 @@ export async function findOffers(): Promise<void> {
   }
 }
 
+export const isGguf = ({ name }: File) => /\.gguf$/i.test(name);
+
 /** What a model is called where it comes from. */
 function nameOf(source: ModelSource): string {
   if (source.kind === "url") return nameAt(source.url);
   if (source.kind === "file") return source.file.name;
-  return source.name ?? source.files.find(({ name }) => /\.gguf$/i.test(name))?.name ?? strings.model.nameless;
+  return source.name ?? source.files.find(isGguf)?.name ?? strings.model.nameless;
 }
 
 /** An address's last part, or the name of the repository whose page it is. */

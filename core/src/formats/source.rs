@@ -77,6 +77,16 @@ impl<R: Read + Seek> Source for Folder<R> {
     }
 }
 
+impl<S: Source + ?Sized> Source for &mut S {
+    fn gguf(&self) -> &Gguf {
+        (**self).gguf()
+    }
+
+    fn read(&mut self, index: usize) -> Result<Vec<u8>, SourceError> {
+        (**self).read(index)
+    }
+}
+
 impl<S: Source + ?Sized> Source for Box<S> {
     fn gguf(&self) -> &Gguf {
         (**self).gguf()

@@ -1,7 +1,6 @@
 //! A reward model: a decoder whose head gives one number for a whole conversation.
 
-use super::load::Parts;
-use super::{Error, Session};
+use super::{Error, Session, SourceLoader};
 use crate::device::OpenDevice;
 use crate::formats::gguf::GgufFiles;
 use crate::formats::source::Source;
@@ -43,7 +42,8 @@ impl Classifier {
         device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
-        let model = Session::with_any_head(Parts::read(source, device, progress)?)?;
+        let parts = SourceLoader::new(source, device)?.read_all(progress)?;
+        let model = Session::with_any_head(parts)?;
         match model.decoder.config().traits.classes {
             1 => Ok(Self { model }),
             classes => Err(ModelError::NoReward(classes).into()),

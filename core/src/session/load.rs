@@ -1,6 +1,6 @@
 //! A model file becomes a session: from a reader, or from bytes as they come.
 
-use super::{Error, Session};
+use super::{Error, Session, SourceLoader};
 use crate::device::OpenDevice;
 use crate::formats::gguf::{GgufError, GgufFiles, GgufStream, Metadata, Split, StreamEvent};
 use crate::formats::source::Source;
@@ -67,32 +67,6 @@ impl Parts {
             device: device.clone(),
             begun: None,
         }
-    }
-
-    /// All of a model, one tensor at a time.
-    pub fn read(
-        source: &mut dyn Source,
-        device: &OpenDevice,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Self, Error> {
-        let mut parts = Self::new(device);
-        parts.take(StreamEvent::Header(source.gguf()))?;
-        let total = source.gguf().tensors.iter().map(|info| info.bytes).sum();
-        let mut done = 0;
-        for index in 0..source.gguf().tensors.len() {
-            done += parts.tensor(source, index)?;
-            progress(done, total);
-        }
-        Ok(parts)
-    }
-
-    /// Takes the tensor of that index, and gives its bytes.
-    pub fn tensor(&mut self, source: &mut dyn Source, index: usize) -> Result<u64, Error> {
-        let bytes = source.read(index)?;
-        let gguf = source.gguf();
-        let info = &gguf.tensors[index];
-        self.take(StreamEvent::Tensor(gguf, info, &bytes))?;
-        Ok(info.bytes)
     }
 
     pub fn take(&mut self, event: StreamEvent<'_>) -> Result<(), Error> {
@@ -256,6 +230,6 @@ impl Session {
         device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
-        Self::new(Parts::read(source, device, progress)?)
+        Self::new(SourceLoader::new(source, device)?.read_all(progress)?)
     }
 }

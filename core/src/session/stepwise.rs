@@ -7,21 +7,21 @@ use crate::formats::gguf::StreamEvent;
 use crate::formats::source::Source;
 use std::fmt;
 
-/// Loads a model from wherever it lies, as [`Session::load_source`] does, one tensor a call.
-pub struct SourceLoader {
-    source: Box<dyn Source>,
+/// Loads a model from wherever it lies, one tensor a call; [`Session::load_source`] makes all calls at once.
+pub struct SourceLoader<S> {
+    source: S,
     parts: Parts,
     next: usize,
     done: u64,
 }
 
-impl SourceLoader {
+impl<S: Source> SourceLoader<S> {
     /// A loader of `source` onto `device`. Its header is checked, its tensors are not read yet.
     ///
     /// # Errors
     ///
     /// [`Error`] where it is no model we can run.
-    pub fn new(source: Box<dyn Source>, device: &OpenDevice) -> Result<Self, Error> {
+    pub fn new(source: S, device: &OpenDevice) -> Result<Self, Error> {
         let mut parts = Parts::new(device);
         parts.take(StreamEvent::Header(source.gguf()))?;
         Ok(Self {
@@ -54,9 +54,22 @@ impl SourceLoader {
         if self.next == self.source.gguf().tensors.len() {
             return Ok(false);
         }
-        self.done += self.parts.tensor(&mut *self.source, self.next)?;
+        let bytes = self.source.read(self.next)?;
+        let gguf = self.source.gguf();
+        let info = &gguf.tensors[self.next];
+        self.parts.take(StreamEvent::Tensor(gguf, info, &bytes))?;
+        self.done += info.bytes;
         self.next += 1;
         Ok(true)
+    }
+
+    /// All of the model; `progress` is told the bytes of tensors done and in all.
+    pub(super) fn read_all(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Parts, Error> {
+        let total = self.total();
+        while self.step()? {
+            progress(self.done, total);
+        }
+        Ok(self.parts)
     }
 
     /// The session, once every tensor is loaded.
@@ -69,7 +82,7 @@ impl SourceLoader {
     }
 }
 
-impl fmt::Debug for SourceLoader {
+impl<S> fmt::Debug for SourceLoader<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SourceLoader")
             .field("next", &self.next)

@@ -62,7 +62,7 @@ pub fn sha256(path: &Path) -> anyhow::Result<String> {
     Ok(store::hash_of_files(hashes))
 }
 
-/// All files that a model is read from, in the order of their names.
+/// All files that a model is read from.
 fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         let header = Gguf::read(&mut open_file(path)?).map_err(Error::from)?;
@@ -84,7 +84,6 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
             files.push(file);
         }
     }
-    files.sort();
     Ok(files)
 }
 

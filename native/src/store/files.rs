@@ -86,11 +86,16 @@ pub(crate) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String),
             }
         }
     }
-    let sha256 = hasher.finalize();
-    Ok((
-        bytes,
-        sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-    ))
+    Ok((bytes, hex(&hasher.finalize())))
+}
+
+/// The SHA-256 of a text.
+pub(crate) fn hash_text(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The hash of a model, from its files' names and hashes: its only file's own, or the SHA-256 of the lines
@@ -101,6 +106,5 @@ pub(crate) fn hash_of_files(mut files: Vec<(String, String)>) -> String {
     }
     files.sort();
     let lines = files.iter().map(|(name, hash)| format!("{hash}  {name}\n"));
-    let digest = Sha256::digest(lines.collect::<String>());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash_text(&lines.collect::<String>())
 }

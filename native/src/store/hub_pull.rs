@@ -66,12 +66,7 @@ impl Store {
         let Some(files) = with_shards(&listing, &folder, files)? else {
             return Ok(None);
         };
-        for file in &files {
-            if file_bytes(&folder.join(&file.path))? != Some(file.bytes) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(place(&folder, &files)))
+        Ok(are_there(&folder, &files)?.then(|| place(&folder, &files)))
     }
 
     /// Brings the model `id` into the store and returns where it lies: its folder of safetensors, or its (first) GGUF
@@ -129,16 +124,13 @@ impl Store {
         let Some(listing) = read_record(folder)? else {
             return Ok(false);
         };
-        let is_there = |file: &HubFile| -> Result<bool, StoreError> {
-            Ok(file_bytes(&folder.join(&file.path))? == Some(file.bytes))
-        };
         let mut wanted = Vec::new();
         for file in listing.files.iter().filter(|file| safe(&file.path)) {
             let part = folder.join(&file.path).with_added_extension("part");
             if file_bytes(&part)?.is_some() {
                 return Ok(false);
             }
-            if !is_there(file)? {
+            if !are_there(folder, std::slice::from_ref(file))? {
                 continue;
             }
             match file.path.as_str() {
@@ -151,12 +143,7 @@ impl Store {
                 _ => {}
             }
         }
-        for file in &wanted {
-            if !is_there(file)? {
-                return Ok(false);
-            }
-        }
-        Ok(!wanted.is_empty())
+        Ok(!wanted.is_empty() && are_there(folder, &wanted)?)
     }
 
     /// Hashes all files of the model `id` and compares those whose hashes the hub has told.
@@ -366,6 +353,16 @@ fn with_shards(
         files.push(shard.clone());
     }
     Ok(Some(files))
+}
+
+/// Whether all of these are there, as long as they should be.
+fn are_there(folder: &Path, files: &[HubFile]) -> Result<bool, StoreError> {
+    for file in files {
+        if file_bytes(&folder.join(&file.path))? != Some(file.bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What a model is loaded from.

@@ -5,14 +5,10 @@
 
 import { Hasher, type ModelFile, shards } from "../wasm/periapt_web.js";
 import { type Address, addressOf, nameIn } from "./address.ts";
+import { CallError } from "./error.ts";
 import type { ErrorCode, ModelSource } from "./protocol.ts";
 import { DownloadError, freeBytes, openFile, openUrl, probe, type Source } from "./source.ts";
 import { canKeep, peek, readSet, remove, type StoredSet, writeSet } from "./store.ts";
-
-/** A copy is not what was downloaded. */
-export class DamagedError extends Error {
-  readonly code = "damaged";
-}
 
 export interface Files {
   /** What a folder's model is called. */
@@ -192,7 +188,7 @@ async function* take(part: Part): AsyncGenerator<number> {
     hasher.free();
   }
   part.isUnsure = part.url !== undefined && source.stored > 0 && source.sha256 === undefined;
-  if (part.isBad) throw new DamagedError(`This browser's copy of ${part.name} is not what was downloaded.`);
+  if (part.isBad) throw new CallError("damaged", `This browser's copy of ${part.name} is not what was downloaded.`);
   source.done(part.hash);
 }
 

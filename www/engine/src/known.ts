@@ -4,16 +4,8 @@
  */
 
 import type { Model } from "../wasm/periapt_web.js";
-import type { Calls, ErrorCode, LoadEvent } from "./protocol.ts";
-
-/** A call's failure, with its code. */
-export class CallError extends Error {
-  readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+import { CallError } from "./error.ts";
+import type { Calls, LoadEvent } from "./protocol.ts";
 
 interface KnownAnswer {
   question: string;

@@ -1,8 +1,9 @@
 /** The engine's side of the protocol: runs the WASM module, one call at a time. */
 
 import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.js";
+import { CallError } from "./error.ts";
 import { at, type Files, openFiles } from "./files.ts";
-import { CallError, test } from "./known.ts";
+import { test } from "./known.ts";
 import type { Adapter, CallName, Calls, Choice, ErrorCode, ModelInfo, ModelSource, Reply, Request } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";

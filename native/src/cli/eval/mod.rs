@@ -6,8 +6,8 @@ mod record;
 mod report;
 
 use super::args::{EvalArgs, MethodArg};
-use super::trace::sha256;
 use super::{Loaded, Usage, generate, load, source};
+use crate::store::hash_text;
 use anyhow::Context;
 use dataset::{Dataset, Question};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -141,7 +141,7 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "periapt": env!("CARGO_PKG_VERSION"),
         "model": session.model_name(),
         "model_sha256": source::sha256(&loaded.path)?,
-        "template_sha256": session.template().map(sha256),
+        "template_sha256": session.template().map(hash_text),
         "device": session.device().info,
         "kv": format!("{:?}", session.kv).to_lowercase(),
         "system": args.system,

@@ -6,8 +6,8 @@ mod report;
 
 use super::args::{KernelsArg, MethodArg, ModelArgs, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
-use super::trace::sha256;
 use super::{Loaded, Usage, load, memory, model_path, print_json, source, text_or_stdin, tuning};
+use crate::store::hash_text;
 use anyhow::Context;
 use live::Live;
 use periapt_core::Session;
@@ -92,7 +92,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         method: method.name().to_owned(),
         system: args.system.clone(),
         date: session.today().map(|day| day.to_string()),
-        prompts: (prompts.name.clone(), sha256(&format!("{prompts:?}"))),
+        prompts: (prompts.name.clone(), hash_text(&format!("{prompts:?}"))),
         options: options.clone(),
     };
     let mut record = match &args.record {

@@ -7,6 +7,7 @@ mod show;
 use super::args::{TraceArgs, TraceCommand};
 use super::source;
 use super::{Loaded, Usage};
+use crate::store::hash_text;
 use anyhow::{Context, anyhow, bail};
 use periapt_core::decoding::streams::{Stream, Wish};
 use periapt_core::decoding::trace::TokenTrace;
@@ -15,7 +16,6 @@ use periapt_core::session::{FinishReason, GenerateRequest, Generation};
 use periapt_core::text::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -309,7 +309,7 @@ fn header(
             path: loaded.path.clone(),
             sha256: source::sha256(&loaded.path)?,
         },
-        template_sha256: session.template().map(sha256),
+        template_sha256: session.template().map(hash_text),
         device: json!(session.device().info),
         kv: format!("{:?}", session.kv).to_lowercase(),
         date: session.today().map(|day| day.to_string()),
@@ -329,10 +329,4 @@ fn header(
         generation_prompt: request.generation_prompt,
         paper_compat,
     })
-}
-
-/// The SHA-256 of a text, in hexadecimal.
-pub fn sha256(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
