@@ -33,6 +33,8 @@ const PAIRS: u32 = HEAD_DIM / 2u;
 {% set strands = [lanes // (head_dim // 2), 1] | max %}
 {% set pairs = [(head_dim // 2 + lanes - 1) // lanes, 1] | max %}
 {% set tokens = 64 // lanes %}
+{% set at_once = 8 if lanes == 64 and head_dim % 16 == 0 else 1 %}
+{% set values_at_once = 4 if lanes == 64 else 1 %}
 const LANES: u32 = {{ lanes }}u;
 // Invocations that share a pair of dims, each with its own tokens of the page.
 const STRANDS: u32 = {{ strands }}u;
@@ -134,17 +136,22 @@ fn main(
 {% endfor %}
         }
 {% else %}
-        for (var pair = 0u; pair < PAIRS; pair++) {
+        // Several loads are under way at once.
+        for (var pair = 0u; pair < PAIRS; pair += {{ at_once }}u) {
+{% for u in range(at_once) %}
 {% for t in range(tokens) %}
-            let key{{ t }} = key_pair(keys, pair, lane + {{ t }}u * LANES);
+            let key{{ t }}_{{ u }} = key_pair(keys, pair + {{ u }}u, lane + {{ t }}u * LANES);
+{% endfor %}
 {% endfor %}
 {% for n in range(vectors) %}
-            let query{{ n }} = vec2<f32>(
-                queries[{{ n }}u * HEAD_DIM + 2u * pair],
-                queries[{{ n }}u * HEAD_DIM + 2u * pair + 1u],
+{% for u in range(at_once) %}
+            let query{{ n }}_{{ u }} = vec2<f32>(
+                queries[{{ n }}u * HEAD_DIM + 2u * (pair + {{ u }}u)],
+                queries[{{ n }}u * HEAD_DIM + 2u * (pair + {{ u }}u) + 1u],
             );
 {% for t in range(tokens) %}
-            score{{ n }}_{{ t }} += dot(query{{ n }}, key{{ t }});
+            score{{ n }}_{{ t }} += dot(query{{ n }}_{{ u }}, key{{ t }}_{{ u }});
+{% endfor %}
 {% endfor %}
 {% endfor %}
         }
@@ -208,18 +215,27 @@ fn main(
         }
 {% else %}
         if (owns) {
-            for (var j = strand; j < PAGE; j += STRANDS) {
-                if (at * PAGE + j > last) {
-                    break;
-                }
+            // What lies past the last token was never written, and its weight is 0.
+            let written = min(PAGE, last + 1u - at * PAGE);
+            for (var j = strand; j < written; j += {{ values_at_once }}u * STRANDS) {
+{% for u in range(values_at_once) %}
+                let place{{ u }} = min(j + {{ u }}u * STRANDS, PAGE - 1u);
+                let is_written{{ u }} = j + {{ u }}u * STRANDS < written;
 {% for p in range(pairs) %}
-                let value{{ p }} = value_pair(values, min(lane % PAIRS + {{ p * lanes }}u, PAIRS - 1u), j);
+                let value{{ u }}_{{ p }} = select(
+                    vec2<f32>(0.0),
+                    value_pair(values, min(lane % PAIRS + {{ p * lanes }}u, PAIRS - 1u), place{{ u }}),
+                    is_written{{ u }},
+                );
+{% endfor %}
 {% endfor %}
 {% for n in range(vectors) %}
-                let weight{{ n }} = scores[{{ n * 64 }}u + j];
-                total{{ n }} += weight{{ n }};
+{% for u in range(values_at_once) %}
+                let weight{{ n }}_{{ u }} = select(0.0, scores[{{ n * 64 }}u + place{{ u }}], is_written{{ u }});
+                total{{ n }} += weight{{ n }}_{{ u }};
 {% for p in range(pairs) %}
-                sum{{ n }}_{{ p }} += weight{{ n }} * value{{ p }};
+                sum{{ n }}_{{ p }} += weight{{ n }}_{{ u }} * value{{ u }}_{{ p }};
+{% endfor %}
 {% endfor %}
 {% endfor %}
             }

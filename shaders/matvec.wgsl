@@ -67,7 +67,7 @@ fn main(
     var squares{{ r }} = 0.0;
 {% endif %}
 {% endfor %}
-    for (var block = {{ "local.y" if slices > 1 else "0u" }}; block < BLOCKS; block += SLICES) {
+{% set body %}
 {% for o in range(all_outs) %}
 {% if o < outs %}
         let at{{ o }} = block_at(tile, block) + lane + {{ o }}u * LANES;
@@ -150,7 +150,23 @@ fn main(
 {% endif %}
 {% endfor %}
 {% endfor %}
+{% endset %}
+{# A GPU hides the latency of its memory behind loads that are under way: few rows leave registers for several blocks. #}
+{% set unroll = 1 if slices == 1 else 4 if rows == 1 else 2 if rows <= 2 else 1 %}
+{% set unroll = unroll if inputs // 32 >= unroll * slices else 1 %}
+    var next = {{ "local.y" if slices > 1 else "0u" }};
+{% if unroll > 1 %}
+    for (; next < BLOCKS - {{ (unroll - 1) * slices }}u; next += {{ unroll * slices }}u) {
+{% for u in range(unroll) %}
+        {
+        let block = next + {{ u * slices }}u;
+{{ body }}        }
+{% endfor %}
     }
+{% endif %}
+    for (; next < BLOCKS; next += SLICES) {
+        let block = next;
+{{ body }}    }
 {% if subgroup and norm %}
 {% for r in row_range %}
     squares{{ r }} = subgroupAdd(squares{{ r }});

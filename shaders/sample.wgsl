@@ -13,7 +13,7 @@
 //
 // The best CANDIDATES tokens or fewer, found with a histogram, are sorted in workgroup memory; where they don't
 // settle what is kept (a flat distribution), bisection over all scores does, 32 + 18 passes.
-// Dispatch: one workgroup an answer. Tolerance against the CPU twin: log-probs 1e-4.
+// Dispatch: one workgroup an answer, after sample_summary.wgsl. Tolerance against the CPU twin: log-probs 1e-4.
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;      // scores [answers, {{ vocab }}]
 @group(0) @binding(1) var<storage, read_write> stream_rows: array<i32>; // stream_rows [answers, {{ streams }}]
@@ -22,7 +22,7 @@
 @group(0) @binding(4) var<storage, read_write> counts: array<i32>;      // counts [answers, {{ vocab }}], updated
 @group(0) @binding(5) var<storage, read_write> tokens: array<i32>;      // tokens [rows], updated
 @group(0) @binding(6) var<storage, read_write> chosen: array<i32>;      // chosen [answers, {{ 4 + 2 * top }}]: id or -1, log-prob bits, leaning bits, then pairs of the best
-@group(0) @binding(7) var<storage, read_write> leaning: array<i32>;     // leaning [answers, 2] of guidance.wgsl, passed on
+@group(0) @binding(7) var<storage, read_write> summary: array<i32>;     // summary [answers, {{ 2 + 4 * shares }}] of sample_summary.wgsl
 
 const VOCAB: u32 = {{ vocab }}u;
 const STREAMS: u32 = {{ streams }}u;
@@ -32,6 +32,7 @@ const BINS: u32 = 256u;
 // Bins of the histogram for one unit of (max p - p) / temperature.
 const BIN_SCALE: f32 = 8.0;
 {% include "common/reduce.wgsl" %}
+{% include "common/penalties.wgsl" %}
 
 var<workgroup> bins: array<atomic<u32>, BINS>;
 var<workgroup> candidates: array<f32, CANDIDATES>;
@@ -45,18 +46,6 @@ var<workgroup> limits_count: bool;
 var<workgroup> edge: f32;
 var<workgroup> edge_id: u32;
 var<workgroup> settled: bool;
-
-fn penalized(answer: u32, v: u32) -> f32 {
-    let at = answer * VOCAB + v;
-    var p = scores[at];
-    if (settings[5] != 1.0 || settings[6] != 0.0 || settings[7] != 0.0) {
-        let count = f32(counts[at]);
-        if (count > 0.0) {
-            p = select(p * settings[5], p / settings[5], p > 0.0) - settings[6] * count - settings[7];
-        }
-    }
-    return finite(p);
-}
 
 fn multiply(a: u32, b: u32) -> vec2<u32> {
     let low = (a & 0xffffu) * (b & 0xffffu);
@@ -153,16 +142,16 @@ fn main(
     let lane = local.x;
     let answer = group.x;
 
-    // The best token after penalties, and the scores' logarithm of the sum of exponentials.
+    // The best token after penalties, and the scores' logarithm of the sum of exponentials: the shares' put together.
+    let leaning = answer * {{ 2 + 4 * shares }}u;
     var mine = Best(LOWEST, VOCAB);
     var highest_score = LOWEST;
     var sum = 0.0;
-    for (var v = lane; v < VOCAB; v += 256u) {
-        mine = better(mine, Best(penalized(answer, v), v));
-        let score = finite(scores[answer * VOCAB + v]);
-        let next = max(highest_score, score);
-        sum = sum * exp(highest_score - next) + select(0.0, exp(score - next), score > LOWEST);
-        highest_score = next;
+    if (lane < {{ shares }}u) {
+        let at = leaning + 2u + 4u * lane;
+        mine = Best(bitcast<f32>(summary[at]), u32(summary[at + 1u]));
+        highest_score = bitcast<f32>(summary[at + 2u]);
+        sum = bitcast<f32>(summary[at + 3u]);
     }
     let best = workgroup_best(mine, lane);
     let top_score = workgroup_best(Best(highest_score, lane), lane).value;
@@ -312,8 +301,8 @@ fn main(
         let is_any = highest > LOWEST;
         chosen[start] = select(-1, i32(id), is_any);
         chosen[start + 1u] = bitcast<i32>(scores[answer * VOCAB + min(id, VOCAB - 1u)] - log_sum);
-        chosen[start + 2u] = leaning[answer * 2u];
-        chosen[start + 3u] = leaning[answer * 2u + 1u];
+        chosen[start + 2u] = summary[leaning];
+        chosen[start + 3u] = summary[leaning + 1u];
         if (is_any) {
             counts[answer * VOCAB + id] += 1;
             for (var s = 0u; s < STREAMS; s++) {

@@ -137,6 +137,10 @@ async fn open_gpu() -> Result<OpenDevice, DeviceError> {
     if let Some(open) = slot.clone() {
         return Ok(open);
     }
+    // A read then begins where it is first polled, and not where its bytes are first looked at: the next step is
+    // recorded while the device computes this one.
+    #[cfg(not(target_arch = "wasm32"))]
+    burn_std::set_runtime_kind(burn_std::RuntimeKind::Async);
     #[cfg(not(target_arch = "wasm32"))]
     let opened = options.init_with_setup();
     #[cfg(target_arch = "wasm32")]

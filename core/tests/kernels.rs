@@ -48,10 +48,12 @@ fn tolerance(inputs: usize) -> f32 {
 }
 
 fn variants(devices: &Devices) -> Vec<Variant> {
-    // On software adapters the hardware's variant is not a candidate, but must compute the same.
+    // On software adapters the hardware's variants are no candidates, but must compute the same.
     let mut variants = devices.gpu.variants(false);
-    if !variants.contains(&Variant::WIDE) {
-        variants.push(Variant::WIDE);
+    for hardware in [Variant::WIDE, Variant::NARROW] {
+        if !variants.contains(&hardware) {
+            variants.push(hardware);
+        }
     }
     // Both kernels for many rows, whatever the adapter prefers.
     variants.push(Variant {

@@ -37,7 +37,8 @@ fn loading_takes_one_tensor_and_a_little() {
     MEMORY.reset_peak_usage();
     let gpu = &devices.gpu;
     let variant = gpu.variants(true)[0];
-    let decoder = Decoder::random(config, false, TensorType::Q8_0, &gpu.device, variant).unwrap();
+    let decoder =
+        Decoder::random(config, false, |_, _| TensorType::Q8_0, &gpu.device, variant).unwrap();
     let peak = MEMORY.peak_usage() - before;
     assert!(decoder.weight_bytes() > weights / 10 * 9);
     assert!(

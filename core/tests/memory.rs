@@ -126,7 +126,8 @@ fn predicted_memory_is_within_a_tenth_of_what_is_measured() {
 
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
-        let decoder = Decoder::random(config, false, case.dtype, &cpu.device, variant).unwrap();
+        let decoder =
+            Decoder::random(config, false, |_, _| case.dtype, &cpu.device, variant).unwrap();
         let prompts: Vec<Vec<u32>> = (0..case.rows as u32)
             .map(|row| {
                 (0..case.context as u32 - 2)

@@ -100,6 +100,8 @@ shaders! {
     ATTENTION_COMBINE = "attention_combine";
     /// Weighted streams to scores.
     GUIDANCE = "guidance";
+    /// What each share of the scores comes to, for the next.
+    SAMPLE_SUMMARY = "sample_summary";
     /// Scores to tokens.
     SAMPLE = "sample";
     /// Log-probabilities of given tokens.
@@ -116,6 +118,10 @@ shaders! {
 const COMMON: &[(&str, &str)] = &[
     ("common/blocks.wgsl", include_str!("../common/blocks.wgsl")),
     ("common/pages.wgsl", include_str!("../common/pages.wgsl")),
+    (
+        "common/penalties.wgsl",
+        include_str!("../common/penalties.wgsl"),
+    ),
     ("common/reduce.wgsl", include_str!("../common/reduce.wgsl")),
 ];
 

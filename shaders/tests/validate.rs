@@ -57,6 +57,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
                     for (lanes, slices, outs, subgroup) in [
                         (8, 1, 8, 0),
                         (32, 8, 1, 0),
+                        (16, 16, 1, 0),
                         (8, 1, 8, 8),
                         (4, 1, 8, 4),
                         (32, 1, 2, 32),
@@ -171,10 +172,15 @@ fn variants(shader: &Shader) -> Vec<Values> {
                 ]);
             }
         }
+        "sample_summary" => all.push(vec![
+            ("vocab", 151_936usize.into()),
+            ("shares", 64usize.into()),
+        ]),
         "sample" => {
             for top in [0usize, 20] {
                 all.push(vec![
                     ("vocab", 151_936usize.into()),
+                    ("shares", 64usize.into()),
                     ("streams", 2usize.into()),
                     ("top", top.into()),
                 ]);

@@ -135,6 +135,8 @@ pub struct Sampler {
     step: u32,
     /// Each answer's number, which its draws depend on.
     numbers: Vec<u32>,
+    /// What the next draws depend on, once it is uploaded.
+    key: Option<Tensor<1, Int>>,
     top: usize,
     device: Device,
 }
@@ -173,6 +175,7 @@ impl Sampler {
             seed: sampling.seed,
             step: 0,
             numbers: (first..).take(answers.len()).collect(),
+            key: None,
             top,
             device: device.clone(),
         })
@@ -189,9 +192,10 @@ impl Sampler {
             settings.clone(),
             self.evaluations,
         );
-        let key = [self.seed as u32, (self.seed >> 32) as u32, self.step];
-        let key = key.iter().chain(&self.numbers).map(|word| *word as i32);
-        let key = ints(key.collect(), &self.device);
+        let key = match self.key.take() {
+            Some(key) => key,
+            None => self.next_key(),
+        };
         self.step += 1;
         let (counts, tokens) = (self.counts.extract(), self.tokens.extract());
         let sampled = sample(guided, rows, settings, key, counts, tokens, self.top);
@@ -220,12 +224,22 @@ impl Sampler {
         self.counts = self.counts.extract().select(0, places);
         self.tokens = self.tokens.extract().select(0, rows);
         self.numbers = answers.iter().map(|answer| self.numbers[*answer]).collect();
+        self.key = None;
     }
 
-    /// The token of every row that [`Sampler::choose`] chose last, `[rows]`.
+    /// The token of every row that [`Sampler::choose`] chose last, `[rows]`: what the next step begins with. What that
+    /// step's draws depend on is uploaded with it, since an upload after it would cut the step's submission in two.
     #[must_use]
-    pub fn tokens(&self) -> Tensor<1, Int> {
+    pub fn begin_step(&mut self) -> Tensor<1, Int> {
+        self.key = Some(self.next_key());
         self.tokens.clone()
+    }
+
+    /// See `key` in [`crate::kernels::sampling::sample`].
+    fn next_key(&self) -> Tensor<1, Int> {
+        let key = [self.seed as u32, (self.seed >> 32) as u32, self.step];
+        let key = key.iter().chain(&self.numbers).map(|word| *word as i32);
+        ints(key.collect(), &self.device)
     }
 }
 

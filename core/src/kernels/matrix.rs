@@ -1,12 +1,12 @@
 //! Weight matrices on a device, in their quantized form.
 
+use super::host::parallel::map_chunks;
 use super::ops::{Ops, Product};
 use super::pack::{TILE, pack_tile, part_rows, words};
 use super::{Variant, wgsl};
 use crate::formats::gguf::TensorType;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use periapt_shaders::floor::BINDING_BYTES;
 
 /// A matrix `[outputs, inputs]` on a device. On a GPU the file's blocks are regrouped for coalesced
 /// loads (`shaders/common/blocks.wgsl`); the CPU backend takes them as they are. A matrix past
@@ -43,12 +43,12 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Packs for `device`, within the floor's binding limit.
+    /// Packs for `device`, within its adapter's binding limit.
     #[must_use]
     pub fn new(device: &Device, variant: Variant) -> Self {
         Self {
             device: device.clone(),
-            binding_bytes: BINDING_BYTES,
+            binding_bytes: wgsl::binding_bytes(device),
             variant,
         }
     }
@@ -96,11 +96,12 @@ impl Packer {
         let mut pieces: Vec<_> = bytes
             .chunks(rows_at_once * row_bytes)
             .map(|rows| {
-                let mut words = Vec::with_capacity(rows.len() / 4 + TILE);
-                for tile in rows.chunks(TILE * row_bytes) {
+                let tiles = map_chunks(rows, TILE * row_bytes, |tile| {
+                    let mut words = Vec::with_capacity(tile.len() / 4 + TILE);
                     pack_tile(dtype, tile, row_bytes, inputs, &mut words);
-                }
-                let piece = self.upload(words);
+                    words
+                });
+                let piece = self.upload(tiles.concat());
                 // Uploads are queued: without this, the whole model would wait on the host.
                 wgsl::flush(&self.device);
                 piece

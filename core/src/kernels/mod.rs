@@ -17,5 +17,12 @@ pub use matrix::{Matrix, Packer};
 pub use ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
 pub use variant::{Tuning, Variant};
 
+use burn::tensor::Device;
+
+/// The most bytes of one tensor that a kernel is given on `device`; the floor on the CPU backend.
+pub(crate) fn binding_bytes(device: &Device) -> u64 {
+    wgsl::binding_bytes(device)
+}
+
 /// Tokens in a page of the KV cache.
 pub const PAGE: usize = 64;

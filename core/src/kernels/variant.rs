@@ -25,10 +25,19 @@ impl Variant {
     /// Rows that never need the tiled kernel.
     pub const TILED_ABOVE: usize = 16;
 
-    /// For hardware: many invocations, each with few registers. Runs everywhere.
+    /// For hardware: many invocations, each with few registers.
     pub const WIDE: Self = Self {
         lanes: 32,
         slices: 8,
+        outs: 1,
+        subgroup: 0,
+        tiled: true,
+    };
+    /// The same with more workgroups, each of fewer outputs: up to twice as fast where a GPU has more multiprocessors than
+    /// WIDE has workgroups.
+    pub const NARROW: Self = Self {
+        lanes: 16,
+        slices: 16,
         outs: 1,
         subgroup: 0,
         tiled: true,
@@ -48,7 +57,7 @@ impl Variant {
     pub fn candidates(software: bool, subgroup: usize) -> Vec<Self> {
         let mut all = match software {
             true => vec![Self::DEEP],
-            false => vec![Self::WIDE, Self::DEEP],
+            false => vec![Self::NARROW, Self::WIDE, Self::DEEP],
         };
         if [4, 8, 16, 32].contains(&subgroup) {
             let shared = Self {

@@ -3,9 +3,8 @@
 
 use super::pages::{Pages, Row};
 use super::{DecoderConfig, ModelError};
-use crate::kernels::{CacheShape, PAGE, cache};
+use crate::kernels::{CacheShape, PAGE, binding_bytes, cache};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use periapt_shaders::floor::BINDING_BYTES;
 
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +60,7 @@ impl KvCache {
         device: &Device,
     ) -> Result<Self, ModelError> {
         let shape = Self::shape(config, kv);
-        let most = Self::most_pages(config, kv);
+        let most = Self::most_pages(config, kv, device);
         if pages > most {
             return Err(ModelError::CacheTooLarge {
                 tokens: pages * PAGE,
@@ -84,9 +83,9 @@ impl KvCache {
         })
     }
 
-    /// The most pages that a cache may have.
-    pub(super) fn most_pages(config: &DecoderConfig, kv: KvType) -> usize {
-        (BINDING_BYTES / 4) as usize / Self::shape(config, kv).page_words()
+    /// The most pages that a cache may have on `device`.
+    pub(super) fn most_pages(config: &DecoderConfig, kv: KvType, device: &Device) -> usize {
+        (binding_bytes(device) / 4) as usize / Self::shape(config, kv).page_words()
     }
 
     fn shape(config: &DecoderConfig, kv: KvType) -> CacheShape {

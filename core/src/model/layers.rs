@@ -50,22 +50,23 @@ pub(super) struct Layer {
     /// Biases and gains of the heads, see [`cache::rope_write`].
     pub adjust: Tensor<1>,
     pub attention_output: Matrix,
+    /// The form of its attention: few invocations with much each (one slice), or many.
+    pub attention: Variant,
     pub feed_forward_norm: RmsNorm,
     /// Gate, then up.
     pub gate_up: Stack,
     pub down: Matrix,
 }
 
-/// Pages that one split of attention takes at least.
-const SPLIT_PAGES: usize = 4;
-
-/// The most splits: more only add to what must be put together.
-const MAX_SPLITS: usize = 16;
+/// Pages that one split of attention takes at least, and the most splits: more only add to what must be put together. A
+/// GPU has multiprocessors for a page each.
+const SPLITS: (usize, usize) = (4, 16);
+const SPLITS_OF_MANY: (usize, usize) = (1, 64);
 
 impl Layer {
     /// Query vectors that attention takes at once in prefill.
     pub fn query_vectors(&self) -> usize {
-        match self.attention_output.variant.slices {
+        match self.attention.slices {
             1 => 6,
             _ => 16,
         }
@@ -111,15 +112,23 @@ impl Layer {
             q = written.0;
             written.1
         });
-        // What suits an adapter's products suits its attention: few invocations with much each, or many.
-        let variant = self.attention_output.variant;
+        let variant = self.attention;
+        let (split_pages, most_splits) = match variant.slices {
+            1 => SPLITS,
+            _ => SPLITS_OF_MANY,
+        };
         let subgroup = variant.subgroup > 0 && shape.head_dim.is_multiple_of(variant.subgroup);
         let spread = AttentionShape {
             heads,
             window: traits.window.unwrap_or(0),
             queries: span.queries,
             splits: match span.queries {
-                1 => span.longest.div_ceil(SPLIT_PAGES).min(MAX_SPLITS),
+                // Powers of two: each number of splits is a kernel to compile.
+                1 => span
+                    .longest
+                    .div_ceil(split_pages)
+                    .next_power_of_two()
+                    .min(most_splits),
                 _ => 1,
             },
             lanes: match variant.slices {

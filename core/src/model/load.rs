@@ -205,6 +205,7 @@ impl DecoderBuilder {
             qkv: self.stack(&["attn_q", "attn_k", "attn_v"].map(name))?,
             adjust: self.adjust(index)?,
             attention_output: self.matrix(&name("attn_output"))?,
+            attention: self.packer.variant,
             feed_forward_norm: self.norm(&name("ffn_norm"))?,
             gate_up: self.stack(&["ffn_gate", "ffn_up"].map(name))?,
             down: self.matrix(&name("ffn_down"))?,

@@ -147,7 +147,7 @@ impl Decoder {
             self.check(row.ids)?;
         }
         let mut plan = Plan::new(rows, true)?;
-        if plan.pages > KvCache::most_pages(&self.config, kv) {
+        if plan.pages > KvCache::most_pages(&self.config, kv, &self.device) {
             plan = Plan::new(rows, false)?;
         }
         let longest = rows.iter().map(|row| row.places.end).max().unwrap_or(0);

@@ -25,10 +25,13 @@ impl Decoder {
             .chain(head.map(|matrix| (matrix, false)))
     }
 
-    /// Gives every matrix the same kernel.
+    /// Gives every matrix the same kernel, and attention the form that goes with it.
     pub fn set_variant(&mut self, variant: Variant) {
         self.matrices_mut()
             .for_each(|(matrix, _)| matrix.variant = variant);
+        for layer in &mut self.weights.layers {
+            layer.attention = variant;
+        }
     }
 
     /// Gives every matrix the fastest of `candidates`. What `known` has for a shape is taken from there; what

@@ -97,7 +97,7 @@ impl<'a> Batch<'a> {
 
     /// Decodes one step: the next tokens go into every model, and its logits give those after them.
     pub fn step(&mut self) -> Result<Pending, Error> {
-        let tokens = self.sampler.tokens();
+        let tokens = self.sampler.begin_step();
         let device = tokens.device();
         let mut logits = Vec::with_capacity(self.parts.len());
         let several = self.parts.len() > 1;

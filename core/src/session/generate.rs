@@ -5,6 +5,7 @@ use super::{Error, Session, read, read_ids};
 use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
 use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler};
+use crate::kernels::measure::flush;
 use crate::model::ModelError;
 use crate::text::{DetokenizeStream, StopTexts};
 use std::future::poll_fn;
@@ -206,6 +207,11 @@ impl Session {
                 true => Some(batch.step()?),
                 false => None,
             };
+            // A GPU goes on with it at once, and not only when its token is asked for; a software adapter would compute
+            // it before this step's token is told.
+            if ahead.is_some() && !self.device.info.software {
+                flush(&self.device.device);
+            }
             let chosen = match begun {
                 Poll::Ready(chosen) => chosen?,
                 Poll::Pending => reading.await?,

@@ -5,6 +5,10 @@ use crate::decoding::{Method, Sampler, Sampling};
 use crate::device::OpenDevice;
 use crate::kernels::measure::flush;
 use crate::model::{Decoder, KvCache, KvType};
+use burn::tensor::{Int, Tensor};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 /// What a step took, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -70,11 +74,7 @@ impl<'a> Steps<'a> {
     /// [`Error`] where the device fails or there is no room.
     pub async fn step(&mut self, now: &dyn Fn() -> f64) -> Result<StepTime, Error> {
         let started = now();
-        let tokens = self.sampler.tokens();
-        let logits = self
-            .decoder
-            .step_rows(tokens, &self.rows, &mut self.cache)?;
-        let chosen = self.sampler.choose(logits);
+        let chosen = self.record()?;
         let record = now() - started;
         flush(&self.device.device);
         let submit = now() - started - record;
@@ -84,6 +84,37 @@ impl<'a> Steps<'a> {
             submit,
             whole: now() - started,
         })
+    }
+
+    /// So many steps as generation runs them, each recorded and handed over before the one before is read back; gives
+    /// the milliseconds of one by the clock `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Steps::step`].
+    pub async fn pipelined(&mut self, steps: usize, now: &dyn Fn() -> f64) -> Result<f64, Error> {
+        let started = now();
+        let mut pending = self.record()?;
+        for _ in 1..steps {
+            let mut reading = pin!(read_ids(pending, self.device));
+            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
+            pending = self.record()?;
+            flush(&self.device.device);
+            match begun {
+                Poll::Ready(read) => drop(read?),
+                Poll::Pending => drop(reading.await?),
+            }
+        }
+        read_ids(pending, self.device).await?;
+        Ok((now() - started) / steps as f64)
+    }
+
+    fn record(&mut self) -> Result<Tensor<2, Int>, Error> {
+        let tokens = self.sampler.begin_step();
+        let logits = self
+            .decoder
+            .step_rows(tokens, &self.rows, &mut self.cache)?;
+        Ok(self.sampler.choose(logits))
     }
 
     /// Rows of the batch.

@@ -24,8 +24,8 @@ pub fn random_blocks(dtype: TensorType, blocks: usize, size: f32, state: &mut u6
                 block.copy_from_slice(&bf16::from_f32(float(next())).to_le_bytes());
             }
             _ => {
-                for byte in block.iter_mut() {
-                    *byte = (next() >> 8) as u8;
+                for four in block.chunks_mut(4) {
+                    four.copy_from_slice(&next().to_le_bytes()[..four.len()]);
                 }
                 scale(dtype, block, size);
             }

@@ -2,7 +2,7 @@
 
 mod attention;
 mod linear;
-mod parallel;
+pub(super) mod parallel;
 mod rope;
 mod sampling;
 

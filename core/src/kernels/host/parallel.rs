@@ -20,3 +20,21 @@ pub fn for_each_chunk<T>(values: &mut [T], size: usize, work: impl Fn(usize, &mu
         work(index, chunk);
     }
 }
+
+/// What `work` makes of every chunk of `values`, in order.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn map_chunks<T: Sync, R: Send>(
+    values: &[T],
+    size: usize,
+    work: impl Fn(&[T]) -> R + Send + Sync,
+) -> Vec<R> {
+    use rayon::iter::ParallelIterator;
+    use rayon::slice::ParallelSlice;
+    values.par_chunks(size).map(work).collect()
+}
+
+/// What `work` makes of every chunk of `values`, in order.
+#[cfg(target_arch = "wasm32")]
+pub fn map_chunks<T, R>(values: &[T], size: usize, work: impl Fn(&[T]) -> R) -> Vec<R> {
+    values.chunks(size).map(work).collect()
+}

@@ -15,12 +15,23 @@ use burn::tensor::{DType, Device};
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
 use periapt_shaders::{
     ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, LOG_PROBS, MATMUL,
-    MATVEC, ROPE_WRITE, SAMPLE, Shader, Value,
+    MATVEC, ROPE_WRITE, SAMPLE, SAMPLE_SUMMARY, Shader, Value, floor::BINDING_BYTES,
 };
 
 /// True where tensors on `device` go through these kernels.
 pub(super) fn is_gpu(device: &Device) -> bool {
     matches!(device.as_dispatch(), DispatchDevice::Cube(_))
+}
+
+/// The most bytes of one binding on `device`: what its adapter grants, up to 1 GiB, and at least the floor.
+pub(super) fn binding_bytes(device: &Device) -> u64 {
+    match device.as_dispatch() {
+        DispatchDevice::Cube(device) => {
+            let granted = device.client().properties().memory.max_page_size;
+            granted.clamp(BINDING_BYTES, 1 << 30)
+        }
+        _ => BINDING_BYTES,
+    }
 }
 
 /// Hands everything queued to the device, so that what was uploaded is no longer held by the host.
@@ -124,6 +135,9 @@ fn dtype_name(dtype: TensorType) -> &'static str {
 
 /// Workgroups that share one answer's vocabulary.
 const GUIDANCE_SHARES: usize = 16;
+
+/// Workgroups that look at one answer's scores before one chooses.
+const SAMPLE_SHARES: usize = 64;
 
 /// Rows that one workgroup takes at once.
 const MATVEC_ROWS: usize = 8;
@@ -418,13 +432,21 @@ impl Ops for CubeBackend {
         top: usize,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [answers, vocab] = [scores.meta.shape()[0], scores.meta.shape()[1]];
+        let mut summary = empty(&scores, &[answers, 2 + 4 * SAMPLE_SHARES]);
+        summary.dtype = DType::I32;
+        let mut values = vec![("vocab", vocab.into()), ("shares", SAMPLE_SHARES.into())];
+        launch(
+            SAMPLE_SUMMARY,
+            values.clone(),
+            &[&scores, &settings, &counts, &leaning, &summary],
+            [SAMPLE_SHARES, answers, 1],
+        );
         let mut chosen = empty(&scores, &[answers, 4 + 2 * top]);
         chosen.dtype = DType::I32;
-        let values = vec![
-            ("vocab", vocab.into()),
+        values.extend([
             ("streams", stream_rows.meta.shape()[1].into()),
             ("top", top.into()),
-        ];
+        ]);
         let bindings = [
             &scores,
             &stream_rows,
@@ -433,7 +455,7 @@ impl Ops for CubeBackend {
             &counts,
             &tokens,
             &chosen,
-            &leaning,
+            &summary,
         ];
         launch(SAMPLE, values, &bindings, [answers, 1, 1]);
         (counts, tokens, chosen)

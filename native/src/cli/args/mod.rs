@@ -8,7 +8,7 @@ mod eval;
 mod tpo;
 
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
-pub use bench::BenchArgs;
+pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
 pub use eval::EvalArgs;
