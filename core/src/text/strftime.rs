@@ -91,11 +91,10 @@ fn write(
         if flags.width > limit {
             return Err("strftime_now: too large a width".to_owned());
         }
-        match letter.and_then(|letter| field(day, letter)) {
-            Some(field) => put(day, field, flags, limit, out)?,
-            // As it is, like glibc.
-            None => out.push_str(&directive[..length]),
-        }
+        // What is unknown stays as it is, like glibc leaves it.
+        let field = letter.and_then(|letter| field(day, letter));
+        let field = field.unwrap_or_else(|| Field::Text(directive[..length].to_owned()));
+        put(day, field, flags, limit, out)?;
         if out.len() > limit {
             return Err("strftime_now: too long a text".to_owned());
         }
@@ -114,15 +113,12 @@ fn put(
     let (text, fill) = match field {
         Field::Number(number, least, fill) => {
             let fill = match flags.pad {
-                Some('_') => ' ',
+                Some('_' | '-') => ' ',
                 Some('0') => '0',
                 _ => fill,
             };
-            let least = if flags.pad == Some('-') {
-                0
-            } else {
-                least.max(flags.width)
-            };
+            let least = if flags.pad == Some('-') { 0 } else { least };
+            let least = least.max(flags.width);
             let digits = number.to_string();
             let missing = least.saturating_sub(digits.len());
             out.extend(std::iter::repeat_n(fill, missing));
@@ -145,11 +141,7 @@ fn put(
         text
     };
     let fill = if flags.pad == Some('0') { '0' } else { fill };
-    let missing = if flags.pad == Some('-') {
-        0
-    } else {
-        flags.width.saturating_sub(text.len())
-    };
+    let missing = flags.width.saturating_sub(text.chars().count());
     out.extend(std::iter::repeat_n(fill, missing));
     out.push_str(&text);
     Ok(())
@@ -168,7 +160,7 @@ fn field(day: Today, letter: char) -> Option<Field> {
         'b' | 'h' => Field::Name(&month(day)[..3]),
         'B' => Field::Name(month(day)),
         'c' => Field::Format("%a %b %e %H:%M:%S %Y"),
-        'C' => two(year / 100),
+        'C' => Field::Number(year / 100, 1, '0'),
         'd' => two(i64::from(day.day)),
         'D' | 'x' => Field::Format("%m/%d/%y"),
         'e' => Field::Number(i64::from(day.day), 2, ' '),

@@ -280,4 +280,4 @@ impl Engine<'_> {
 }
 
 /// Python's recursion limit, roughly, in our measure; each level needs some of the stack.
-pub(super) const MAX_RECURSION: usize = 4 * MAX_DEPTH;
+pub(super) const MAX_RECURSION: usize = 3 * MAX_DEPTH;

@@ -122,7 +122,7 @@ impl Engine<'_> {
                 *value = self.evaluate(part)?;
             }
         }
-        self.slice(&of, values)
+        self.slice(&of, &values)
     }
 
     #[inline(never)]

@@ -3,7 +3,9 @@
 use super::{Error, Limits, Result};
 
 /// Bytes that a value costs beside its text.
-pub(super) const VALUE_COST: usize = 16;
+pub(super) const VALUE_COST: usize = 32;
+/// Elements of a container.
+const MAX_ITEMS: usize = 200_000;
 
 pub(super) struct Fuel {
     steps: u64,
@@ -53,7 +55,10 @@ impl Fuel {
 
     /// A container of so many elements that is about to be made.
     pub(super) fn items(&mut self, count: usize) -> Result<()> {
-        self.text(count.saturating_mul(VALUE_COST))
+        if count > MAX_ITEMS {
+            return Err(Error::new("it makes too large a value"));
+        }
+        self.read(count * VALUE_COST)
     }
 
     /// A search for `needle` bytes in `haystack` bytes.

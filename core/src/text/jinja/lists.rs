@@ -117,7 +117,7 @@ impl Engine<'_> {
             "reverse" => {
                 call.nothing(name)?;
                 if let Value::Str(..) = &value {
-                    return self.slice(&value, [Value::None, Value::None, Value::Int(-1)]);
+                    return self.slice(&value, &[Value::None, Value::None, Value::Int(-1)]);
                 }
                 let is_list = matches!(value, Value::Object(_));
                 let mut items = self.iterate(&value)?;
@@ -170,7 +170,13 @@ impl Engine<'_> {
         let count = count.unwrap_or(Value::None);
         let count = count.as_int().ok_or_else(|| count.misused(name))?;
         let fill = fill.filter(|fill| !matches!(fill, Value::None));
-        let items = self.iterate(value)?;
+        let (items, end) = match self.begun(value) {
+            Ok(begun) => begun,
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        if end.is_some() {
+            return self.iterator(Vec::new(), end);
+        }
         let size = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
         let mut batches = Vec::new();
         if name == "batch" {

@@ -111,17 +111,16 @@ impl Engine<'_> {
     }
 
     /// `value[start:stop:step]`.
-    pub(super) fn slice(&mut self, value: &Value, parts: [Value; 3]) -> Result<Value> {
+    pub(super) fn slice(&mut self, value: &Value, parts: &[Value; 3]) -> Result<Value> {
         if let Value::Undefined(what) = value {
             return Err(Error::new(&**what));
         }
         let mut numbers = [None; 3];
-        for (number, part) in numbers.iter_mut().zip(&parts) {
+        for (number, part) in numbers.iter_mut().zip(parts) {
             *number = match (part, part.as_int()) {
                 (Value::None, _) => None,
                 (_, Some(number)) => Some(number),
-                // A TypeError, which the sandbox turns into undefined.
-                _ => return self.missing(value, part),
+                _ => return Err(part.misused("a slice")),
             };
         }
         match value {
@@ -153,7 +152,7 @@ impl Engine<'_> {
                     by,
                 ))
             }
-            other => self.missing(other, &Value::undefined("a slice")),
+            other => Err(other.misused("a slice")),
         }
     }
 
@@ -328,9 +327,9 @@ impl Engine<'_> {
     pub(super) fn begun(&mut self, value: &Value) -> Result<(Vec<Value>, Option<Error>)> {
         let items = match value {
             Value::Undefined(_) => Vec::new(),
-            Value::Str(text, markup) => {
-                self.fuel.items(text.len())?;
-                let letter = |c: char| Value::Str(c.to_string().into(), *markup);
+            Value::Str(text, _) => {
+                self.fuel.items(2 * text.len())?;
+                let letter = |c: char| Value::str(c.to_string());
                 text.chars().map(letter).collect()
             }
             Value::List(items) | Value::Tuple(items) => {

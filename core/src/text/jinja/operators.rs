@@ -123,7 +123,7 @@ impl Engine<'_> {
         if !key.is_hashable() {
             return Err(key.misused("using it as a dictionary's key"));
         }
-        self.fuel.text((entries.len() + 1) * 2 * VALUE_COST)?;
+        self.fuel.read(2 * VALUE_COST)?;
         for entry in entries.iter_mut() {
             if self.equal(&entry.0, &key)? {
                 entry.1 = value;

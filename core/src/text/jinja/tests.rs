@@ -3,7 +3,7 @@
 use super::ast::Comparison;
 use super::calls::Call;
 use super::value::Value;
-use super::{Engine, Error, Object, Result, ast, filters, numbers, strings};
+use super::{Engine, Error, Object, Result, ast, filters, letters, numbers};
 
 pub(super) const NAMES: [&str; 39] = [
     "odd",
@@ -104,7 +104,7 @@ impl Engine<'_> {
             "lower" | "upper" => {
                 let text = self.text(value)?;
                 self.fuel.read(text.len())?;
-                strings::is_case(&text, name == "lower")
+                letters::is_case(&text, name == "lower")
             }
             "string" => matches!(value, Value::Str(..)),
             "mapping" => matches!(value, Value::Dict(_)),

@@ -130,9 +130,7 @@ impl Engine<'_> {
     fn truncate(&mut self, value: &Value, call: Call) -> Result<Value> {
         let names = ["length", "killwords", "end", "leeway"];
         let [length, kill, end, leeway] = call.bind("truncate", names, 0)?;
-        let Value::Str(text, markup) = value else {
-            return Err(value.misused("truncate"));
-        };
+
         let whole = |value: Option<Value>, default: i128| match value {
             None | Some(Value::None) => Ok(default),
             Some(value) => value.as_int().ok_or_else(|| value.misused("truncate")),
@@ -140,6 +138,13 @@ impl Engine<'_> {
         let (length, leeway) = (whole(length, 255)?, whole(leeway, 5)?);
         let end = end.unwrap_or_else(|| Value::str("..."));
         let end = end.as_str().ok_or_else(|| end.misused("truncate"))?;
+        let Value::Str(text, markup) = value else {
+            // What is short enough is given back, whatever it is.
+            return match self.length(value)? as i128 <= length.saturating_add(leeway) {
+                true => Ok(value.clone()),
+                false => Err(value.misused("truncate")),
+            };
+        };
         let chars: Vec<char> = text.chars().collect();
         let kept = length - end.chars().count() as i128;
         if kept < 0 || leeway < 0 {
@@ -393,7 +398,8 @@ fn strip_tags(text: &str) -> Result<String> {
         out.push_str(rest);
         plain = out;
     }
-    if plain.contains('&') {
+    let named = |rest: &str| rest.starts_with(|c: char| c == '#' || c.is_ascii_alphabetic());
+    if plain.split('&').skip(1).any(named) {
         return Err(Error::new("striptags of a text with '&' is not supported"));
     }
     let words = plain
