@@ -74,6 +74,9 @@ impl Engine<'_> {
             return Ok(value.clone());
         }
         let [item, start, stop] = match name {
+            _ if matches!(value, Value::Range(..)) => call
+                .bind(name, ["value"], 1)
+                .map(|[item]| [item, None, None])?,
             "count" => call
                 .bind(name, ["value"], 1)
                 .map(|[item]| [item, None, None])?,

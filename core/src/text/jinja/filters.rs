@@ -91,7 +91,7 @@ impl Engine<'_> {
                 let [default] = call.bind(name, ["default"], 0)?;
                 let number = match &value {
                     Value::Str(text, _) => {
-                        self.fuel.read(text.len())?;
+                        self.fuel.read(16 * text.len())?;
                         numbers::parse_float(text)
                     }
                     Value::Undefined(_) => return Err(value.misused(name)),
@@ -173,7 +173,7 @@ impl Engine<'_> {
         let number = match value {
             Value::Undefined(_) => return Err(value.misused("int")),
             Value::Str(text, _) => {
-                self.fuel.read(text.len())?;
+                self.fuel.read(16 * text.len())?;
                 match numbers::parse_int(text, u32::try_from(base).unwrap_or(1)) {
                     Some(number) => Some(number),
                     None => match numbers::parse_float(text) {

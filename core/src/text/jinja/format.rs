@@ -87,9 +87,15 @@ impl Engine<'_> {
             },
             Value::Object(index) => match &self.objects[*index] {
                 Object::Namespace(dict) => {
-                    let entries = dict.entries.clone();
                     out.push_str("<Namespace ");
-                    self.write_entries(out, &entries, depth)?;
+                    if self.written.contains(index) {
+                        out.push_str("{...}");
+                    } else {
+                        let entries = dict.entries.clone();
+                        self.written.push(*index);
+                        self.write_entries(out, &entries, depth)?;
+                        self.written.pop();
+                    }
                     out.push('>');
                 }
                 Object::Loop(state) => out.push_str(&format!(

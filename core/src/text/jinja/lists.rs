@@ -66,7 +66,7 @@ impl Engine<'_> {
 
     /// Places in the order of their keys; equal ones keep their order.
     pub(super) fn sorted_indices(&mut self, keys: Vec<Value>, reverse: bool) -> Result<Vec<usize>> {
-        self.fuel.items(keys.len())?;
+        self.fuel.items(2 * keys.len())?;
         let mut places: Vec<usize> = (0..keys.len()).collect();
         let mut failed = None;
         places.sort_by(|a, b| {

@@ -125,7 +125,7 @@ impl Engine<'_> {
         }
         match value {
             Value::Str(text, markup) => {
-                self.fuel.text(text.len())?;
+                self.fuel.read(8 * text.len())?;
                 let chars: Vec<char> = text.chars().collect();
                 let chosen = slice_indices(numbers, chars.len())?.map(|index| chars[index]);
                 Ok(Value::Str(chosen.collect::<String>().into(), *markup))

@@ -111,6 +111,7 @@ impl Template {
             verbatim: limits.verbatim,
             objects: Vec::new(),
             scopes: Vec::new(),
+            written: Vec::new(),
             next_scope: 0,
             depth: 0,
             line: 1,
@@ -150,6 +151,8 @@ struct Engine<'a> {
     /// What changes, under the number that values hold: no value holds itself, so all is freed.
     objects: Vec<Object>,
     scopes: Vec<Scope>,
+    /// Namespaces whose text is being written: one within itself is `{...}`.
+    written: Vec<usize>,
     next_scope: u64,
     /// Recursion of `evaluate` and `run`.
     depth: usize,

@@ -172,6 +172,9 @@ const ZEROS: [char; 22] = [
 
 /// The value of a decimal digit.
 pub(super) fn decimal(c: char) -> Option<u32> {
+    if c.is_ascii() {
+        return c.to_digit(10);
+    }
     ZEROS
         .iter()
         .find_map(|zero| (c as u32).checked_sub(*zero as u32).filter(|d| *d < 10))

@@ -246,7 +246,7 @@ impl Engine<'_> {
         let sorted = self.sorted_dicts(value)?;
         let mut out = String::new();
         self.write_repr(&mut out, &sorted, 0)?;
-        match out.chars().count() > 80 || (value.as_str().is_some() && out.contains("\\n")) {
+        match out.chars().count() > 80 {
             true => Err(Error::new("pprint of more than a line is not supported")),
             false => Ok(Value::str(out)),
         }

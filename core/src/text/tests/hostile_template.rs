@@ -121,6 +121,17 @@ fn what_is_not_reached_is_not_refused() {
     assert!(ChatTemplate::new("{% if a %}", "", "").is_err());
 }
 
+/// Namespaces may hold each other, and nothing is lost or endless.
+#[test]
+fn circles_end() {
+    let source = "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}{% set a = namespace(x=ns) %}{{ a }}";
+    let expected = "<Namespace {'x': [<Namespace {...}>]}><Namespace {'x': <Namespace {'x': [<Namespace {...}>]}>}>";
+    assert_eq!(render(source).unwrap(), expected);
+    let harmless = "{% set a = namespace() %}".to_owned()
+        + &"{% set b = namespace() %}{% set a.x = b %}{% set a = b %}".repeat(1500);
+    assert_eq!(render(&harmless).unwrap(), "");
+}
+
 #[test]
 fn lazy_sequences_do_not_pile_up() {
     let slices = "{% set x = x[::1] %}".repeat(2000);
@@ -150,7 +161,6 @@ fn bombs_are_defused() {
                 200,
             )
             + "{{ first }}",
-        "{% set ns = namespace(n=namespace()) %}{% set ns.n.x = ns %}{{ ns }}".to_owned(),
         "{% for a in range(1500) %}{% for b in range(1500) %}{% endfor %}{% endfor %}".to_owned(),
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}".to_owned(),
         "{% macro f(x) %}{{ f(x ~ x) }}{% endmacro %}{{ f('aaaaaaaaaaaaaaaa') }}".to_owned(),
@@ -174,9 +184,6 @@ fn bombs_are_defused() {
         )),
         looped(&repeat("y", 50_000)),
         looped("{{ messages }}{{ messages }}"),
-        "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}".to_owned(),
-        "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns ~ '' }}".to_owned(),
-        "{% set ns = namespace() %}{% set a = namespace(x=ns) %}{{ a ~ '' }}".to_owned(),
         format!("{{{{ 1{} }}}}", repeat("+1", 30_000)),
         format!("{{{{ x{} }}}}", repeat(".y", 30_000)),
         format!("{{{{ x{} }}}}", repeat("|trim", 10_000)),
@@ -187,7 +194,6 @@ fn bombs_are_defused() {
             repeat(")", 20_000)
         ),
         format!("{{{{ {}1 }}}}", repeat("not ", 20_000)),
-        format!("{{% if a %}}{}{{% endif %}}", repeat("{% elif a %}", 8_000)),
         format!(
             "{{% if a %}}{}{{% endif %}}{{{{ x() }}}}",
             repeat("{% elif a %}", 200)
@@ -286,10 +292,12 @@ fn long_operands_cost_fuel() {
             "{{% set x = 'a' * 120000 %}}{{% set y = ['a'] * 7000 %}}{{% set z = dict(range(3000) | batch(2)) %}}\
              {{% for i in range(2000) %}}{{% for j in range(40) %}}{{% set k = {operation} %}}{{% endfor %}}{{% endfor %}}"
         );
-        let started = std::time::Instant::now();
         let error = render(&source).unwrap_err().to_string();
-        assert!(!error.contains("expected"), "{operation}: {error}");
-        eprintln!("{operation}: {:?}, {error}", started.elapsed());
+        let bounds = ["too much text", "too large a value", "too long"];
+        assert!(
+            bounds.iter().any(|b| error.contains(b)),
+            "{operation}: {error}"
+        );
     }
 }
 
