@@ -197,10 +197,9 @@ impl Engine<'_> {
             }
             place = scope.parent;
         }
-        if let Some(function) = FUNCTIONS.iter().find(|known| **known == &**name) {
-            if *function != "strftime_now" || self.today.is_some() {
-                return Ok(Value::Function(function));
-            }
+        let known = FUNCTIONS.iter().find(|known| **known == &**name);
+        if let Some(function) = known.filter(|f| **f != "strftime_now" || self.today.is_some()) {
+            return Ok(Value::Function(function));
         }
         if matches!(&**name, "self" | "super") {
             return Err(Error::new(format!("{name}: not supported")));

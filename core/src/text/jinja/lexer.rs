@@ -146,7 +146,7 @@ impl<'s> Lexer<'s> {
     fn close(&mut self, before: usize, end: &str, trims: bool) {
         let rest = self.rest();
         let after = &rest[before + end.len()..];
-        let taken = match rest[..before].as_bytes().last() {
+        let taken = match rest.as_bytes()[..before].last() {
             Some(b'-') => after.len() - after.trim_start_matches(is_space).len(),
             Some(b'+') => 0,
             _ => usize::from(trims && after.starts_with('\n')),

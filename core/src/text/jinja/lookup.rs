@@ -204,13 +204,7 @@ impl Engine<'_> {
                 _ => method(&["isdisjoint"]),
             },
             Value::Macro(closure) => match name {
-                "name" => Some(
-                    closure
-                        .code
-                        .name
-                        .clone()
-                        .map_or(Value::None, |name| Value::str(name)),
-                ),
+                "name" => Some(closure.code.name.clone().map_or(Value::None, Value::str)),
                 "arguments" => {
                     let names = closure.code.parameters.iter();
                     Some(Value::tuple(
