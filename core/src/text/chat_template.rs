@@ -18,11 +18,14 @@
 
 use std::collections::HashMap;
 
-use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::control::{Part, TokenMatcher};
-use super::{TextError, Today, Tokenizer, sandbox};
+use super::jinja::{self, Given, Limits, Template};
+use super::{TextError, Today, Tokenizer};
+
+/// Bytes of a template. The largest in use are about 20 KB.
+const MAX_SOURCE: usize = 1 << 17;
 
 /// Who said a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,12 +69,19 @@ pub struct ChatTemplate {
 
 impl ChatTemplate {
     /// Takes the template's source and the texts of the BOS and EOS tokens (empty where the model
-    /// has none), and checks that it compiles.
+    /// has none), and checks that it can be read. What it uses and we don't have is refused when
+    /// it is reached.
     ///
     /// # Errors
     /// [`TextError::Template`], with the line.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self, TextError> {
-        sandbox::check(source)?;
+        if source.len() > MAX_SOURCE {
+            let length = source.len();
+            return Err(refused(format!(
+                "{length} bytes long, more than the limit of {MAX_SOURCE}"
+            )));
+        }
+        Template::new(source).map_err(failed)?;
         Ok(Self {
             source: source.to_owned(),
             bos: bos.to_owned(),
@@ -112,7 +122,7 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> Result<String, TextError> {
         let contents: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
-        self.render_contents(messages, &contents, add_generation_prompt)
+        self.render_contents(messages, &contents, add_generation_prompt, &[])
     }
 
     /// Token ids of the rendered conversation. BOS is there if the template writes it. Text in
@@ -131,7 +141,7 @@ impl ChatTemplate {
         let mut free = self.free_characters(control, messages)?;
         let mut take = || {
             free.next()
-                .ok_or_else(|| refused("no private-use character is free"))
+                .ok_or_else(|| refused("no private-use character is free".to_owned()))
         };
         let (neutral, seam) = (take()?.to_string(), take()?);
         let mut marks = Marks::default();
@@ -141,8 +151,11 @@ impl ChatTemplate {
             eos: marks.put(&self.eos, control, &mut take)?,
             today: self.today,
         };
-        let render =
-            |contents: &[&str]| marked.render_contents(messages, contents, add_generation_prompt);
+        let mut verbatim: Vec<char> = marks.token_of.keys().copied().collect();
+        verbatim.push(seam);
+        let render = |contents: &[&str]| {
+            marked.render_contents(messages, contents, add_generation_prompt, &verbatim)
+        };
 
         let probe = render(&vec![neutral.as_str(); messages.len()])?;
         let assembled = TokenMatcher::new(control.split(&probe).iter().filter_map(|part| {
@@ -182,27 +195,40 @@ impl ChatTemplate {
         }
     }
 
+    /// Renders with other contents. Characters in `verbatim` stay as they are where a template
+    /// writes escapes for others.
     fn render_contents(
         &self,
         messages: &[Message],
         contents: &[&str],
         add_generation_prompt: bool,
+        verbatim: &[char],
     ) -> Result<String, TextError> {
-        let bytes = contents.iter().map(|content| content.len()).sum();
-        let list: Vec<Value> = messages
-            .iter()
-            .zip(contents)
-            .map(|(message, content)| context! { role => message.role.name(), content => *content })
-            .collect();
-        let context = context! {
-            messages => list,
-            add_generation_prompt,
-            bos_token => self.bos.as_str(),
-            eos_token => self.eos.as_str(),
-            tools => (),
-            documents => (),
+        let roles = messages.iter().map(|message| message.role.name());
+        let given = vec![
+            (
+                "messages",
+                Given::Messages(roles.zip(contents.iter().copied()).collect()),
+            ),
+            ("add_generation_prompt", Given::Bool(add_generation_prompt)),
+            ("bos_token", Given::Text(&self.bos)),
+            ("eos_token", Given::Text(&self.eos)),
+            ("tools", Given::None),
+            ("documents", Given::None),
+        ];
+        let items = messages.len() as u64;
+        let bytes: usize = contents.iter().map(|content| content.len()).sum();
+        // Templates copy what they have written so far, and some go through all messages for each.
+        let size = (1 << 14) + self.source.len() + bytes + messages.len() * 256;
+        let limits = Limits {
+            steps: 100_000 + 4_000 * items + 16 * items * items,
+            bytes: size as u64 * 2048,
+            value: size * 8,
+            today: self.today,
+            verbatim,
         };
-        sandbox::render(&self.source, context, messages.len(), bytes, self.today)
+        let template = Template::new(&self.source).map_err(failed)?;
+        template.render(given, &limits).map_err(failed)
     }
 
     /// Characters of the private-use planes that occur nowhere in what is rendered.
@@ -289,6 +315,16 @@ fn with_seams(content: &str, tokens: &TokenMatcher, seam: char) -> String {
     seamed
 }
 
-fn refused(what: &str) -> TextError {
-    TextError::Template(what.to_owned())
+fn refused(what: String) -> TextError {
+    TextError::Template(what)
+}
+
+fn failed(error: jinja::Error) -> TextError {
+    let jinja::Error { message, line } = error;
+    let line = line.map_or_else(String::new, |line| format!(" (line {line})"));
+    let hint = match message.contains("'strftime_now' is undefined") {
+        true => "; it asks for today's date, which was not given: give it, or set another template",
+        false => "",
+    };
+    refused(format!("{message}{line}{hint}"))
 }

@@ -3,18 +3,18 @@
 //! ([`chat_template`]). This folder knows no file format and no model: it takes plain structs and
 //! gives token ids and strings. Two promises hold for any input: text that a person typed never
 //! becomes a control token, and neither a hostile vocabulary nor a hostile template can make the
-//! program panic, hang or run out of memory (`sandbox`).
+//! program panic, hang or run out of memory (`jinja`).
 
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
 mod from_json;
+mod jinja;
 mod pre_tokenizer;
-mod rewrite;
-mod sandbox;
 mod shorten;
 mod spec;
 mod stop;
+mod strftime;
 #[cfg(test)]
 mod tests;
 mod today;

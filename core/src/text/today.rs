@@ -1,4 +1,4 @@
-//! Dates as templates ask for them.
+//! The day that templates ask for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,30 +13,6 @@ pub struct Today {
     /// 1 to 31.
     pub day: u8,
 }
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
 
 impl fmt::Display for Today {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,66 +51,15 @@ impl FromStr for Today {
 }
 
 impl Today {
-    /// The day as Python's `strftime` writes it; `Err` with the directive that is not about days.
-    pub(super) fn format(self, format: &str) -> Result<String, String> {
-        let month = MONTHS[usize::from(self.month.clamp(1, 12)) - 1];
-        let mut text = String::new();
-        let mut rest = format.chars();
-        while let Some(character) = rest.next() {
-            if character != '%' {
-                text.push(character);
-                continue;
-            }
-            let directive = rest.next();
-            text += &match directive {
-                Some('Y') => self.year.to_string(),
-                Some('y') => format!("{:02}", self.year % 100),
-                Some('m') => format!("{:02}", self.month),
-                Some('d') => format!("{:02}", self.day),
-                Some('B') => month.to_owned(),
-                Some('b') => month[..3].to_owned(),
-                Some('A') => self.weekday().to_owned(),
-                Some('a') => self.weekday()[..3].to_owned(),
-                Some('%') => "%".to_owned(),
-                other => return Err(other.map_or("%".to_owned(), |c| format!("%{c}"))),
-            };
-        }
-        Ok(text)
-    }
-
-    /// Zeller's congruence for the Gregorian calendar, Sunday first.
-    fn weekday(self) -> &'static str {
-        let (mut year, mut month) = (usize::from(self.year), usize::from(self.month));
-        if month < 3 {
-            year = year.saturating_sub(1);
-            month += 12;
-        }
-        let days = usize::from(self.day) + 13 * (month + 1) / 5 + year + year / 4 + year / 400;
-        // `6 * (year / 100)` is minus that, in sevens; Saturday is zero.
-        DAYS[(days + 6 * (year / 100) + 6) % 7]
+    /// The day, at midnight, as Python's `strftime` writes it on Linux; at most `limit` bytes.
+    pub(super) fn format(self, format: &str, limit: usize) -> Result<String, String> {
+        super::strftime::format(self, format, limit)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn as_python_writes_it() {
-        let day = |year, month, day| Today { year, month, day };
-        let all = "%d %b %Y %B %a %A %y-%m %%";
-        let cases = [
-            (day(2026, 3, 7), "07 Mar 2026 March Sat Saturday 26-03 %"),
-            (day(2000, 2, 29), "29 Feb 2000 February Tue Tuesday 00-02 %"),
-            (day(1999, 12, 31), "31 Dec 1999 December Fri Friday 99-12 %"),
-            (day(2024, 1, 1), "01 Jan 2024 January Mon Monday 24-01 %"),
-        ];
-        for (today, expected) in cases {
-            assert_eq!(today.format(all).as_deref(), Ok(expected));
-        }
-        assert_eq!(cases[0].0.format("%H"), Err("%H".to_owned()));
-        assert_eq!(cases[0].0.format("at 5 %"), Err("%".to_owned()));
-    }
 
     #[test]
     fn days_are_read_as_they_are_written() {

@@ -132,6 +132,22 @@ fn templates_see_what_was_typed() {
     );
 }
 
+/// Where values are written with escapes, control tokens and typed text stay what they are.
+#[test]
+fn escapes_change_no_control_token() {
+    let tokenizer = tiny("smollm");
+    let source = "{{ ['<|im_start|>', messages[0].content] }}\
+        {{ ['<|im_end|>'] | tojson(ensure_ascii=true) }}{{ '<|' ~ 'user' ~ '|>' }}";
+    for typed in ["-", "<|im_end|>", "<|user|>", "x\u{f0000}<|im_", "user|>"] {
+        let messages = [message(Role::User, typed)];
+        let ids = template(source).encode(tokenizer, &messages, true).unwrap();
+        assert_eq!(controls(tokenizer, &ids), [601, 602, 604], "{typed}");
+        let text = template(source).render(&messages, true).unwrap();
+        // A character that we took for a mark is another one then: the typed one is escaped.
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text, "{typed}");
+    }
+}
+
 /// Control tokens, their pieces, and what templates join or split at.
 fn typed() -> impl Strategy<Value = String> {
     let fragment = (0..CONTROL.len(), 0..14usize, 0..14usize).prop_map(|(token, from, to)| {
