@@ -17,29 +17,14 @@ const KINDS: [(&[u8], &str); 39] = [
         b"/annex/objects/",
         "a git-annex pointer: the file itself was not fetched; run `git annex get`",
     ),
-    (
-        b"lmgg",
-        "a GGML file, an old format; get the model as GGUF",
-    ),
-    (
-        b"fmgg",
-        "a GGMF file, an old format; get the model as GGUF",
-    ),
-    (
-        b"tjgg",
-        "a GGJT file, an old format; get the model as GGUF",
-    ),
+    (b"lmgg", "a GGML file, an old format; get the model as GGUF"),
+    (b"fmgg", "a GGMF file, an old format; get the model as GGUF"),
+    (b"tjgg", "a GGJT file, an old format; get the model as GGUF"),
     (b"algg", "a GGML LoRA adapter, an old format, and no model"),
     (b"nsgg", "a saved session of llama.cpp, and no model"),
     (b"qsgg", "a saved session of llama.cpp, and no model"),
-    (
-        b"ggml",
-        "a GGML file, an old format; get the model as GGUF",
-    ),
-    (
-        b"ggjt",
-        "a GGJT file, an old format; get the model as GGUF",
-    ),
+    (b"ggml", "a GGML file, an old format; get the model as GGUF"),
+    (b"ggjt", "a GGJT file, an old format; get the model as GGUF"),
     (
         b"FUGG",
         "a big-endian GGUF file, which is not supported; get the little-endian file",
@@ -76,10 +61,7 @@ const KINDS: [(&[u8], &str); 39] = [
     ),
     (b"\xff\xfe", "a text in UTF-16"),
     (b"\xfe\xff", "a text in UTF-16"),
-    (
-        b"-----BEGIN ",
-        "a key or a certificate",
-    ),
+    (b"-----BEGIN ", "a key or a certificate"),
 ];
 
 /// What a file is whose first bytes, up to [`BEGIN`], are `begin`; `None` where they tell nothing.
@@ -104,8 +86,7 @@ pub fn is_pointer(begin: &[u8]) -> bool {
 
 /// Kinds that more than a fixed beginning tells.
 fn structured(begin: &[u8]) -> Option<&'static str> {
-    const PYTORCH: &str =
-        "weights in PyTorch's own format (.bin, .pt, .pth); get the model as GGUF, or its folder with *.safetensors";
+    const PYTORCH: &str = "weights in PyTorch's own format (.bin, .pt, .pth); get the model as GGUF, or its folder with *.safetensors";
     let has = |text: &[u8]| begin.windows(text.len()).any(|window| window == text);
     let length = begin
         .first_chunk()
@@ -149,13 +130,21 @@ fn text(begin: &[u8]) -> Option<String> {
         return None;
     }
     let low = text.to_ascii_lowercase();
-    let page = ["<!doctype html", "<html", "<head", "<body", "<!--", "<script"];
+    let page = [
+        "<!doctype html",
+        "<html",
+        "<head",
+        "<body",
+        "<!--",
+        "<script",
+    ];
     Some(if page.iter().any(|start| low.starts_with(start)) {
         "a web page (HTML): the address it was fetched from is not that of the file itself, or asks for a login; get \
          the file anew"
             .to_owned()
     } else if low.starts_with("<?xml") {
-        "XML, such as a server answers with where something went wrong; get the file anew".to_owned()
+        "XML, such as a server answers with where something went wrong; get the file anew"
+            .to_owned()
     } else {
         // A server's reason is worth reading.
         let short: String = text.chars().take(60).collect();
@@ -183,19 +172,31 @@ mod tests {
         let cut = [&b"<!DOCTYPE html>"[..], "é".repeat(300).as_bytes()].concat();
         let rows: &[(&[u8], &str)] = &[
             // https://github.com/ollama/ollama/issues/3010: 134 bytes in place of the weights.
-            (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+                "Git LFS pointer",
+            ),
             // https://github.com/ggml-org/llama.cpp/issues/3358
             (b"<!DOCTYPE html><html></html>", "a web page"),
             (b"\xef\xbb\xbf\r\n <HTML lang=en>", "a web page"),
             (&cut[..BEGIN], "a web page"),
-            (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>", "XML"),
+            (
+                b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code>",
+                "XML",
+            ),
             // What the hub answers where there is no such repository or file, saved by a tool that does not look.
-            (b"{\"error\":\"Repository not found\"}", "Repository not found"),
+            (
+                b"{\"error\":\"Repository not found\"}",
+                "Repository not found",
+            ),
             (b"Entry not found", "\"Entry not found\""),
             (b"Invalid username or password.\x0a", "Invalid username"),
             (&safetensors, "a safetensors file; give the folder"),
             // https://github.com/ggml-org/llama.cpp/issues/3905 (its last comments): .bin files, zipped and pickled.
-            (b"PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", "PyTorch's own format"),
+            (
+                b"PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl",
+                "PyTorch's own format",
+            ),
             (b"PK\x03\x04\x14\0\0\0\x08\0model.gguf", "a zip archive"),
             (b"\x80\x02}q\0X\x05\0\0\0", "PyTorch's own format"),
             (b"\x80\x02\x8a\nl\xfc\x9cF\xf9", "PyTorch's own format"),
@@ -234,9 +235,13 @@ mod tests {
     fn any_bytes_are_looked_at_without_harm() {
         let mut state = 1u64;
         for _ in 0..20_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             let length = (state >> 60) as usize;
-            let bytes: Vec<u8> = (0..length).map(|at| (state >> (at % 8 * 7)) as u8).collect();
+            let bytes: Vec<u8> = (0..length)
+                .map(|at| (state >> (at % 8 * 7)) as u8)
+                .collect();
             for (start, _) in KINDS {
                 let whole = [start, &bytes].concat();
                 for end in 0..whole.len() {

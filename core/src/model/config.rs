@@ -220,7 +220,8 @@ fn no_model(gguf: &Gguf) -> Option<&'static str> {
                      which is the one to give";
     let adapter = "a LoRA adapter: merge it into its model first";
     let vector = "a control vector: it only goes with a model";
-    let matrix = "an importance matrix, which tools make to quantize a model; take the model's file";
+    let matrix =
+        "an importance matrix, which tools make to quantize a model; take the model's file";
     let is = |name: &str| kind == name || architecture == name;
     let has = |key| meta.get(key).is_some();
     if is("mmproj") || is("clip") || kind == "clip-vision" {

@@ -13,9 +13,7 @@ use tokenizers::normalizers::Sequence as Normalizers;
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 use super::pre_tokenizer::PreTokenization;
-use super::spec::{
-    BYTE, CONTROL, MAX_ENTRIES, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, byte_of,
-};
+use super::spec::{BYTE, CONTROL, MAX_ENTRIES, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, byte_of};
 use super::{TextError, TokenFlags, TokenizerSpec};
 
 /// Bytes of a tokenizer.json; Gemma 3's has 33 MB.
@@ -151,7 +149,9 @@ impl TokenizerSpec {
         };
         let begins = post_processor.as_ref().and_then(|p| first_token(p, &ids));
         let bos = id_of(config.bos_token.as_ref()).or(begins);
-        let add_bos = config.add_bos_token.unwrap_or(begins.is_some() && begins == bos);
+        let add_bos = config
+            .add_bos_token
+            .unwrap_or(begins.is_some() && begins == bos);
         let mut spec = Self {
             model: model.to_owned(),
             bos,

@@ -127,4 +127,3 @@ impl TokenizerSpec {
         Ok(halves.collect())
     }
 }
-

@@ -162,7 +162,8 @@ impl TokenizerSpec {
         for (index, text) in self.tokens.iter().enumerate() {
             let whole = ["<unk>", "<s>", "<|endoftext|>"].contains(&text.as_str());
             if !whole && (text == "</s>" || self.type_of(index) == CONTROL) {
-                self.flags.extend(u32::try_from(index).map(|id| (id, rstrip)));
+                self.flags
+                    .extend(u32::try_from(index).map(|id| (id, rstrip)));
             }
         }
     }
@@ -245,7 +246,10 @@ impl TokenizerSpec {
             **kind == Kind::Control && (ENDS.contains(&text) || ENDS_IF_CONTROL.contains(&text))
         });
         let known = known.map(|((id, _), _)| id);
-        let mut ends: Vec<u32> = named.chain(self.ends.iter().copied()).chain(known).collect();
+        let mut ends: Vec<u32> = named
+            .chain(self.ends.iter().copied())
+            .chain(known)
+            .collect();
         ends.sort_unstable();
         ends.dedup();
         ends

@@ -86,7 +86,9 @@ impl Tokenizer {
             }
             in_normalized.push((token.get().to_owned(), id));
         }
-        let in_normalized = in_normalized.iter().map(|(token, id)| (token.as_str(), *id));
+        let in_normalized = in_normalized
+            .iter()
+            .map(|(token, id)| (token.as_str(), *id));
         let added = [added, TokenMatcher::new(in_normalized)];
         let by_score = spec.model == "llama" && spec.merges.is_empty();
         let merges = match by_score {
@@ -260,7 +262,11 @@ impl Tokenizer {
     }
 
     /// Ids of `text`, in which these tokens were found: each takes what its flags say.
-    pub(super) fn encode_found(&self, text: &str, found: Vec<Found>) -> Result<Vec<u32>, TextError> {
+    pub(super) fn encode_found(
+        &self,
+        text: &str,
+        found: Vec<Found>,
+    ) -> Result<Vec<u32>, TextError> {
         let mut ids = Vec::new();
         for (range, id) in resolve(text, found, |id| self.flags(id)) {
             match id {

@@ -71,7 +71,9 @@ async fn header(input: Input) -> Result<Gguf, GgufError> {
             let four = &begin[..begin.len().min(4)];
             format!("of a kind unknown here: it begins with {four:02x?}, and not with \"GGUF\"")
         };
-        return Err(GgufError::Foreign(foreign::what(&begin).unwrap_or_else(unknown)));
+        return Err(GgufError::Foreign(
+            foreign::what(&begin).unwrap_or_else(unknown),
+        ));
     }
     input.array::<4>(PLACE).await?;
     let version = input.u32(PLACE).await?;

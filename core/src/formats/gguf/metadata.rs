@@ -180,7 +180,10 @@ impl Metadata {
             found: value.describe(),
             wanted: "a token's id",
         })?;
-        Ok(ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect())
+        Ok(ids
+            .into_iter()
+            .filter_map(|id| u32::try_from(id).ok())
+            .collect())
     }
 
     /// The text of `key` to be shown, what is no UTF-8 in it replaced; `None` where there is no text.
@@ -238,11 +241,15 @@ impl Value {
             (Value::Array(array), _) => {
                 let (len, element) = (array.len(), type_name(array.element_type_id()));
                 let broken = match array {
-                    Array::Bytes(strings) => strings.iter().position(|s| str::from_utf8(s).is_err()),
+                    Array::Bytes(strings) => {
+                        strings.iter().position(|s| str::from_utf8(s).is_err())
+                    }
                     _ => None,
                 };
                 match broken {
-                    Some(index) => format!("an array of {len} {element} whose number {index} is not UTF-8"),
+                    Some(index) => {
+                        format!("an array of {len} {element} whose number {index} is not UTF-8")
+                    }
                     None => format!("an array of {len} {element}"),
                 }
             }
@@ -277,7 +284,10 @@ impl Array {
     fn values<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
         macro_rules! each {
             ($values:expr, $kind:ident) => {
-                $values.iter().map(|value| read(&Value::$kind(*value))).collect()
+                $values
+                    .iter()
+                    .map(|value| read(&Value::$kind(*value)))
+                    .collect()
             };
         }
         match self {

@@ -260,7 +260,10 @@ impl Header {
             }
         }
         match done < len {
-            true => Err(SafetensorsError::Hole { begin: done, end: len }),
+            true => Err(SafetensorsError::Hole {
+                begin: done,
+                end: len,
+            }),
             false => Ok(Self { tensors }),
         }
     }

@@ -137,7 +137,10 @@ fn holes_and_trailing_bytes_are_refused() {
     ] {
         let error = refused(&json, data);
         let says = ["belong to no tensor", "overlap"];
-        assert!(says.iter().any(|says| error.contains(says)), "{json}: {error}");
+        assert!(
+            says.iter().any(|says| error.contains(says)),
+            "{json}: {error}"
+        );
     }
     let begin = 8 + whole.len() as u64;
     let error = refused(&whole, 12);
@@ -148,7 +151,10 @@ fn holes_and_trailing_bytes_are_refused() {
 #[test]
 fn what_lies_in_a_files_place_is_named() {
     for (bytes, says) in [
-        (&b"version https://git-lfs.github.com/spec/v1\noid"[..], "Git LFS"),
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid"[..],
+            "Git LFS",
+        ),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"PK\x03\x04\0\0\0\0\0\0archive/data.pkl", "PyTorch"),
         (b"GGUF\x03\0\0\0\x01\0", "a GGUF file"),

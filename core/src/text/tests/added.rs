@@ -34,7 +34,9 @@ impl Case {
                     let model = model.clone().into_iter();
                     model.for_each(|(key, value)| file["model"][key] = value);
                 }
-                ("merges", form) => file["model"]["merges"] = merges(&file["model"]["merges"], form),
+                ("merges", form) => {
+                    file["model"]["merges"] = merges(&file["model"]["merges"], form)
+                }
                 (key, value) => file[key] = value.clone(),
             }
         }
@@ -96,7 +98,12 @@ fn every_way_to_say_it_gives_the_python_packages_ids() {
             assert!(!typed.iter().any(|id| tokenizer.is_control(*id)), "{name}");
         }
     }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// A GGUF file has no flags: the tokenizer.json that it then carries has.
@@ -106,16 +113,20 @@ fn flags_survive_where_only_metadata_is_kept() {
         let spec = TokenizerSpec::from_json(&case.json(), None).unwrap();
         let json = spec.json.clone().unwrap();
         assert_eq!(TokenizerSpec::flags_of_json(&json).unwrap(), spec.flags);
-        assert!(spec.flags.values().any(|flags| flags.lstrip || flags.rstrip));
+        assert!(
+            spec.flags
+                .values()
+                .any(|flags| flags.lstrip || flags.rstrip)
+        );
     }
 }
 
 /// The chat template's ids are those of the Python package on the text that the template renders.
 #[test]
 fn a_templates_tokens_take_their_spaces() {
-    let case = cases().into_iter().find(|case| {
-        case.base == "llama-bpe" && case.name == "both, of two"
-    });
+    let case = cases()
+        .into_iter()
+        .find(|case| case.base == "llama-bpe" && case.name == "both, of two");
     let spec = TokenizerSpec::from_json(&case.unwrap().json(), None).unwrap();
     let tokenizer = Tokenizer::new(spec).unwrap();
     for source in [
@@ -129,8 +140,14 @@ fn a_templates_tokens_take_their_spaces() {
             let rendered = template.render(&messages, true).unwrap();
             match content.contains("<|im|>") {
                 // Typed, it stays text.
-                true => assert!(tokenizer.decode(&ids).unwrap().contains("<|im|>x") || ids.len() > 8),
-                false => assert_eq!(ids, tokenizer.encode_with_special(&rendered).unwrap(), "{content:?}"),
+                true => {
+                    assert!(tokenizer.decode(&ids).unwrap().contains("<|im|>x") || ids.len() > 8)
+                }
+                false => assert_eq!(
+                    ids,
+                    tokenizer.encode_with_special(&rendered).unwrap(),
+                    "{content:?}"
+                ),
             }
         }
     }
@@ -140,7 +157,10 @@ fn a_templates_tokens_take_their_spaces() {
 fn the_configuration_adds_what_the_tokenizer_lacks() {
     let file = base("llama-bpe").to_string();
     let plain = TokenizerSpec::from_json(&file, None).unwrap();
-    let (next, known) = (plain.tokens.len(), plain.tokens.iter().position(|t| t == "<think>"));
+    let (next, known) = (
+        plain.tokens.len(),
+        plain.tokens.iter().position(|t| t == "<think>"),
+    );
     let known = known.unwrap();
     let word = plain.tokens.iter().position(|t| t == "the").unwrap();
     let config = json!({ "added_tokens_decoder": {
@@ -151,14 +171,20 @@ fn the_configuration_adds_what_the_tokenizer_lacks() {
     } });
     let spec = TokenizerSpec::from_json(&file, Some(&config.to_string())).unwrap();
     assert_eq!(spec.tokens[next], "<|late|>");
-    let flags = TokenFlags { rstrip: true, ..TokenFlags::default() };
+    let flags = TokenFlags {
+        rstrip: true,
+        ..TokenFlags::default()
+    };
     assert_eq!(spec.flags, BTreeMap::from([(next as u32, flags)]));
     // What is kept has the token, too.
     let again = TokenizerSpec::from_json(spec.json.as_ref().unwrap(), None).unwrap();
     assert_eq!((&again.tokens, &again.flags), (&spec.tokens, &spec.flags));
     let tokenizer = Tokenizer::new(spec).unwrap();
     assert!(tokenizer.is_control(next as u32) && !tokenizer.is_control(known as u32));
-    assert_eq!(tokenizer.encode_with_special("<|late|> \n").unwrap(), [next as u32]);
+    assert_eq!(
+        tokenizer.encode_with_special("<|late|> \n").unwrap(),
+        [next as u32]
+    );
     assert_eq!(tokenizer.encode("the").unwrap(), [word as u32]);
     // One that is in two places is an error with both names.
     let config = json!({ "added_tokens_decoder": { "5": { "content": "<|late|>" } } });
@@ -171,13 +197,27 @@ fn the_configuration_adds_what_the_tokenizer_lacks() {
 #[test]
 fn every_end_that_is_named_or_known_ends() {
     let mut spec = tiny_spec("smollm");
-    let id = |text: &str, spec: &TokenizerSpec| spec.tokens.iter().position(|t| t == text).unwrap() as u32;
+    let id = |text: &str, spec: &TokenizerSpec| {
+        spec.tokens.iter().position(|t| t == text).unwrap() as u32
+    };
     let (word, user) = (id("Ġunreachable", &spec), id("<|user|>", &spec));
-    let (system, inst, close) = (id("<|system|>", &spec), id("[INST]", &spec), id("</s>", &spec));
+    let (system, inst, close) = (
+        id("<|system|>", &spec),
+        id("[INST]", &spec),
+        id("</s>", &spec),
+    );
     (spec.eos, spec.eot, spec.eom) = (Some(user), Some(word), Some(system));
     spec.ends = vec![inst, 4_000_000_000];
     let tokenizer = Tokenizer::new(spec.clone()).unwrap();
-    for end in [word, user, system, inst, close, id("<|im_end|>", &spec), id("<|endoftext|>", &spec)] {
+    for end in [
+        word,
+        user,
+        system,
+        inst,
+        close,
+        id("<|im_end|>", &spec),
+        id("<|endoftext|>", &spec),
+    ] {
         assert!(tokenizer.is_end_of_generation(end), "{end}");
     }
     assert!(!tokenizer.is_end_of_generation(id("<s>", &spec)));
@@ -194,8 +234,17 @@ fn every_end_that_is_named_or_known_ends() {
 #[test]
 fn ids_that_name_text_or_nothing_are_not_there() {
     let text = "What? No!";
-    let expected = Tokenizer::new(tiny_spec("smollm")).unwrap().encode(text).unwrap();
-    let of = |text: &str| tiny_spec("smollm").tokens.iter().position(|t| t == text).unwrap() as u32;
+    let expected = Tokenizer::new(tiny_spec("smollm"))
+        .unwrap()
+        .encode(text)
+        .unwrap();
+    let of = |text: &str| {
+        tiny_spec("smollm")
+            .tokens
+            .iter()
+            .position(|t| t == text)
+            .unwrap() as u32
+    };
     for wrong in [of("!"), of("o"), of("Ġunreachable"), 611, u32::MAX] {
         let mut spec = tiny_spec("smollm");
         (spec.bos, spec.unknown, spec.add_bos) = (Some(wrong), Some(wrong), true);
@@ -212,7 +261,10 @@ fn ids_that_name_text_or_nothing_are_not_there() {
     let mut spec = tiny_spec("smollm");
     spec.bos = Some(of("<s>"));
     spec.token_types.as_mut().unwrap()[of("<s>") as usize] = 1;
-    assert!(Tokenizer::new(spec).unwrap().is_control(of("<s>")), "by how it is written");
+    assert!(
+        Tokenizer::new(spec).unwrap().is_control(of("<s>")),
+        "by how it is written"
+    );
 }
 
 /// https://github.com/ggml-org/llama.cpp/issues/25739, and Gemma's files: several tokens of one text, and of none.
@@ -220,27 +272,55 @@ fn ids_that_name_text_or_nothing_are_not_there() {
 fn equal_and_empty_tokens_load() {
     let mut spec = tiny_spec("smollm");
     let types = spec.token_types.as_mut().unwrap();
-    let unreachable = spec.tokens.iter().position(|t| t == "Ġunreachable").unwrap();
+    let unreachable = spec
+        .tokens
+        .iter()
+        .position(|t| t == "Ġunreachable")
+        .unwrap();
     let first = spec.tokens.len();
-    for (text, kind) in [("<unused>", 5), ("<unused>", 5), ("", 1), ("", 3), ("", 4), ("Ġunreachable", 5), ("<s>", 3)] {
+    for (text, kind) in [
+        ("<unused>", 5),
+        ("<unused>", 5),
+        ("", 1),
+        ("", 3),
+        ("", 4),
+        ("Ġunreachable", 5),
+        ("<s>", 3),
+    ] {
         spec.tokens.push(text.to_owned());
         types.push(kind);
     }
     let tokenizer = Tokenizer::new(spec.clone()).unwrap();
     assert_eq!(tokenizer.vocab_size(), first + 7);
     // An unused one takes no text from another; of control tokens the last counts.
-    assert!(tokenizer.encode("x unreachable").unwrap().contains(&(unreachable as u32)));
-    assert_eq!(tokenizer.encode_with_special("<s>").unwrap(), [first as u32 + 6]);
+    assert!(
+        tokenizer
+            .encode("x unreachable")
+            .unwrap()
+            .contains(&(unreachable as u32))
+    );
+    assert_eq!(
+        tokenizer.encode_with_special("<s>").unwrap(),
+        [first as u32 + 6]
+    );
     let ids: Vec<u32> = (0..first as u32 + 7).collect();
     let text = tokenizer.decode(&ids).unwrap();
-    assert!(text.ends_with("<unused><unused> unreachable<s>"), "{text:?}");
+    assert!(
+        text.ends_with("<unused><unused> unreachable<s>"),
+        "{text:?}"
+    );
     let mut stream = tokenizer.detokenize_stream();
     ids.iter().for_each(|id| drop(stream.push(*id).unwrap()));
     // Of two ordinary ones the last counts.
     spec.tokens.push("Ġunreachable".to_owned());
     spec.token_types.as_mut().unwrap().push(1);
     let tokenizer = Tokenizer::new(spec).unwrap();
-    assert!(tokenizer.encode("x unreachable").unwrap().contains(&(first as u32 + 7)));
+    assert!(
+        tokenizer
+            .encode("x unreachable")
+            .unwrap()
+            .contains(&(first as u32 + 7))
+    );
 }
 
 /// https://github.com/ggml-org/llama.cpp/issues/3732, https://github.com/ggml-org/llama.cpp/issues/9692
@@ -249,19 +329,32 @@ fn byte_level_tokens_without_merges_are_refused() {
     let mut spec = tiny_spec("qwen2");
     spec.merges.clear();
     let error = Tokenizer::new(spec.clone()).unwrap_err().to_string();
-    assert!(error.contains("no merges (tokenizer.ggml.merges)"), "{error}");
+    assert!(
+        error.contains("no merges (tokenizer.ggml.merges)"),
+        "{error}"
+    );
     let mut file = base("llama-bpe");
     file["model"]["merges"] = json!([]);
     let json = TokenizerSpec::from_json(&file.to_string(), None).unwrap();
-    assert!(Tokenizer::new(json).unwrap_err().to_string().contains("no merges"));
+    assert!(
+        Tokenizer::new(json)
+            .unwrap_err()
+            .to_string()
+            .contains("no merges")
+    );
     // A vocabulary of bytes alone needs none.
-    let short: Vec<bool> = { spec.tokens.iter() }.map(|t| t.chars().nth(1).is_none()).collect();
+    let short: Vec<bool> = { spec.tokens.iter() }
+        .map(|t| t.chars().nth(1).is_none())
+        .collect();
     for (kind, short) in spec.token_types.as_mut().unwrap().iter_mut().zip(short) {
         if *kind == 1 && !short {
             *kind = 5;
         }
     }
-    assert_eq!(Tokenizer::new(spec).unwrap().encode("abc").unwrap().len(), 3);
+    assert_eq!(
+        Tokenizer::new(spec).unwrap().encode("abc").unwrap().len(),
+        3
+    );
 }
 
 /// https://github.com/MoonshotAI/Kimina-Prover-Preview/issues/6: rows that pad the embedding are no tokens.
@@ -271,17 +364,25 @@ fn rows_without_a_token_are_none() {
     let count = spec.tokens.len();
     spec.tokens[300] = "[PAD300]".to_owned();
     spec.token_types.as_mut().unwrap()[300] = 5;
-    spec.merges.retain(|merge| !merge.contains(&tiny_spec("smollm").tokens[300].replace('Ġ', "Ġ")));
+    spec.merges
+        .retain(|merge| !merge.contains(&tiny_spec("smollm").tokens[300].replace('Ġ', "Ġ")));
     spec.merges.truncate(20);
     for id in count..count + 40 {
         spec.tokens.push(format!("[PAD{id}]"));
         spec.token_types.as_mut().unwrap().push(5);
     }
     let tokenizer = Tokenizer::new(spec.clone()).unwrap();
-    assert_eq!((tokenizer.vocab_size(), tokenizer.absent()), (count, &[300][..]));
+    assert_eq!(
+        (tokenizer.vocab_size(), tokenizer.absent()),
+        (count, &[300][..])
+    );
     assert!(tokenizer.decode(&[count as u32]).is_err());
     spec.eos = Some(count as u32 + 3);
-    assert!(!Tokenizer::new(spec.clone()).unwrap().is_end_of_generation(count as u32 + 3));
+    assert!(
+        !Tokenizer::new(spec.clone())
+            .unwrap()
+            .is_end_of_generation(count as u32 + 3)
+    );
     // What somebody named is a token.
     spec.token_types.as_mut().unwrap()[count + 39] = 3;
     assert_eq!(Tokenizer::new(spec).unwrap().vocab_size(), count + 40);
@@ -293,7 +394,10 @@ fn added_tokens_of_any_number_and_length_are_bounded() {
     spec.tokens.push("x".repeat(1025));
     spec.token_types.as_mut().unwrap().push(4);
     let error = Tokenizer::new(spec).unwrap_err().to_string();
-    assert!(error.contains("user-defined token 611 has 1025 bytes"), "{error}");
+    assert!(
+        error.contains("user-defined token 611 has 1025 bytes"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -301,7 +405,9 @@ fn phi_3_says_it_by_its_name() {
     let mut spec = tiny_spec("smollm");
     spec.strip_like_phi3();
     let tokenizer = Tokenizer::new(spec).unwrap();
-    let ids = tokenizer.encode_with_special("<|user|>\n<s> </s> <|endoftext|> ").unwrap();
+    let ids = tokenizer
+        .encode_with_special("<|user|>\n<s> </s> <|endoftext|> ")
+        .unwrap();
     let text = tokenizer.decode(&ids).unwrap();
     assert_eq!(text, "<|user|><s> </s><|endoftext|> ");
 }
