@@ -27,12 +27,14 @@ impl TokenizerSpec {
     }
 
     /// Text and id of each token that is text, by its text. Of equal ones the last counts, and an unused one only where
-    /// there is no other.
+    /// there is no other. One that only stands for whole words is no part of others, unless merges give it.
     pub(super) fn vocab(&self, kinds: &[Kind]) -> Vocab {
         let mut vocab = Vocab::default();
         for ((index, text), id) in self.tokens.iter().enumerate().zip(0u32..) {
             let unused = self.type_of(index) == UNUSED;
-            let counts = kinds[index] != Kind::Control && !text.is_empty();
+            let word = self.flags.get(&id).is_some_and(|flags| flags.single_word);
+            let merged = || self.merges.iter().any(|m| m.replacen(' ', "", 1) == *text);
+            let counts = kinds[index] != Kind::Control && !text.is_empty() && (!word || merged());
             if counts && !(unused && vocab.contains_key(text)) {
                 vocab.insert(text.clone(), id);
             }

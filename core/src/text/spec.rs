@@ -172,6 +172,9 @@ impl TokenizerSpec {
     /// none. `bos` and `unknown` must not name ordinary text either, which would then be missing from every text.
     pub(super) fn tidy(&mut self) -> Result<(), TextError> {
         let count = self.tokens.len();
+        if count == 0 {
+            return Err(bad("the vocabulary is empty".to_owned()));
+        }
         for (entries, what) in [(count, "tokens"), (self.merges.len(), "merges")] {
             if entries > MAX_ENTRIES {
                 return Err(bad(format!(
@@ -190,7 +193,7 @@ impl TokenizerSpec {
         let kept = (0..count).rev().find(|index| !self.is_padding(*index));
         let count = kept.map_or(0, |last| last + 1);
         if count == 0 {
-            return Err(bad("the vocabulary is empty".to_owned()));
+            return Err(bad("no row of it has a token".to_owned()));
         }
         self.tokens.truncate(count);
         if let Some(types) = &mut self.token_types {

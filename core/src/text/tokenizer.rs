@@ -86,10 +86,8 @@ impl Tokenizer {
             }
             in_normalized.push((token.get().to_owned(), id));
         }
-        let in_normalized = in_normalized
-            .iter()
-            .map(|(token, id)| (token.as_str(), *id));
-        let added = [added, TokenMatcher::new(in_normalized)];
+        let texts = in_normalized.iter().map(|(text, id)| (text.as_str(), *id));
+        let added = [added, TokenMatcher::new(texts)];
         let by_score = spec.model == "llama" && spec.merges.is_empty();
         let merges = match by_score {
             true => spec.pairs_by_score(&kinds, &vocab)?,
@@ -119,8 +117,13 @@ impl Tokenizer {
             .vocab_and_merges(vocab, merges)
             .build()
             .map_err(failed)?;
+        let end_of_generation = spec.end_ids(&kinds);
+        // They decode to what they were found as.
+        for (text, id) in in_normalized {
+            spec.tokens[id as usize] = text;
+        }
         Ok(Self {
-            end_of_generation: spec.end_ids(&kinds),
+            end_of_generation,
             absent: (0u32..)
                 .zip(0..spec.tokens.len())
                 .filter(|(_, index)| spec.is_padding(*index))

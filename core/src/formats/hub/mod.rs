@@ -329,7 +329,7 @@ fn text<R: Read>(
     let plain = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let begin = &plain[..plain.len().min(BEGIN)];
     // A template may look like anything.
-    let json = begin.trim_ascii_start().starts_with(b"{") || file.ends_with(".jinja");
+    let json = matches!(begin.trim_ascii_start(), [b'{' | b'[', ..]) || file.ends_with(".jinja");
     if (!json || foreign::is_pointer(begin))
         && let Some(what) = foreign::what(begin)
     {

@@ -210,6 +210,7 @@ impl Header {
         let plausible = length.is_none_or(|length| length <= MAX_HEADER_BYTES);
         if (length.is_none() || !starts || !plausible)
             && let Some(what) = foreign::what(&begin)
+            && !what.starts_with("a safetensors file")
         {
             return Err(SafetensorsError::Foreign(what));
         }

@@ -141,7 +141,7 @@ fn a_templates_tokens_take_their_spaces() {
             match content.contains("<|im|>") {
                 // Typed, it stays text.
                 true => {
-                    assert!(tokenizer.decode(&ids).unwrap().contains("<|im|>x") || ids.len() > 8)
+                    assert!(tokenizer.decode(&ids).unwrap().contains("<|im|> x"))
                 }
                 false => assert_eq!(
                     ids,
@@ -162,12 +162,14 @@ fn the_configuration_adds_what_the_tokenizer_lacks() {
         plain.tokens.iter().position(|t| t == "<think>"),
     );
     let known = known.unwrap();
-    let word = plain.tokens.iter().position(|t| t == "the").unwrap();
+    let lower = |t: &String| t.len() > 2 && t.bytes().all(|b| b.is_ascii_lowercase());
+    let word = plain.tokens.iter().position(lower).unwrap();
+    let text = plain.tokens[word].as_str();
     let config = json!({ "added_tokens_decoder": {
         next.to_string(): { "content": "<|late|>", "special": true, "rstrip": true, "lstrip": false, "normalized": false, "single_word": false },
         // The file's own flags count.
         known.to_string(): { "content": "<think>", "special": true, "rstrip": true },
-        word.to_string(): { "content": "the", "special": false, "normalized": false },
+        word.to_string(): { "content": text, "special": false, "normalized": false },
     } });
     let spec = TokenizerSpec::from_json(&file, Some(&config.to_string())).unwrap();
     assert_eq!(spec.tokens[next], "<|late|>");
@@ -185,7 +187,7 @@ fn the_configuration_adds_what_the_tokenizer_lacks() {
         tokenizer.encode_with_special("<|late|> \n").unwrap(),
         [next as u32]
     );
-    assert_eq!(tokenizer.encode("the").unwrap(), [word as u32]);
+    assert_eq!(tokenizer.encode(text).unwrap(), [word as u32]);
     // One that is in two places is an error with both names.
     let config = json!({ "added_tokens_decoder": { "5": { "content": "<|late|>" } } });
     let error = TokenizerSpec::from_json(&file, Some(&config.to_string())).unwrap_err();
@@ -196,7 +198,7 @@ fn the_configuration_adds_what_the_tokenizer_lacks() {
 /// answer is named in many places, or in none.
 #[test]
 fn every_end_that_is_named_or_known_ends() {
-    let mut spec = tiny_spec("smollm");
+    let mut spec = tiny_spec("llama-bpe");
     let id = |text: &str, spec: &TokenizerSpec| {
         spec.tokens.iter().position(|t| t == text).unwrap() as u32
     };
@@ -270,7 +272,7 @@ fn ids_that_name_text_or_nothing_are_not_there() {
 /// https://github.com/ggml-org/llama.cpp/issues/25739, and Gemma's files: several tokens of one text, and of none.
 #[test]
 fn equal_and_empty_tokens_load() {
-    let mut spec = tiny_spec("smollm");
+    let mut spec = tiny_spec("llama-bpe");
     let types = spec.token_types.as_mut().unwrap();
     let unreachable = spec
         .tokens
