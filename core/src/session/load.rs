@@ -6,7 +6,6 @@ use crate::formats::gguf::{GgufError, GgufFiles, GgufStream, Metadata, Split, St
 use crate::formats::source::Source;
 use crate::model::{Decoder, DecoderBuilder, KvType, ModelError};
 use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
-use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 /// What the file says of text.
@@ -187,10 +186,10 @@ fn listed(meta: &Metadata, json: Option<&str>) -> Result<TokenizerSpec, Error> {
         add_space_prefix: meta
             .opt_bool("tokenizer.ggml.add_space_prefix")?
             .unwrap_or(spaces),
-        flags: match json {
-            Some(json) => TokenizerSpec::flags_of_json(json)?,
-            None => BTreeMap::new(),
-        },
+        // What a file carries beside its own words may be broken.
+        flags: json
+            .and_then(|json| TokenizerSpec::flags_of_json(json).ok())
+            .unwrap_or_default(),
         json: json.filter(|_| !known || pre.is_none()).map(str::to_owned),
         model,
         pre,

@@ -4,17 +4,17 @@
 //! number and kinds of the steps, the length of their patterns, and how much they can lengthen a
 //! text.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::normalizers::Sequence as Normalizers;
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
+use super::added::{Added, extended, flags, further};
 use super::pre_tokenizer::PreTokenization;
 use super::spec::{BYTE, CONTROL, MAX_ENTRIES, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, byte_of};
-use super::{TextError, TokenFlags, TokenizerSpec};
+use super::{TextError, TokenizerSpec};
 
 /// Bytes of a tokenizer.json; Gemma 3's has 33 MB.
 const MAX_JSON: usize = 1 << 26;
@@ -59,32 +59,6 @@ struct Vocabulary {
     added_tokens: Vec<Added>,
     post_processor: Option<Value>,
     model: Bpe,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Added {
-    /// Not there in `tokenizer_config.json`, where it is the key.
-    #[serde(default)]
-    id: u32,
-    content: String,
-    #[serde(default)]
-    special: bool,
-    #[serde(default)]
-    lstrip: bool,
-    #[serde(default)]
-    rstrip: bool,
-    #[serde(default)]
-    single_word: bool,
-    #[serde(default)]
-    normalized: Option<bool>,
-}
-
-/// What is found in a text before all else.
-#[derive(Deserialize)]
-struct AddedTokens {
-    #[serde(default)]
-    added_tokens: Vec<Added>,
-    normalizer: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -134,7 +108,7 @@ impl TokenizerSpec {
             Some(text) => parse(text)?,
             None => Config::default(),
         };
-        let further = further(config.added_tokens_decoder, &added_tokens, &bpe);
+        let further = further(config.added_tokens_decoder, &added_tokens, &bpe.vocab);
         let extended = match further.is_empty() {
             true => None,
             false => Some(extended(tokenizer_json, &further)?),
@@ -180,59 +154,6 @@ impl TokenizerSpec {
         (spec.tokens, spec.token_types) = (tokens, Some(token_types));
         Ok(spec)
     }
-
-    /// The [`flags`](Self::flags) of the tokens that a `tokenizer.json` adds.
-    ///
-    /// # Errors
-    /// [`TextError::Json`] where it can't be read.
-    pub fn flags_of_json(tokenizer_json: &str) -> Result<BTreeMap<u32, TokenFlags>, TextError> {
-        let file: AddedTokens = parse(tokenizer_json)?;
-        Ok(flags(&file.added_tokens, file.normalizer.is_some()))
-    }
-}
-
-/// The tokens of a `tokenizer_config.json` that the `tokenizer.json` does not add itself.
-fn further(config: Option<BTreeMap<u32, Added>>, added: &[Added], bpe: &Bpe) -> Vec<Added> {
-    let known: HashSet<(Option<u32>, Option<&str>)> = added
-        .iter()
-        .flat_map(|token| [(Some(token.id), None), (None, Some(token.content.as_str()))])
-        .collect();
-    let tokens = config.unwrap_or_default().into_iter();
-    let placed = tokens.map(|(id, token)| Added {
-        // The vocabulary knows best which one it is.
-        id: bpe.vocab.get(&token.content).copied().unwrap_or(id),
-        ..token
-    });
-    let is_new = |token: &Added| {
-        !known.contains(&(Some(token.id), None))
-            && !known.contains(&(None, Some(token.content.as_str())))
-    };
-    placed.filter(is_new).collect()
-}
-
-/// The text of a `tokenizer.json` with these tokens, too.
-fn extended(tokenizer_json: &str, further: &[Added]) -> Result<String, TextError> {
-    let unwritten = |error: serde_json::Error| refused(error.to_string());
-    let mut file: Value = parse(tokenizer_json)?;
-    let further = serde_json::to_value(further).map_err(unwritten)?;
-    match (&mut file["added_tokens"], further) {
-        (Value::Array(tokens), Value::Array(further)) => tokens.extend(further),
-        (other, further) => *other = further,
-    }
-    Ok(file.to_string())
-}
-
-/// What differs from how tokens are found without a word about it.
-fn flags(added: &[Added], normalizes: bool) -> BTreeMap<u32, TokenFlags> {
-    let flags = |token: &Added| TokenFlags {
-        lstrip: token.lstrip,
-        rstrip: token.rstrip,
-        single_word: token.single_word,
-        normalized: normalizes && !token.special && token.normalized.unwrap_or(true),
-    };
-    let all = added.iter().map(|token| (token.id, flags(token)));
-    all.filter(|(_, flags)| *flags != TokenFlags::default())
-        .collect()
 }
 
 impl PreTokenization {
@@ -248,11 +169,11 @@ impl PreTokenization {
     }
 }
 
-fn refused(what: String) -> TextError {
+pub(super) fn refused(what: String) -> TextError {
     TextError::Json(what)
 }
 
-fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, TextError> {
+pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, TextError> {
     if text.len() > MAX_JSON {
         let length = text.len();
         return Err(refused(format!(

@@ -5,6 +5,7 @@
 //! becomes a control token, and neither a hostile vocabulary nor a hostile template can make the
 //! program panic, hang or run out of memory (`sandbox`).
 
+mod added;
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
