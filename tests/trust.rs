@@ -272,7 +272,7 @@ fn rows_without_a_token_are_never_drawn() {
     for padding in [false, true] {
         let model = padded(&scratch, 270, padding);
         let drawn = ["-n", "60", "--temperature", "5", "--seed", "3"];
-        let trace = scratch.child("trace.jsonl");
+        let trace = scratch.child(format!("{padding}.jsonl"));
         let methods: [&[&str]; 6] = [
             &[],
             &["--prefer", "brief"],
@@ -479,9 +479,8 @@ fn a_folders_template_is_found_wherever_it_stands() {
         files.push((file, Some(content.as_bytes())));
         let folder = folder("llama", &files);
         let answer = generate(folder.path(), &["-n", "1"]);
-        let ids: Vec<String> = { ids(&answer, "base").iter() }
-            .map(ToString::to_string)
-            .collect();
+        let ids = ids(&answer, "base");
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let text = json(&[
             "detokenize",
             "--json",
@@ -621,10 +620,6 @@ fn what_lies_in_a_folders_files_place_is_named() {
         (
             vec![("tokenizer.json", None), ("vocab.json", Some(b"{}"))],
             &["vocab.json and merges.txt alone"],
-        ),
-        (
-            vec![("config.json", None), ("adapter_config.json", Some(b"{}"))],
-            &["LoRA adapter"],
         ),
         (
             vec![
