@@ -7,6 +7,8 @@ use peak_alloc::PeakAlloc;
 use periapt_core::formats::gguf::{
     Array, Gguf, GgufError, GgufStream, GgufWriter, StreamEvent, TensorType, Value,
 };
+use periapt_core::formats::safetensors::Header;
+use periapt_core::text::{Tokenizer, TokenizerSpec};
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::sync::{Mutex, PoisonError};
@@ -286,4 +288,71 @@ fn the_default_model_reads_in_both_ways() {
     }
     stream.finish().unwrap();
     assert_eq!(tensors, gguf.tensors.len());
+}
+
+/// Tokens that are looked for in every text once took 85 times their size, in an automaton.
+#[test]
+fn user_defined_tokens_take_few_times_their_size() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut tokens: Vec<String> = ('!'..='~').map(String::from).collect();
+    tokens.extend((0..100_000u32).map(|n| format!("<{:08x}>", n.wrapping_mul(2_654_435_761))));
+    let count = tokens.len();
+    let text: usize = tokens.iter().map(String::len).sum();
+    let mut types = vec![1; count];
+    types[94..].fill(4);
+    let spec = TokenizerSpec {
+        model: "gpt2".to_owned(),
+        pre: Some("smollm".to_owned()),
+        tokens,
+        token_types: Some(types),
+        ..TokenizerSpec::default()
+    };
+    let (tokenizer, peak) = peak(|| Tokenizer::new(spec).unwrap());
+    assert!(peak < 36 * text, "{} times {text} bytes", peak / text);
+    let ids = tokenizer.encode("a<00000000>").unwrap();
+    assert_eq!(ids.last(), Some(&94));
+}
+
+/// A header of JSON once took 17 times its size.
+#[test]
+fn safetensors_headers_take_few_times_their_size() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let tensor = |shape: &str| {
+        format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{shape}],\"data_offsets\":[0,4]}}}}")
+    };
+    let ones = "1,".repeat(1 << 21) + "1";
+    let many = |count: usize| {
+        let entry =
+            |n| format!("\"{n}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+        let entries: Vec<String> = (0..count).map(entry).collect();
+        format!("{{{}}}", entries.join(","))
+    };
+    for (what, json, times, taken) in [
+        ("a shape", tensor(&ones), 4, false),
+        (
+            "an unknown key",
+            format!("{{\"a\":{{\"x\":[{ones}]}}}}"),
+            4,
+            false,
+        ),
+        (
+            "metadata",
+            format!("{{\"__metadata__\":{{\"x\":[{ones}]}}}}"),
+            4,
+            true,
+        ),
+        ("many tensors", many(60_000), 12, true),
+        ("more than there may be", many(70_000), 12, false),
+    ] {
+        let mut file = (json.len() as u64).to_le_bytes().to_vec();
+        file.extend(json.as_bytes());
+        let (header, peak) = peak(|| Header::read(&mut Cursor::new(&file)));
+        assert_eq!(header.is_ok(), taken, "{what}");
+        let size = json.len();
+        assert!(
+            peak < times * size + SMALL,
+            "{what}: {} times {size} bytes",
+            peak / size
+        );
+    }
 }

@@ -345,7 +345,10 @@ impl Model {
             Ok((ids, logits))
         };
         let (ids, logits) = top.await.map_err(|error| error::to_js(&error))?;
-        let mut order: Vec<usize> = (0..logits.len()).collect();
+        // A row without a token has none.
+        let mut order: Vec<usize> = (0..logits.len())
+            .filter(|id| logits[*id] > f32::NEG_INFINITY)
+            .collect();
         order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
         order.truncate(count);
         let tokenizer = self.session.tokenizer();

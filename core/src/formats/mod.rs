@@ -3,6 +3,7 @@
 //! panics, and no length that a file claims is allocated before that many bytes have come. This
 //! folder uses no other folder of the crate, and knows no device and no model.
 
+pub mod foreign;
 pub mod gguf;
 pub mod hub;
 pub mod quant;

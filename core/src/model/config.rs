@@ -82,9 +82,8 @@ const FAMILIES: [Family; 3] = [
 ];
 
 /// Architectures whose models read text and don't write any.
-const ENCODERS: [&str; 10] = [
+const ENCODERS: [&str; 9] = [
     "bert",
-    "clip",
     "eurobert",
     "gemma-embedding",
     "jina-bert-v2",
@@ -141,6 +140,9 @@ impl DecoderConfig {
     /// that would silently answer wrongly: another architecture, an unknown scaling, partial rope.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, ModelError> {
         let meta = &gguf.metadata;
+        if let Some(what) = no_model(gguf) {
+            return Err(ModelError::NoModel(what));
+        }
         let architecture = meta.str("general.architecture")?;
         let family = FAMILIES
             .iter()
@@ -206,6 +208,34 @@ impl DecoderConfig {
     #[must_use]
     pub fn qkv_width(&self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+}
+
+/// What a GGUF file holds that holds no language model.
+fn no_model(gguf: &Gguf) -> Option<&'static str> {
+    let meta = &gguf.metadata;
+    let text = |key| meta.display(key).unwrap_or_default();
+    let (kind, architecture) = (text("general.type"), text("general.architecture"));
+    let projector = "the projector (mmproj) of a model that sees or hears: it only goes with the model's own GGUF file, \
+                     which is the one to give";
+    let adapter = "a LoRA adapter: merge it into its model first";
+    let vector = "a control vector: it only goes with a model";
+    let matrix =
+        "an importance matrix, which tools make to quantize a model; take the model's file";
+    let is = |name: &str| kind == name || architecture == name;
+    let has = |key| meta.get(key).is_some();
+    if is("mmproj") || is("clip") || kind == "clip-vision" {
+        Some(projector)
+    } else if kind == "adapter" || has("adapter.type") {
+        Some(adapter)
+    } else if is("controlvector") {
+        Some(vector)
+    } else if is("imatrix") || has("imatrix.datasets") {
+        Some(matrix)
+    } else if gguf.tensors.is_empty() && has("tokenizer.ggml.tokens") {
+        Some("a vocabulary without a model's weights; take the whole model's file")
+    } else {
+        None
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Decoder {
     pub(super) weights: Weights,
     pub(super) config: DecoderConfig,
     pub(super) device: Device,
+    /// Added to the logits, `[1, vocab]`: minus infinity where no token has the id. Most models have a token for each.
+    pub(super) forbidden: Option<Tensor<2>>,
 }
 
 /// The parameters.
@@ -245,7 +247,11 @@ impl Decoder {
             .as_ref()
             .unwrap_or(&self.weights.embedding);
         let RmsNorm { gain, epsilon } = &self.weights.norm;
-        Logits(head.norm_linear(hidden, gain.clone(), *epsilon))
+        let logits = head.norm_linear(hidden, gain.clone(), *epsilon);
+        Logits(match &self.forbidden {
+            Some(forbidden) => logits + forbidden.clone(),
+            None => logits,
+        })
     }
 }
 

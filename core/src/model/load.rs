@@ -20,6 +20,8 @@ pub struct DecoderBuilder {
     matrices: HashMap<String, Matrix>,
     gains: HashMap<String, Tensor<1>>,
     shapes: HashMap<String, Vec<usize>>,
+    /// Ids that no token has.
+    absent: Vec<u32>,
 }
 
 impl DecoderBuilder {
@@ -106,6 +108,7 @@ impl DecoderBuilder {
             matrices: HashMap::with_capacity(shapes.len()),
             gains: HashMap::new(),
             shapes,
+            absent: Vec::new(),
         })
     }
 
@@ -113,6 +116,13 @@ impl DecoderBuilder {
     #[must_use]
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// Takes the first `tokens` rows of embedding and head alone, and lets none of the ids in `absent` be chosen: a row
+    /// without a token says nothing.
+    pub fn limit_vocab(&mut self, tokens: usize, absent: &[u32]) {
+        self.config.vocab = self.config.vocab.min(tokens);
+        self.absent = absent.to_vec();
     }
 
     /// Names and row-major shapes of all tensors it wants.
@@ -136,7 +146,7 @@ impl DecoderBuilder {
             tensor: info.name.clone(),
             source,
         };
-        if let [outputs, inputs] = *info.shape {
+        if let [mut outputs, inputs] = *info.shape {
             if bytes.len() != blocks * dtype.block_bytes() {
                 return Err(damaged(QuantError::Length {
                     dtype,
@@ -144,8 +154,13 @@ impl DecoderBuilder {
                     bytes: bytes.len(),
                 }));
             }
+            let row = bytes.len() / outputs;
+            if info.name == EMBEDDING || info.name == HEAD {
+                outputs = outputs.min(self.config.vocab);
+            }
+            let bytes = &bytes[..outputs * row];
             let bytes = match self.turned(&info.name) {
-                true => Cow::Owned(self.neighbours(bytes, bytes.len() / outputs)),
+                true => Cow::Owned(self.neighbours(bytes, row)),
                 false => Cow::Borrowed(bytes),
             };
             let matrix = self.packer.pack(dtype, &bytes, outputs, inputs);
@@ -176,6 +191,7 @@ impl DecoderBuilder {
     ///
     /// [`ModelError::MissingTensor`] where a tensor never came.
     pub fn finish(mut self) -> Result<Decoder, ModelError> {
+        let classes = self.config.traits.classes;
         let layers = (0..self.config.layers)
             .map(|index| self.layer(index))
             .collect::<Result<_, _>>()?;
@@ -191,10 +207,21 @@ impl DecoderBuilder {
                 None => None,
             },
         };
+        let forbidden = (!self.absent.is_empty()).then(|| {
+            let mut forbidden = vec![0.0; self.config.vocab];
+            for id in &self.absent {
+                if let Some(value) = forbidden.get_mut(*id as usize) {
+                    *value = f32::NEG_INFINITY;
+                }
+            }
+            let values = TensorData::new(forbidden, [1, self.config.vocab]);
+            Tensor::from_data(values, &self.device)
+        });
         Ok(Decoder {
             weights,
             config: self.config,
             device: self.device,
+            forbidden: forbidden.filter(|_| classes == 0),
         })
     }
 

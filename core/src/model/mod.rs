@@ -41,6 +41,9 @@ pub enum ModelError {
     /// The file asks for something this engine does not do.
     #[error("unsupported model: {0}")]
     Unsupported(String),
+    /// The file holds something else.
+    #[error("this GGUF file is no language model, but {0}")]
+    NoModel(&'static str),
     /// The model only reads text.
     #[error(
         "the model is an encoder (architecture {0}): it turns text into vectors and can't write any; take a \

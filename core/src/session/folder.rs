@@ -28,24 +28,19 @@ pub fn read_folder<R: Read + Seek>(
     if tokens > rows {
         return Err(HubError::Vocabulary { tokens, rows }.into());
     }
-    let ends = ends(&files)?;
-    match (spec.eos, &ends[..]) {
-        (_, []) => {}
-        // The tokenizer's own is what the chat template writes; the other one ends an answer, too.
-        (Some(eos), [first, ..]) => {
-            let other = ends.iter().find(|end| **end != eos);
-            spec.eot = spec
-                .eot
-                .or(other.or(Some(first)).copied().filter(|end| *end != eos));
-        }
-        (None, [first, rest @ ..]) => {
-            spec.eos = Some(*first);
-            spec.eot = spec.eot.or(rest.first().copied());
-        }
-    }
-    let template = match &files.chat_template {
-        Some(template) => Some(template.clone()),
-        None => template(files.tokenizer_config.as_deref())?,
+    // The tokenizer's own is what the chat template writes; the others end an answer, too.
+    spec.ends = ends(&files)?;
+    spec.eos = spec.eos.or(spec.ends.first().copied());
+    let others = spec.ends.iter().filter(|end| Some(**end) != spec.eos);
+    spec.eot = others.copied().next();
+    let template = match (&files.chat_template, files.tokenizer_config.as_deref()) {
+        (Some(template), _) => Some(template.clone()),
+        (None, Some(config)) => template("tokenizer_config.json", config)?,
+        (None, None) => None,
+    };
+    let template = match (template, &files.chat_template_json) {
+        (None, Some(file)) => self::template("chat_template.json", file)?,
+        (template, _) => template,
     };
     let mut entries = entries(spec, rows);
     if let Some(template) = template {
@@ -74,7 +69,7 @@ fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
     if let Some(scores) = &mut spec.scores {
         scores.resize(rows, -1000.0);
     }
-    spec.tokens.extend(padding.map(|id| format!("[PAD{id}]")));
+    spec.tokens.extend(padding.map(TokenizerSpec::padding));
 
     let mut entries = Vec::new();
     let mut set = |key: &str, value: Option<Value>| {
@@ -110,6 +105,13 @@ fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
     ] {
         set(key, id.map(Value::U32));
     }
+    // Those of the two keys above are all that most readers know of.
+    if spec.ends.len() > 2 {
+        set(
+            "ggml.eos_token_ids",
+            Some(Value::Array(Array::U32(spec.ends))),
+        );
+    }
     set("ggml.add_bos_token", Some(Value::Bool(spec.add_bos)));
     if llama {
         set(
@@ -125,7 +127,8 @@ fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
 fn ends<R>(files: &HubFiles<R>) -> Result<Vec<u32>, HubError> {
     let of = |file, text: &str| -> Result<Vec<u32>, HubError> {
         let json = parse(file, text)?;
-        let id = |value: &Json| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let whole = |id: &f64| id.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(id);
+        let id = |value: &Json| value.as_f64().filter(whole).map(|id| id as u32);
         Ok(match json.get("eos_token_id") {
             Some(Json::Array(ids)) => ids.iter().filter_map(id).collect(),
             Some(value) => id(value).into_iter().collect(),
@@ -141,19 +144,22 @@ fn ends<R>(files: &HubFiles<R>) -> Result<Vec<u32>, HubError> {
     of("config.json", &files.config)
 }
 
-/// The chat template of `tokenizer_config.json`: a text, or a list of named ones, of which it is "default".
-fn template(tokenizer_config: Option<&str>) -> Result<Option<String>, HubError> {
-    let Some(text) = tokenizer_config else {
-        return Ok(None);
-    };
-    let json = parse("tokenizer_config.json", text)?;
+/// The chat template that a file of JSON holds: a text, or several with names, of which it is "default", or the only one.
+fn template(file: &'static str, text: &str) -> Result<Option<String>, HubError> {
+    let json = parse(file, text)?;
+    let text = |value: &Json| value.as_str().map(str::to_owned);
     Ok(match json.get("chat_template") {
-        Some(Json::String(template)) => Some(template.clone()),
         Some(Json::Array(named)) => {
             let default = named.iter().find(|one| one["name"] == "default");
-            default.and_then(|one| Some(one["template"].as_str()?.to_owned()))
+            let only = named.first().filter(|_| named.len() == 1);
+            default.or(only).and_then(|one| text(&one["template"]))
         }
-        _ => None,
+        Some(Json::Object(named)) => {
+            let only = named.values().next().filter(|_| named.len() == 1);
+            named.get("default").or(only).and_then(text)
+        }
+        Some(value) => text(value),
+        None => None,
     })
 }
 

@@ -75,15 +75,18 @@ impl Parts {
                 if let Some(Split { no, count }) = Split::of(&gguf.metadata)? {
                     return Err(GgufError::SplitAlone { no, count }.into());
                 }
-                let builder =
+                let mut builder =
                     DecoderBuilder::new(gguf, &self.device.device, self.device.variants(false)[0])?;
                 let text = TextSide::from_metadata(&gguf.metadata)?;
-                let (tokens, vocab) = (text.tokenizer.vocab_size(), builder.config().vocab);
-                if tokens > vocab {
+                let (tokens, rows) = (text.tokenizer.vocab_size(), builder.config().vocab);
+                if tokens > rows {
+                    let first = text.tokenizer.piece(rows as u32).unwrap_or_default();
                     return Err(Error::Model(ModelError::Unsupported(format!(
-                        "the tokenizer has {tokens} tokens, and the model {vocab}"
+                        "the tokenizer has {tokens} tokens, and the model {rows}: token {rows} {first:?} is the first \
+                         without a row in token_embd.weight; the file is damaged or badly converted"
                     ))));
                 }
+                builder.limit_vocab(tokens, text.tokenizer.absent());
                 *begun = Some((builder, text));
             }
             (StreamEvent::Tensor(_, info, bytes), Some((builder, _))) => {
@@ -114,17 +117,14 @@ impl TextSide {
         let template = match meta.opt_str("tokenizer.chat_template")? {
             None => None,
             Some(source) => {
-                let token = |key: &str| -> Result<String, Error> {
-                    let id = meta.opt_u32(key)?;
-                    Ok(id.and_then(|id| tokenizer.piece(id)).unwrap_or_default())
-                };
-                let bos = token("tokenizer.ggml.bos_token_id")?;
-                let eos = token("tokenizer.ggml.eos_token_id")?;
+                let text = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id));
+                let bos = text(tokenizer.bos()).unwrap_or_default();
+                let eos = text(tokenizer.eos()).unwrap_or_default();
                 Some(ChatTemplate::new(source, &bos, &eos)?)
             }
         };
         Ok(Self {
-            name: meta.opt_str("general.name")?.map(str::to_owned),
+            name: meta.display("general.name"),
             tokenizer,
             template,
         })
@@ -142,48 +142,67 @@ impl TextSide {
 pub fn tokenizer_spec(meta: &Metadata) -> Result<TokenizerSpec, Error> {
     let json = meta.opt_str("tokenizer.huggingface.json")?;
     let tokens = meta.opt_strings("tokenizer.ggml.tokens")?;
-    let id = |name: &str| meta.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
-    if let (Some(json), None) = (json, tokens) {
-        let spec = TokenizerSpec::from_json(json, None)?;
-        let bos = id("bos")?;
-        return Ok(TokenizerSpec {
-            bos,
-            eos: id("eos")?,
-            eot: id("eot")?,
-            add_bos: meta
-                .opt_bool("tokenizer.ggml.add_bos_token")?
-                .unwrap_or(spec.add_bos),
-            ..spec
-        });
+    let id = |name: &str| meta.opt_id(&format!("tokenizer.ggml.{name}_token_id"));
+    let mut spec = match (json, tokens) {
+        (Some(json), None) => TokenizerSpec::from_json(json, None)?,
+        _ => listed(meta, json)?,
+    };
+    spec.bos = id("bos")?.or(spec.bos);
+    // Some files have all that end an answer in the one key.
+    let ends = meta.opt_ids("tokenizer.ggml.eos_token_id")?;
+    spec.eos = ends.first().copied().or(spec.eos);
+    spec.ends = ends;
+    spec.ends
+        .extend(meta.opt_ids("tokenizer.ggml.eos_token_ids")?);
+    (spec.eot, spec.eom) = (id("eot")?, id("eom")?);
+    spec.unknown = id("unknown")?.or(spec.unknown);
+    if let Some(add_bos) = meta.opt_bool("tokenizer.ggml.add_bos_token")? {
+        spec.add_bos = add_bos;
     }
+    if spec.flags.is_empty() && strips_like_phi3(meta) {
+        spec.strip_like_phi3();
+    }
+    Ok(spec)
+}
+
+/// The tokenizer that `tokenizer.ggml.*` lists, its ids being llama.cpp's defaults.
+fn listed(meta: &Metadata, json: Option<&str>) -> Result<TokenizerSpec, Error> {
     let model = meta.str("tokenizer.ggml.model")?.to_owned();
     let pre = meta.opt_str("tokenizer.ggml.pre")?.map(str::to_owned);
     let spaces = model == "llama";
     let known = spaces || pre.as_deref().is_some_and(TokenizerSpec::knows_pre);
     Ok(TokenizerSpec {
         tokens: meta.strings("tokenizer.ggml.tokens")?.to_vec(),
-        scores: meta.opt_f32s("tokenizer.ggml.scores")?.map(<[f32]>::to_vec),
+        scores: meta.opt_f32s("tokenizer.ggml.scores")?,
         merges: meta
             .opt_strings("tokenizer.ggml.merges")?
             .unwrap_or_default()
             .to_vec(),
-        token_types: meta
-            .opt_i32s("tokenizer.ggml.token_type")?
-            .map(<[i32]>::to_vec),
-        bos: id("bos")?.or(spaces.then_some(1)),
-        eos: id("eos")?.or(spaces.then_some(2)),
-        eot: id("eot")?,
-        unknown: id("unknown")?.or(spaces.then_some(0)),
-        add_bos: meta
-            .opt_bool("tokenizer.ggml.add_bos_token")?
-            .unwrap_or_else(|| spaces || pre.as_deref().is_some_and(TokenizerSpec::pre_adds_bos)),
+        token_types: meta.opt_i32s("tokenizer.ggml.token_type")?,
+        bos: spaces.then_some(1),
+        eos: spaces.then_some(2),
+        unknown: spaces.then_some(0),
+        add_bos: spaces || pre.as_deref().is_some_and(TokenizerSpec::pre_adds_bos),
         add_space_prefix: meta
             .opt_bool("tokenizer.ggml.add_space_prefix")?
             .unwrap_or(spaces),
+        // What a file carries beside its own words may be broken.
+        flags: json
+            .and_then(|json| TokenizerSpec::flags_of_json(json).ok())
+            .unwrap_or_default(),
         json: json.filter(|_| !known || pre.is_none()).map(str::to_owned),
         model,
         pre,
+        ..TokenizerSpec::default()
     })
+}
+
+/// Whether the model is of the one family whose control tokens take the spaces behind them, and whose GGUF files can't
+/// say it (llama-vocab.cpp goes by the name, too).
+fn strips_like_phi3(meta: &Metadata) -> bool {
+    let name = meta.display("general.name").unwrap_or_default();
+    let name = name.to_lowercase().replace([' ', '_'], "-");
+    ["phi-3", "phi3"].iter().any(|phi| name.contains(phi))
 }
 
 impl Session {

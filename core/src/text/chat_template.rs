@@ -158,39 +158,43 @@ impl ChatTemplate {
         };
 
         let probe = render(&vec![neutral.as_str(); messages.len()])?;
-        let assembled = TokenMatcher::new(control.split(&probe).iter().filter_map(|part| {
-            let Part::Token(id) = part else { return None };
-            // A token of one character is put together from nothing.
-            let text = tokenizer
-                .piece(*id)
-                .filter(|text| text.chars().nth(1).is_some())?;
-            Some((text, *id))
-        }));
+        // A token of one character is put together from nothing.
+        let in_probe = control.find(&probe).into_iter();
+        let in_probe = in_probe.map(|(range, id)| (&probe[range], id));
+        let assembled =
+            TokenMatcher::new(in_probe.filter(|(text, _)| text.chars().nth(1).is_some()));
         let seamed: Vec<String> = messages
             .iter()
             .map(|m| with_seams(&m.content, &assembled, seam))
             .collect();
         let rendered = render(&seamed.iter().map(String::as_str).collect::<Vec<_>>())?;
 
-        let mut ids = Vec::new();
+        // The text as a reference tokenizer gets it, and where in it the control tokens stand.
+        let (mut text, mut found) = (String::with_capacity(rendered.len()), Vec::new());
+        let mut write = |written: &str, id: Option<u32>| {
+            let begin = text.len();
+            text.push_str(written);
+            found.extend(id.map(|id| (begin..text.len(), id)));
+        };
         let mut rest = rendered.as_str();
         loop {
             let mark = rest.find(|c| marks.token_of.contains_key(&c));
-            for part in assembled.split(&rest[..mark.unwrap_or(rest.len())]) {
-                match part {
-                    Part::Token(id) => ids.push(id),
-                    Part::Text(run) => {
-                        let run = run.replace(seam, "");
-                        ids.extend(tokenizer.encode_run(&run, ids.is_empty())?);
-                    }
-                }
+            let run = &rest[..mark.unwrap_or(rest.len())];
+            let mut done = 0;
+            for (range, id) in assembled.find(run) {
+                write(&run[done..range.start].replace(seam, ""), None);
+                done = range.end;
+                write(&run[range], Some(id));
             }
+            write(&run[done..].replace(seam, ""), None);
             let Some((character, at)) =
                 mark.and_then(|at| rest[at..].chars().next().map(|c| (c, at)))
             else {
-                return Ok(ids);
+                return tokenizer.encode_found(&text, found);
             };
-            ids.extend(marks.token_of.get(&character));
+            if let Some(id) = marks.token_of.get(&character) {
+                write(&tokenizer.piece(*id).unwrap_or_default(), Some(*id));
+            }
             rest = &rest[at + character.len_utf8()..];
         }
     }

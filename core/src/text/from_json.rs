@@ -4,13 +4,14 @@
 //! number and kinds of the steps, the length of their patterns, and how much they can lengthen a
 //! text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::normalizers::Sequence as Normalizers;
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
+use super::added::{Added, extended, flags, further};
 use super::pre_tokenizer::PreTokenization;
 use super::spec::{BYTE, CONTROL, MAX_ENTRIES, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, byte_of};
 use super::{TextError, TokenizerSpec};
@@ -61,14 +62,6 @@ struct Vocabulary {
 }
 
 #[derive(Deserialize)]
-struct Added {
-    id: u32,
-    content: String,
-    #[serde(default)]
-    special: bool,
-}
-
-#[derive(Deserialize)]
 struct Bpe {
     vocab: HashMap<String, u32>,
     merges: Merges,
@@ -88,6 +81,7 @@ struct Config {
     bos_token: Option<Value>,
     eos_token: Option<Value>,
     add_bos_token: Option<bool>,
+    added_tokens_decoder: Option<BTreeMap<u32, Added>>,
 }
 
 impl TokenizerSpec {
@@ -106,7 +100,7 @@ impl TokenizerSpec {
     ) -> Result<Self, TextError> {
         let (model, pre) = read_steps(tokenizer_json)?;
         let Vocabulary {
-            added_tokens,
+            mut added_tokens,
             post_processor,
             model: bpe,
         } = parse(tokenizer_json)?;
@@ -114,6 +108,12 @@ impl TokenizerSpec {
             Some(text) => parse(text)?,
             None => Config::default(),
         };
+        let further = further(config.added_tokens_decoder, &added_tokens, &bpe.vocab);
+        let extended = match further.is_empty() {
+            true => None,
+            false => Some(extended(tokenizer_json, &further)?),
+        };
+        added_tokens.extend(further);
 
         let (tokens, token_types) = tokens(&bpe, &added_tokens, model)?;
         let ids: HashMap<&str, u32> = tokens.iter().map(String::as_str).zip(0u32..).collect();
@@ -121,11 +121,11 @@ impl TokenizerSpec {
             let text = token.and_then(|t| t.as_str().or(t["content"].as_str()));
             text.and_then(|text| ids.get(text).copied())
         };
-        let bos = id_of(config.bos_token.as_ref());
-        let begins = post_processor.as_ref().and_then(first_token);
+        let begins = post_processor.as_ref().and_then(|p| first_token(p, &ids));
+        let bos = id_of(config.bos_token.as_ref()).or(begins);
         let add_bos = config
             .add_bos_token
-            .unwrap_or_else(|| begins.is_some_and(|text| ids.get(text).copied() == bos));
+            .unwrap_or(begins.is_some() && begins == bos);
         let mut spec = Self {
             model: model.to_owned(),
             bos,
@@ -133,18 +133,23 @@ impl TokenizerSpec {
             unknown: bpe.unk_token.as_deref().and_then(|t| ids.get(t).copied()),
             add_bos: add_bos && bos.is_some(),
             merges: merges(bpe.merges)?,
+            flags: flags(&added_tokens, pre.normalizer.is_some()),
             ..Self::default()
         };
         if model == "llama" {
             spec.scores = Some(scores(&spec.merges, &ids, tokens.len()));
         }
+        let mut said = spec.flags.is_empty();
         match (model, pre.name(), pre.is_spaces()) {
             ("gpt2", Some(name), _) => spec.pre = Some(name.to_owned()),
             ("llama", _, Some(prefix)) => spec.add_space_prefix = prefix,
             _ => {
                 spec.add_space_prefix = pre.drops_first_space;
-                spec.json = Some(tokenizer_json.to_owned());
+                said = false;
             }
+        }
+        if !said {
+            spec.json = Some(extended.unwrap_or_else(|| tokenizer_json.to_owned()));
         }
         (spec.tokens, spec.token_types) = (tokens, Some(token_types));
         Ok(spec)
@@ -164,11 +169,11 @@ impl PreTokenization {
     }
 }
 
-fn refused(what: String) -> TextError {
+pub(super) fn refused(what: String) -> TextError {
     TextError::Json(what)
 }
 
-fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, TextError> {
+pub(super) fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, TextError> {
     if text.len() > MAX_JSON {
         let length = text.len();
         return Err(refused(format!(
@@ -303,17 +308,22 @@ fn drops_first_space(decoder: Option<&Value>) -> bool {
     inner.iter().chain([decoder]).any(|step| {
         let kind = step["type"].as_str();
         let strips = kind == Some("Strip") && step["start"].as_u64() >= Some(1);
-        strips || (kind == Some("Metaspace") && step["prepend_scheme"] != "never")
+        // Older files say it otherwise.
+        let never = step["prepend_scheme"] == "never" || step["add_prefix_space"] == false;
+        strips || (kind == Some("Metaspace") && !never)
     })
 }
 
-/// The text of the token that a post-processor puts in front.
-fn first_token(post_processor: &Value) -> Option<&str> {
+/// The token that a post-processor puts in front.
+fn first_token(post_processor: &Value, ids: &HashMap<&str, u32>) -> Option<u32> {
     let inner = post_processor["processors"].as_array();
     let inner = inner.map_or(&[][..], Vec::as_slice);
     let template =
         (inner.iter().chain([post_processor])).find(|step| step["type"] == "TemplateProcessing")?;
-    template["single"][0]["SpecialToken"]["id"].as_str()
+    let name = template["single"][0]["SpecialToken"]["id"].as_str()?;
+    let id = template["special_tokens"][name]["ids"][0].as_u64();
+    let id = id.and_then(|id| u32::try_from(id).ok());
+    id.or_else(|| ids.get(name).copied())
 }
 
 /// The tokens by id, and their types.
@@ -352,7 +362,7 @@ fn tokens(bpe: &Bpe, added: &[Added], model: &str) -> Result<(Vec<String>, Vec<i
     }
     let by_id = (0u32..).take(count).map(|id| match given.get(&id) {
         Some((text, kind)) => ((*text).to_owned(), *kind),
-        None => (format!("[unused {id}]"), UNUSED),
+        None => (TokenizerSpec::padding(id as usize), UNUSED),
     });
     Ok(by_id.unzip())
 }

@@ -5,11 +5,13 @@
 //! becomes a control token, and neither a hostile vocabulary nor a hostile template can make the
 //! program panic, hang or run out of memory (`jinja`).
 
+mod added;
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
 mod from_json;
 mod jinja;
+mod merges;
 mod pre_tokenizer;
 mod shorten;
 mod spec;
@@ -23,7 +25,7 @@ pub mod tokenizer;
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use detokenizer::DetokenizeStream;
 pub use shorten::shorten;
-pub use spec::TokenizerSpec;
+pub use spec::{TokenFlags, TokenizerSpec};
 pub use stop::StopTexts;
 pub use today::Today;
 pub use tokenizer::Tokenizer;

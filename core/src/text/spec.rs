@@ -1,16 +1,15 @@
 //! What a model's files say of its tokenizer, and the checks of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use tokenizers::models::bpe::Vocab;
-
-use super::control::TokenMatcher;
 use super::{TextError, pre_tokenizer};
 
 /// More tokens, or merges, than any real model has.
 pub(super) const MAX_ENTRIES: usize = 1 << 22;
 /// More bytes than any real control token has.
 const MAX_CONTROL_BYTES: usize = 256;
+/// More bytes than any real user-defined token has.
+const MAX_USER_DEFINED_BYTES: usize = 1024;
 
 /// `tokenizer.ggml.token_type` (GGUF's llama_token_type).
 pub(super) const NORMAL: i32 = 1;
@@ -22,7 +21,7 @@ pub(super) const BYTE: i32 = 6;
 const TYPES: std::ops::RangeInclusive<i32> = 0..=BYTE;
 
 /// Tokens that end an answer in the known model families, whatever the file calls them.
-pub(super) const END_OF_GENERATION: [&str; 8] = [
+const ENDS: [&str; 10] = [
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
@@ -30,8 +29,36 @@ pub(super) const END_OF_GENERATION: [&str; 8] = [
     "<|end_of_text|>",
     "<|end|>",
     "<|return|>",
+    "<|call|>",
     "<end_of_turn>",
+    "<｜end▁of▁sentence｜>",
 ];
+/// The same, but only where the file says that they are control tokens: they may also be text.
+const ENDS_IF_CONTROL: [&str; 10] = [
+    "</s>",
+    "<eos>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<turn|>",
+    "<|end_of_turn|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<end_of_utterance>",
+];
+
+/// How an added token of a tokenizer.json is found in a text; none of it is what GGUF files can say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenFlags {
+    /// It takes the spaces before it.
+    pub lstrip: bool,
+    /// It takes the spaces behind it.
+    pub rstrip: bool,
+    /// It is none within a word.
+    pub single_word: bool,
+    /// It is looked for after the text was normalized (a control token is itself either way).
+    pub normalized: bool,
+}
 
 /// What a model's files say of its tokenizer: the metadata of a GGUF file as it stands there, or a
 /// hub folder's `tokenizer.json` put into the same words ([`TokenizerSpec::from_json`]). Each field
@@ -59,6 +86,10 @@ pub struct TokenizerSpec {
     pub eos: Option<u32>,
     /// `tokenizer.ggml.eot_token_id`: end of a turn.
     pub eot: Option<u32>,
+    /// `tokenizer.ggml.eom_token_id`: end of a message.
+    pub eom: Option<u32>,
+    /// `tokenizer.ggml.eos_token_ids`: further tokens that end an answer.
+    pub ends: Vec<u32>,
     /// `tokenizer.ggml.unknown_token_id`: a control token here, which no text gives.
     pub unknown: Option<u32>,
     /// `tokenizer.ggml.add_bos_token`: whether plain text is preceded by `bos`.
@@ -69,6 +100,9 @@ pub struct TokenizerSpec {
     /// can't say what is done to a text before the merges: its normalizer and pre-tokenizer then
     /// count instead of `pre` and `add_space_prefix`.
     pub json: Option<String>,
+    /// Tokens that are found otherwise than as they stand. A GGUF file that needs them carries the whole
+    /// `tokenizer.json`.
+    pub flags: BTreeMap<u32, TokenFlags>,
 }
 
 /// What a token is.
@@ -99,6 +133,12 @@ pub(super) fn byte_of(token: &str) -> Option<u8> {
 }
 
 impl TokenizerSpec {
+    /// How a row without a token is written, its type being unused, as ggml's converter does it.
+    #[must_use]
+    pub fn padding(index: usize) -> String {
+        format!("[PAD{index}]")
+    }
+
     /// Whether `pre` is a name that we know for `tokenizer.ggml.pre`.
     #[must_use]
     pub fn knows_pre(pre: &str) -> bool {
@@ -112,8 +152,25 @@ impl TokenizerSpec {
         matches!(pre, "llama-bpe" | "llama3" | "llama-v3" | "tekken")
     }
 
-    /// The kind of each token, with the counts, types and ids checked.
-    pub(super) fn kinds(&self) -> Result<Vec<Kind>, TextError> {
+    /// Lets control tokens take the spaces behind them, as Phi-3's tokenizer.json says it: all but those that begin or
+    /// end a whole text.
+    pub fn strip_like_phi3(&mut self) {
+        let rstrip = TokenFlags {
+            rstrip: true,
+            ..TokenFlags::default()
+        };
+        for (index, text) in self.tokens.iter().enumerate() {
+            let whole = ["<unk>", "<s>", "<|endoftext|>"].contains(&text.as_str());
+            if !whole && (text == "</s>" || self.type_of(index) == CONTROL) {
+                self.flags
+                    .extend(u32::try_from(index).map(|id| (id, rstrip)));
+            }
+        }
+    }
+
+    /// Checks the counts, and takes back what says nothing: rows at the end that are no tokens, and ids that name
+    /// none. `bos` and `unknown` must not name ordinary text either, which would then be missing from every text.
+    pub(super) fn tidy(&mut self) -> Result<(), TextError> {
         let count = self.tokens.len();
         if count == 0 {
             return Err(bad("the vocabulary is empty".to_owned()));
@@ -125,140 +182,127 @@ impl TokenizerSpec {
                 )));
             }
         }
-        let types = self.token_types.as_deref().unwrap_or_default();
-        let scores = self.scores.as_deref().unwrap_or_default();
-        for (given, length, what) in [
-            (self.token_types.is_some(), types.len(), "token types"),
-            (self.scores.is_some(), scores.len(), "scores"),
+        for (given, what) in [
+            (self.token_types.as_ref().map(Vec::len), "token types"),
+            (self.scores.as_ref().map(Vec::len), "scores"),
         ] {
-            if given && length != count {
-                return Err(bad(format!("{length} {what} for {count} tokens")));
+            if let Some(given) = given.filter(|given| *given != count) {
+                return Err(bad(format!("{given} {what} for {count} tokens")));
             }
         }
+        let kept = (0..count).rev().find(|index| !self.is_padding(*index));
+        let count = kept.map_or(0, |last| last + 1);
+        if count == 0 {
+            return Err(bad("no row of it has a token".to_owned()));
+        }
+        self.tokens.truncate(count);
+        if let Some(types) = &mut self.token_types {
+            types.truncate(count);
+        }
+        if let Some(scores) = &mut self.scores {
+            scores.truncate(count);
+        }
+        let is_token = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < count);
+        let [bos, unknown] = [self.bos, self.unknown]
+            .map(|id| id.filter(|id| is_token(id) && !self.is_text(*id as usize)));
+        (self.bos, self.unknown) = (bos, unknown);
+        for id in [&mut self.eos, &mut self.eot, &mut self.eom] {
+            *id = id.filter(is_token);
+        }
+        self.ends.retain(is_token);
+        Ok(())
+    }
+
+    /// The type of the token at `index`; 0 where there are no types.
+    pub(super) fn type_of(&self, index: usize) -> i32 {
+        let types = self.token_types.as_deref().unwrap_or_default();
+        types.get(index).copied().unwrap_or_default()
+    }
+
+    /// Whether the row at `index` is one without a token, as converters fill them in.
+    pub(super) fn is_padding(&self, index: usize) -> bool {
+        self.type_of(index) == UNUSED && self.tokens[index] == Self::padding(index)
+    }
+
+    /// Whether the token at `index` is what texts consist of, by its type and by how it is written.
+    fn is_text(&self, index: usize) -> bool {
+        let text = self.tokens[index].as_str();
+        let within = |open: char, close: char| {
+            let inner = text.strip_prefix(open).and_then(|t| t.strip_suffix(close));
+            inner.is_some_and(|inner| !inner.is_empty())
+        };
+        let marked = within('<', '>') || within('[', ']') || within('|', '|');
+        match self.type_of(index) {
+            UNKNOWN | CONTROL | USER_DEFINED | UNUSED => false,
+            BYTE => true,
+            _ => !marked || (self.model == "llama" && byte_of(text).is_some()),
+        }
+    }
+
+    /// Tokens that end an answer: those that the file names, whatever they are, and the known families' control
+    /// tokens.
+    pub(super) fn end_ids(&self, kinds: &[Kind]) -> Vec<u32> {
+        let named = [self.eos, self.eot, self.eom].into_iter().flatten();
+        let known = (0u32..).zip(&self.tokens).zip(kinds);
+        let known = known.filter(|((_, text), kind)| {
+            let text = text.as_str();
+            **kind == Kind::Control && (ENDS.contains(&text) || ENDS_IF_CONTROL.contains(&text))
+        });
+        let known = known.map(|((id, _), _)| id);
+        let mut ends: Vec<u32> = named
+            .chain(self.ends.iter().copied())
+            .chain(known)
+            .collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// The kind of each token of a [tidy](Self::tidy) spec.
+    pub(super) fn kinds(&self) -> Result<Vec<Kind>, TextError> {
+        let types = self.token_types.as_deref().unwrap_or_default();
         if let Some((id, kind)) = types.iter().enumerate().find(|(_, t)| !TYPES.contains(t)) {
             return Err(bad(format!("token {id} has the unknown type {kind}")));
         }
-        let named = [
-            ("bos", self.bos),
-            ("eos", self.eos),
-            ("eot", self.eot),
-            ("unknown", self.unknown),
-        ];
-        for (name, id) in named {
-            if let Some(id) = id.filter(|id| usize::try_from(*id).map_or(true, |id| id >= count)) {
-                return Err(bad(format!("{name} is token {id} of {count}")));
-            }
-        }
-        let mut kinds = Vec::with_capacity(count);
-        for (id, text) in (0u32..).zip(&self.tokens) {
-            let kind = types.get(kinds.len()).copied().unwrap_or_default();
+        let named = [self.bos, self.unknown, self.eos, self.eot, self.eom];
+        let named = named.iter().flatten().chain(&self.ends);
+        // An end that is text ends answers, and stays text.
+        let named: HashSet<usize> = named
+            .map(|id| *id as usize)
+            .filter(|index| !self.is_text(*index))
+            .collect();
+        let mut kinds = Vec::with_capacity(self.tokens.len());
+        for (index, text) in self.tokens.iter().enumerate() {
+            let kind = self.type_of(index);
             let marked = |open, close| text.starts_with(open) && text.ends_with(close);
             // The second are DeepSeek's, with fullwidth bars.
             let marked = kind != NORMAL && (marked("<|", "|>") || marked("<｜", "｜>"));
             let control = matches!(kind, CONTROL | UNKNOWN)
-                || named.iter().any(|(_, named)| *named == Some(id))
-                || END_OF_GENERATION.contains(&text.as_str())
+                || named.contains(&index)
+                || ENDS.contains(&text.as_str())
                 || marked;
-            if control && text.len() > MAX_CONTROL_BYTES {
-                return Err(bad(format!("control token {id} has {} bytes", text.len())));
+            let (length, most) = match (control, kind) {
+                (true, _) => (text.len(), MAX_CONTROL_BYTES),
+                (false, USER_DEFINED) => (text.len(), MAX_USER_DEFINED_BYTES),
+                (false, _) => (0, 0),
+            };
+            if length > most {
+                let what = if control { "control" } else { "user-defined" };
+                return Err(bad(format!("{what} token {index} has {length} bytes")));
             }
             kinds.push(match kind {
                 _ if control => Kind::Control,
                 USER_DEFINED => Kind::UserDefined,
                 BYTE if self.model == "llama" => Kind::Byte(byte_of(text).ok_or_else(|| {
-                    bad(format!("byte token {id} is {text:?}, and not like <0x0A>"))
+                    bad(format!(
+                        "byte token {index} is {text:?}, and not like <0x0A>"
+                    ))
                 })?),
                 _ => Kind::Ordinary,
             });
         }
+        self.need_merges(&kinds)?;
         Ok(kinds)
-    }
-
-    /// The merges as pairs; those that touch a control token are left out, since no text has one.
-    pub(super) fn pairs(
-        &self,
-        vocab: &Vocab,
-        control: &TokenMatcher,
-    ) -> Result<Vec<(String, String)>, TextError> {
-        let mut pairs = Vec::with_capacity(self.merges.len());
-        'merges: for (rank, merge) in self.merges.iter().enumerate() {
-            let Some((left, right)) = merge
-                .split_once(' ')
-                .filter(|(_, right)| !right.contains(' '))
-            else {
-                return Err(bad(format!(
-                    "merge {rank} {merge:?} is not two tokens with one space"
-                )));
-            };
-            let merged = [left, right].concat();
-            for token in [left, right, &merged] {
-                if !vocab.contains_key(token) {
-                    if control
-                        .longest_at(token, 0)
-                        .is_some_and(|(length, _)| length == token.len())
-                    {
-                        continue 'merges;
-                    }
-                    return Err(bad(format!(
-                        "merge {rank} {merge:?} names no token {token:?}"
-                    )));
-                }
-            }
-            // What a byte token stands for is no text with its name.
-            if self.model != "llama" || byte_of(&merged).is_none() {
-                pairs.push((left.to_owned(), right.to_owned()));
-            }
-        }
-        Ok(pairs)
-    }
-
-    /// The merges that a `llama` vocabulary's scores stand for: every way to put a token together
-    /// from two, the highest score first (transformers, convert_slow_tokenizer.py,
-    /// `generate_merges`, orders equal ones the same way).
-    pub(super) fn pairs_by_score(
-        &self,
-        kinds: &[Kind],
-        vocab: &Vocab,
-    ) -> Result<Vec<(String, String)>, TextError> {
-        /// Work on the longest tokens, in squared bytes; Gemma's 256000 take a tenth of it.
-        const MAX_WORK: usize = 1 << 28;
-        let scores = self.scores.as_deref().ok_or_else(|| {
-            bad("neither tokenizer.ggml.scores nor tokenizer.ggml.merges are there".to_owned())
-        })?;
-        let types = self.token_types.as_deref().unwrap_or_default();
-        let lengths = self.tokens.iter().map(String::len);
-        if lengths.fold(0usize, |sum, n| sum.saturating_add(n.saturating_mul(n))) > MAX_WORK {
-            return Err(bad("its tokens are too long".to_owned()));
-        }
-        let mut found = Vec::new();
-        for (id, token) in self.tokens.iter().enumerate() {
-            let merged = matches!(kinds[id], Kind::Ordinary | Kind::UserDefined)
-                && types.get(id) != Some(&UNUSED);
-            if !merged {
-                continue;
-            }
-            let characters = token.chars().count();
-            let begin = found.len();
-            for (left_length, (at, _)) in token.char_indices().enumerate().skip(1) {
-                let (left, right) = token.split_at(at);
-                if let (Some(a), Some(b)) = (vocab.get(left), vocab.get(right)) {
-                    let key = (scores[id], left_length, characters - left_length);
-                    found.push((key, (*a, *b), (id, at)));
-                }
-            }
-            if found.len() > MAX_ENTRIES {
-                return Err(bad(format!("more than {MAX_ENTRIES} merges")));
-            }
-            found[begin..].sort_by_key(|(_, halves, _)| *halves);
-        }
-        found.sort_by(|(a, ..), (b, ..)| {
-            (b.0.total_cmp(&a.0)).then_with(|| (b.1, b.2).cmp(&(a.1, a.2)))
-        });
-        let halves = found.into_iter().map(|(_, _, (id, at))| {
-            let (left, right) = self.tokens[id].split_at(at);
-            (left.to_owned(), right.to_owned())
-        });
-        Ok(halves.collect())
     }
 }
 

@@ -2,18 +2,19 @@
 //! byte tokens, through the models of the `tokenizers` crate.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
+use tokenizers::models::bpe::{BPE, BpeBuilder};
+use tokenizers::tokenizer::normalizer::Range;
 use tokenizers::{
-    AddedToken, AddedVocabulary, Model, NormalizerWrapper, OffsetReferential, OffsetType,
-    PreTokenizer,
+    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, Token,
 };
 
-use super::control::{Part, TokenMatcher};
+use super::control::{Found, TokenMatcher, find, resolve};
 use super::pre_tokenizer::PreTokenization;
-use super::spec::{END_OF_GENERATION, Kind, bad, byte_level_alphabet};
-use super::{DetokenizeStream, TextError, TokenizerSpec};
+use super::spec::{Kind, bad, byte_level_alphabet};
+use super::{DetokenizeStream, TextError, TokenFlags, TokenizerSpec};
 
 /// How SentencePiece writes a space.
 const SPACE: &str = "▁";
@@ -24,55 +25,69 @@ pub struct Tokenizer {
     tokens: Vec<String>,
     kinds: Vec<Kind>,
     pre: PreTokenization,
-    /// Finds the user-defined tokens.
-    added: AddedVocabulary,
+    /// Finds the user-defined tokens in a text, and those that are found in its normalized form.
+    added: [TokenMatcher; 2],
+    flags: BTreeMap<u32, TokenFlags>,
     bpe: BPE,
     control: TokenMatcher,
     /// Byte-level alphabet: character to byte; empty where bytes have their own tokens.
     byte_of: HashMap<char, u8>,
     /// Bytes that the vocabulary can express.
     has_byte: Vec<bool>,
+    /// In order.
     end_of_generation: Vec<u32>,
+    absent: Vec<u32>,
     bos: Option<u32>,
+    eos: Option<u32>,
     add_bos: bool,
 }
 
 impl Tokenizer {
     /// Builds the tokenizer and checks the vocabulary. Control tokens are those of type control or
-    /// unknown, `bos`, `eos`, `eot`, `unknown`, the well-known end tokens, and tokens written
-    /// `<|...|>` unless they are of type normal (some converters mislabel these).
+    /// unknown, `bos`, `unknown` and the end tokens, the well-known end tokens, and tokens written
+    /// `<|...|>` unless they are of type normal (some converters mislabel these). An id that is out of
+    /// range counts as not there, as do `bos` and `unknown` where they name ordinary text; an end token
+    /// that is ordinary text ends answers and stays text. Of equal tokens the last is the one that text
+    /// gives, and an unused one only for lack of another.
     ///
     /// # Errors
     /// [`TextError::UnsupportedModel`], [`TextError::UnknownPreTokenizer`] (also where the file
     /// names none), [`TextError::Json`] where `json` is there and can't be used, and
-    /// [`TextError::BadVocabulary`] for an empty vocabulary, duplicate tokens, merges that are
-    /// malformed or name unknown tokens, ids out of range, absurd counts.
-    pub fn new(spec: TokenizerSpec) -> Result<Self, TextError> {
+    /// [`TextError::BadVocabulary`] for an empty vocabulary, merges that are malformed, name unknown
+    /// tokens or are missing, absurd counts.
+    pub fn new(mut spec: TokenizerSpec) -> Result<Self, TextError> {
+        let failed = |e: tokenizers::Error| bad(e.to_string());
         let pre = match (&spec.json, spec.model.as_str()) {
             (Some(json), "gpt2" | "llama") => PreTokenization::from_json(json, &spec.model)?,
             (None, "gpt2") => PreTokenization::named(spec.pre.as_deref())?,
             (None, "llama") => PreTokenization::spaces(spec.add_space_prefix),
             _ => return Err(TextError::UnsupportedModel(spec.model)),
         };
+        spec.tidy()?;
         let kinds = spec.kinds()?;
-
-        let mut ids = HashMap::with_capacity(spec.tokens.len());
-        for (id, token) in (0u32..).zip(&spec.tokens) {
-            if let Some(other) = ids.insert(token.as_str(), id) {
-                return Err(bad(format!("tokens {other} and {id} are both {token:?}")));
-            }
-        }
+        let of_kind = |wanted: Kind| {
+            let tokens = (0u32..).zip(&spec.tokens).zip(&kinds);
+            tokens
+                .filter(move |(_, kind)| **kind == wanted)
+                .map(|((id, token), _)| (token.as_str(), id))
+        };
         // Control tokens stay out of the model's vocabulary: nothing that it does with ordinary
         // text can produce one.
-        let of_kind = |control: bool| {
-            (0u32..)
-                .zip(&spec.tokens)
-                .zip(&kinds)
-                .filter(move |(_, kind)| (**kind == Kind::Control) == control)
-                .map(|((id, token), _)| (token.clone(), id))
-        };
-        let control = TokenMatcher::new(of_kind(true));
-        let vocab: Vocab = of_kind(false).collect();
+        let control = TokenMatcher::new(of_kind(Kind::Control));
+        let vocab = spec.vocab(&kinds);
+        let normalized = |id: &u32| spec.flags.get(id).is_some_and(|flags| flags.normalized);
+        let plain = of_kind(Kind::UserDefined).filter(|(_, id)| !normalized(id));
+        let added = TokenMatcher::new(plain);
+        let mut in_normalized = Vec::new();
+        for (token, id) in of_kind(Kind::UserDefined).filter(|(_, id)| normalized(id)) {
+            let mut token = NormalizedString::from(token);
+            if let Some(normalizer) = &pre.normalizer {
+                normalizer.normalize(&mut token).map_err(failed)?;
+            }
+            in_normalized.push((token.get().to_owned(), id));
+        }
+        let texts = in_normalized.iter().map(|(text, id)| (text.as_str(), *id));
+        let added = [added, TokenMatcher::new(texts)];
         let by_score = spec.model == "llama" && spec.merges.is_empty();
         let merges = match by_score {
             true => spec.pairs_by_score(&kinds, &vocab)?,
@@ -93,10 +108,6 @@ impl Tokenizer {
             }
         }
 
-        let user_defined = (spec.tokens.iter().zip(&kinds))
-            .filter(|(token, kind)| **kind == Kind::UserDefined && !token.is_empty())
-            .map(|(token, _)| AddedToken::from(token.as_str(), false).normalized(false));
-        let failed = |e: tokenizers::Error| bad(e.to_string());
         // There is no token for what is unknown (`Tokenizer::encode` refuses such text instead),
         // and no cache: one would keep what people typed in memory.
         let bpe = BpeBuilder::new()
@@ -106,20 +117,20 @@ impl Tokenizer {
             .vocab_and_merges(vocab, merges)
             .build()
             .map_err(failed)?;
-        let mut added = AddedVocabulary::new();
-        let normalizer: Option<&NormalizerWrapper> = None;
-        added
-            .add_tokens(user_defined, &bpe, normalizer)
-            .map_err(failed)?;
-
-        let mut end_of_generation: Vec<u32> = (0u32..)
-            .zip(&spec.tokens)
-            .filter(|(_, token)| END_OF_GENERATION.contains(&token.as_str()))
-            .map(|(id, _)| id)
-            .collect();
-        end_of_generation.extend(spec.eos.into_iter().chain(spec.eot));
+        let end_of_generation = spec.end_ids(&kinds);
+        // They decode to what they were found as.
+        for (text, id) in in_normalized {
+            spec.tokens[id as usize] = text;
+        }
         Ok(Self {
+            end_of_generation,
+            absent: (0u32..)
+                .zip(0..spec.tokens.len())
+                .filter(|(_, index)| spec.is_padding(*index))
+                .map(|(id, _)| id)
+                .collect(),
             tokens: spec.tokens,
+            flags: spec.flags,
             kinds,
             pre,
             added,
@@ -127,15 +138,20 @@ impl Tokenizer {
             control,
             byte_of,
             has_byte,
-            end_of_generation,
             bos: spec.bos,
+            eos: spec.eos,
             add_bos: spec.add_bos,
         })
     }
 
-    /// Number of tokens; ids run from 0 to this, exclusive.
+    /// Number of tokens; ids run from 0 to this, exclusive. Rows that a model has beyond are none.
     pub fn vocab_size(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// Ids within the vocabulary that no token has.
+    pub fn absent(&self) -> &[u32] {
+        &self.absent
     }
 
     /// Ids of ordinary text: no control token whatever it contains, and no BOS. Where the model's
@@ -151,8 +167,19 @@ impl Tokenizer {
     /// [`Tokenizer::encode`] of a text that begins a whole, or follows a control token.
     pub(super) fn encode_run(&self, text: &str, first: bool) -> Result<Vec<u32>, TextError> {
         let failed = |e: tokenizers::Error| TextError::Encode(e.to_string());
-        let normalizer = self.pre.normalizer.as_ref();
-        let mut pieces = self.added.extract_and_normalize(normalizer, text);
+        let [plain, normalized] = &self.added;
+        let mut pieces = PreTokenizedString::from(text);
+        pieces
+            .split(|_, piece| Ok(self.take_out(piece, plain)))
+            .map_err(failed)?;
+        pieces
+            .split(|_, mut piece| {
+                if let Some(normalizer) = &self.pre.normalizer {
+                    normalizer.normalize(&mut piece)?;
+                }
+                Ok(self.take_out(piece, normalized))
+            })
+            .map_err(failed)?;
         if let Some(pre_tokenizer) = self.pre.pre_tokenizer(first) {
             pre_tokenizer.pre_tokenize(&mut pieces).map_err(failed)?;
         }
@@ -168,6 +195,28 @@ impl Tokenizer {
         let splits = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
         let tokens = splits.iter().filter_map(|(_, _, tokens)| tokens.as_ref());
         Ok(tokens.flatten().map(|token| token.id).collect())
+    }
+
+    /// `piece` in runs of text and the tokens of `added`.
+    fn take_out(
+        &self,
+        piece: NormalizedString,
+        added: &TokenMatcher,
+    ) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
+        if added.is_empty() {
+            return vec![(piece, None)];
+        }
+        let parts = resolve(piece.get(), added.find(piece.get()), |id| self.flags(id));
+        let part = |(range, id): (std::ops::Range<usize>, Option<u32>)| {
+            let part = piece.slice(Range::Normalized(range))?;
+            let token = |id| vec![Token::new(id, part.get().to_owned(), (0, part.len()))];
+            Some((part.clone(), id.map(token)))
+        };
+        parts.into_iter().filter_map(part).collect()
+    }
+
+    fn flags(&self, id: u32) -> TokenFlags {
+        self.flags.get(&id).copied().unwrap_or_default()
     }
 
     /// Refuses a piece of `text`, which begins at its byte `at`, with a character for which there
@@ -212,11 +261,20 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>, TextError> {
+        self.encode_found(text, find([&self.control, &self.added[0]], text))
+    }
+
+    /// Ids of `text`, in which these tokens were found: each takes what its flags say.
+    pub(super) fn encode_found(
+        &self,
+        text: &str,
+        found: Vec<Found>,
+    ) -> Result<Vec<u32>, TextError> {
         let mut ids = Vec::new();
-        for part in self.control.split(text) {
-            match part {
-                Part::Token(id) => ids.push(id),
-                Part::Text(run) => ids.extend(self.encode_run(run, ids.is_empty())?),
+        for (range, id) in resolve(text, found, |id| self.flags(id)) {
+            match id {
+                Some(id) => ids.push(id),
+                None => ids.extend(self.encode_run(&text[range], ids.is_empty())?),
             }
         }
         Ok(ids)
@@ -284,9 +342,14 @@ impl Tokenizer {
         usize::try_from(id).is_ok_and(|i| self.kinds.get(i) == Some(&Kind::Control))
     }
 
-    /// Whether generation ends at `id`: `eos`, `eot`, or a well-known end token.
+    /// Whether generation ends at `id`: a token that the file names as an end, or a well-known one.
     pub fn is_end_of_generation(&self, id: u32) -> bool {
-        self.end_of_generation.contains(&id)
+        self.end_of_generation.binary_search(&id).is_ok()
+    }
+
+    /// The token that ends a turn in the chat template, if the file names one.
+    pub fn eos(&self) -> Option<u32> {
+        self.eos
     }
 
     /// The beginning-of-sequence token, if the file names one.

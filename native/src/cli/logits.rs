@@ -32,7 +32,10 @@ pub fn run(args: &LogitsArgs) -> anyhow::Result<()> {
     };
     let logits = pollster::block_on(session.next_logits(&ids))?;
 
-    let mut order: Vec<usize> = (0..logits.len()).collect();
+    // A row without a token has none.
+    let mut order: Vec<usize> = (0..logits.len())
+        .filter(|id| logits[*id] > f32::NEG_INFINITY)
+        .collect();
     order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
     if !args.all {
         order.truncate(args.top);

@@ -1,3 +1,4 @@
+use super::super::foreign;
 use super::tensor_type::TensorType;
 
 /// Why bytes are not a GGUF file that we can read. Each says where, and what to do about it where
@@ -8,8 +9,8 @@ pub enum GgufError {
     #[error("the model file can't be read or written: {0}")]
     Io(#[from] std::io::Error),
     /// The file does not begin with `GGUF`.
-    #[error("this is not a GGUF file: it begins with {0:02x?}, not with \"GGUF\"")]
-    NotGguf([u8; 4]),
+    #[error("this is not a GGUF file, but {0}")]
+    Foreign(String),
     /// A file for big-endian machines.
     #[error("this GGUF file is big-endian, which is not supported; get the little-endian file")]
     BigEndian,
@@ -173,4 +174,11 @@ pub enum GgufError {
         /// Bytes needed.
         wanted: u64,
     },
+}
+
+impl GgufError {
+    /// There is nothing in the file.
+    pub(super) fn empty() -> Self {
+        Self::Foreign(foreign::what(&[]).unwrap_or_default())
+    }
 }

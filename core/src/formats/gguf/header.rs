@@ -1,3 +1,4 @@
+use super::super::foreign;
 use super::Gguf;
 use super::error::GgufError;
 use super::input::{Input, check_limit};
@@ -63,10 +64,18 @@ impl fmt::Debug for HeaderParser {
 
 async fn header(input: Input) -> Result<Gguf, GgufError> {
     const PLACE: &str = "the header";
-    let magic = input.array(PLACE).await?;
-    if magic != MAGIC {
-        return Err(GgufError::NotGguf(magic));
+    // Named by as much of it as there is, before it is said that the header is not.
+    let begin = input.begin().await;
+    if !begin.starts_with(&MAGIC) && !MAGIC.starts_with(&begin) {
+        let unknown = || {
+            let four = &begin[..begin.len().min(4)];
+            format!("of a kind unknown here: it begins with {four:02x?}, and not with \"GGUF\"")
+        };
+        return Err(GgufError::Foreign(
+            foreign::what(&begin).unwrap_or_else(unknown),
+        ));
     }
+    input.array::<4>(PLACE).await?;
     let version = input.u32(PLACE).await?;
     if !VERSIONS.contains(&version) {
         return Err(match VERSIONS.contains(&version.swap_bytes()) {
@@ -83,6 +92,8 @@ async fn header(input: Input) -> Result<Gguf, GgufError> {
     for index in 0..keys {
         let place = format!("metadata key {index}");
         let key = input.string(&place, MAX_KEY_BYTES).await?;
+        // None that anybody asks for; two such may become one.
+        let key = key.unwrap_or_else(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let place = format!("metadata {key}");
         let value = value(&input, &place).await?;
         if metadata.insert(key.clone(), value).is_some() {
@@ -114,6 +125,10 @@ async fn header(input: Input) -> Result<Gguf, GgufError> {
 async fn raw_tensor(input: &Input, index: u64) -> Result<RawTensor, GgufError> {
     let place = format!("the name of tensor {index}");
     let name = input.string(&place, MAX_TENSOR_NAME_BYTES).await?;
+    let name = name.map_err(|_| GgufError::Invalid {
+        place: place.clone(),
+        wanted: "UTF-8",
+    })?;
     let place = format!("tensor {name}");
     let count = input.u32(&place).await?;
     check_limit(
@@ -156,7 +171,10 @@ async fn value(input: &Input, place: &str) -> Result<Value, GgufError> {
             let [byte] = input.array(place).await?;
             Value::Bool(boolean(place, byte)?)
         }
-        value_type::STRING => Value::String(input.string(place, MAX_STRING_BYTES).await?),
+        value_type::STRING => match input.string(place, MAX_STRING_BYTES).await? {
+            Ok(text) => Value::String(text),
+            Err(bytes) => Value::Bytes(bytes),
+        },
         value_type::ARRAY => Value::Array(array(input.clone(), place.to_owned(), 1).await?),
         _ => return Err(unknown_type(place, id)),
     })
@@ -201,11 +219,21 @@ fn array(input: Input, place: String, depth: u32) -> Parse<Array> {
             }
             value_type::STRING => {
                 input.check(&place, count.saturating_mul(MIN_STRING_BYTES))?;
-                let mut strings = Vec::new();
+                let (mut strings, mut broken) = (Vec::new(), Vec::new());
                 for _ in 0..count {
-                    strings.push(input.string(&place, MAX_STRING_BYTES).await?);
+                    match input.string(&place, MAX_STRING_BYTES).await? {
+                        Ok(text) if broken.is_empty() => strings.push(text),
+                        Ok(text) => broken.push(text.into_bytes()),
+                        Err(bytes) => {
+                            broken.extend(strings.drain(..).map(String::into_bytes));
+                            broken.push(bytes);
+                        }
+                    }
                 }
-                Array::Strings(strings)
+                match broken.is_empty() {
+                    true => Array::Strings(strings),
+                    false => Array::Bytes(broken),
+                }
             }
             value_type::ARRAY => {
                 input.check(&place, count.saturating_mul(MIN_ARRAY_BYTES))?;

@@ -1,4 +1,6 @@
+use super::super::foreign::BEGIN;
 use super::error::GgufError;
+use super::header::MAGIC;
 use super::limits::MAX_HEADER_BYTES;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,6 +73,25 @@ impl Input {
         check_limit(place, "a header", header, MAX_HEADER_BYTES)
     }
 
+    /// The file's first bytes, none of which is taken: of a file of another kind [`BEGIN`], or all that it has; where its
+    /// length is unknown, those that came first.
+    pub(super) async fn begin(&self) -> Vec<u8> {
+        let mut begin = Vec::new();
+        poll_fn(|_| {
+            let buffer = self.buffer();
+            let came = buffer.bytes.len() as u64;
+            let wanted = buffer.len.unwrap_or(4).min(BEGIN as u64);
+            // A GGUF file's header is not held up.
+            if came < wanted && !(came >= 4 && buffer.bytes.starts_with(&MAGIC)) {
+                return Poll::Pending;
+            }
+            begin.extend(buffer.bytes.iter().take(BEGIN));
+            Poll::Ready(())
+        })
+        .await;
+        begin
+    }
+
     /// The next `wanted` bytes. Memory is taken only for those that have come.
     pub(super) async fn bytes(&self, place: &str, wanted: u64) -> Result<Vec<u8>, GgufError> {
         self.check(place, wanted)?;
@@ -108,15 +129,16 @@ impl Input {
         Ok(u64::from_le_bytes(self.array(place).await?))
     }
 
-    /// A string: its length in bytes, at most `max`, and its UTF-8.
-    pub(super) async fn string(&self, place: &str, max: u64) -> Result<String, GgufError> {
+    /// A string: its length in bytes, at most `max`, and its UTF-8; or bytes that are none.
+    pub(super) async fn string(
+        &self,
+        place: &str,
+        max: u64,
+    ) -> Result<Result<String, Vec<u8>>, GgufError> {
         let len = self.u64(place).await?;
         check_limit(place, "a string's length", len, max)?;
         let bytes = self.bytes(place, len).await?;
-        String::from_utf8(bytes).map_err(|_| GgufError::Invalid {
-            place: place.to_owned(),
-            wanted: "UTF-8",
-        })
+        Ok(String::from_utf8(bytes).map_err(|error| error.into_bytes()))
     }
 
     /// No panic can leave the buffer half changed, so a poisoned lock is as good as another.

@@ -21,6 +21,8 @@ pub enum Value {
     F64(f64),
     Bool(bool),
     String(String),
+    /// A string that is not UTF-8; it can only be written again.
+    Bytes(Vec<u8>),
     Array(Array),
 }
 
@@ -41,6 +43,8 @@ pub enum Array {
     F64(Vec<f64>),
     Bool(Vec<bool>),
     Strings(Vec<String>),
+    /// Strings that are not all UTF-8; they can only be written again.
+    Bytes(Vec<Vec<u8>>),
     Nested(Vec<Array>),
 }
 
@@ -125,31 +129,77 @@ impl Metadata {
     getters!(u32, opt_u32, u32, "a whole number from 0 to 4294967295", value => {
         value.integer().and_then(|integer| u32::try_from(integer).ok())
     });
-    getters!(f32, opt_f32, f32, "a floating-point number", value => match value {
-        Value::F32(number) => Some(*number),
-        Value::F64(number) => Some(*number as f32),
-        _ => None,
-    });
-    getters!(bool, opt_bool, bool, "a boolean", value => match value {
-        Value::Bool(bit) => Some(*bit),
+    getters!(f32, opt_f32, f32, "a number", value => value.number().map(|number| number as f32));
+    getters!(bool, opt_bool, bool, "a boolean", value => match (value, value.integer()) {
+        (Value::Bool(bit), _) => Some(*bit),
+        (_, Some(0)) => Some(false),
+        (_, Some(1)) => Some(true),
         _ => None,
     });
     getters!(strings, opt_strings, &[String], "an array of strings", value => match value {
         Value::Array(Array::Strings(strings)) => Some(strings.as_slice()),
+        Value::Array(array) if array.is_empty() => Some(&[][..]),
         _ => None,
     });
-    getters!(i32s, opt_i32s, &[i32], "an array of I32", value => match value {
-        Value::Array(Array::I32(numbers)) => Some(numbers.as_slice()),
+    getters!(i32s, opt_i32s, Vec<i32>, "an array of whole numbers", value => match value {
+        Value::Array(array) => {
+            array.values(|value| value.integer().and_then(|integer| i32::try_from(integer).ok()))
+        }
         _ => None,
     });
-    getters!(f32s, opt_f32s, &[f32], "an array of F32", value => match value {
-        Value::Array(Array::F32(numbers)) => Some(numbers.as_slice()),
+    getters!(f32s, opt_f32s, Vec<f32>, "an array of numbers", value => match value {
+        Value::Array(array) => array.values(|value| value.number().map(|number| number as f32)),
         _ => None,
     });
+
+    /// The id that `key` holds. `None` also where it is none that a token can have, which is how some files say that
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`GgufError::WrongType`].
+    pub fn opt_id(&self, key: &str) -> Result<Option<u32>, GgufError> {
+        Ok(self.opt_ids(key)?.first().copied())
+    }
+
+    /// The ids that `key` holds, one or an array of them, as [`Metadata::opt_id`] has them.
+    ///
+    /// # Errors
+    ///
+    /// [`GgufError::WrongType`].
+    pub fn opt_ids(&self, key: &str) -> Result<Vec<u32>, GgufError> {
+        let Some(value) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        let ids = match value {
+            Value::Array(array) => array.values(Value::integer),
+            value => value.integer().map(|id| vec![id]),
+        };
+        let ids = ids.ok_or_else(|| GgufError::WrongType {
+            key: key.to_owned(),
+            found: value.describe(),
+            wanted: "a token's id",
+        })?;
+        Ok(ids
+            .into_iter()
+            .filter_map(|id| u32::try_from(id).ok())
+            .collect())
+    }
+
+    /// The text of `key` to be shown, what is no UTF-8 in it replaced; `None` where there is no text.
+    #[must_use]
+    pub fn display(&self, key: &str) -> Option<String> {
+        match self.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        }
+    }
 }
 
 impl Value {
-    /// The value of any of the integer types.
+    /// The whole number that it is: of any of the integer types, a float without a fraction, or an array that says the
+    /// same for each layer.
     fn integer(&self) -> Option<i128> {
         Some(match *self {
             Value::U8(n) => n.into(),
@@ -160,19 +210,51 @@ impl Value {
             Value::I32(n) => n.into(),
             Value::U64(n) => n.into(),
             Value::I64(n) => n.into(),
+            // Beyond 2^53 a float says no whole number exactly.
+            Value::F32(_) | Value::F64(_) => {
+                let number = self.number()?;
+                let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
+                return exact.then_some(number as i128);
+            }
+            Value::Array(ref array) => {
+                let numbers = array.values(Value::integer)?;
+                let (first, rest) = numbers.split_first()?;
+                return rest.iter().all(|n| n == first).then_some(*first);
+            }
             _ => return None,
         })
+    }
+
+    /// The number that it is, whole or not.
+    fn number(&self) -> Option<f64> {
+        match *self {
+            Value::F32(number) => Some(number.into()),
+            Value::F64(number) => Some(number),
+            _ => self.integer().map(|integer| integer as f64),
+        }
     }
 
     /// Its type in words, and an integer's value, which may be what is wrong with it.
     fn describe(&self) -> String {
         let name = type_name(self.type_id());
         match (self, self.integer()) {
-            (_, Some(integer)) => format!("{name} {integer}"),
             (Value::Array(array), _) => {
                 let (len, element) = (array.len(), type_name(array.element_type_id()));
-                format!("an array of {len} {element}")
+                let broken = match array {
+                    Array::Bytes(strings) => {
+                        strings.iter().position(|s| str::from_utf8(s).is_err())
+                    }
+                    _ => None,
+                };
+                match broken {
+                    Some(index) => {
+                        format!("an array of {len} {element} whose number {index} is not UTF-8")
+                    }
+                    None => format!("an array of {len} {element}"),
+                }
             }
+            (Value::Bytes(_), _) => format!("{name} that is not UTF-8"),
+            (_, Some(integer)) => format!("{name} {integer}"),
             _ => name.to_owned(),
         }
     }
@@ -191,13 +273,39 @@ impl Value {
             Value::F32(_) => value_type::F32,
             Value::F64(_) => value_type::F64,
             Value::Bool(_) => value_type::BOOL,
-            Value::String(_) => value_type::STRING,
+            Value::String(_) | Value::Bytes(_) => value_type::STRING,
             Value::Array(_) => value_type::ARRAY,
         }
     }
 }
 
 impl Array {
+    /// What `read` makes of every value; `None` where it makes nothing of one, or it is of strings.
+    fn values<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+        macro_rules! each {
+            ($values:expr, $kind:ident) => {
+                $values
+                    .iter()
+                    .map(|value| read(&Value::$kind(*value)))
+                    .collect()
+            };
+        }
+        match self {
+            Array::U8(values) => each!(values, U8),
+            Array::I8(values) => each!(values, I8),
+            Array::U16(values) => each!(values, U16),
+            Array::I16(values) => each!(values, I16),
+            Array::U32(values) => each!(values, U32),
+            Array::I32(values) => each!(values, I32),
+            Array::U64(values) => each!(values, U64),
+            Array::I64(values) => each!(values, I64),
+            Array::F32(values) => each!(values, F32),
+            Array::F64(values) => each!(values, F64),
+            Array::Bool(values) => each!(values, Bool),
+            other => other.is_empty().then(Vec::new),
+        }
+    }
+
     /// How many values it has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -214,6 +322,7 @@ impl Array {
             Array::F64(values) => values.len(),
             Array::Bool(values) => values.len(),
             Array::Strings(values) => values.len(),
+            Array::Bytes(values) => values.len(),
             Array::Nested(values) => values.len(),
         }
     }
@@ -238,7 +347,7 @@ impl Array {
             Array::F32(_) => value_type::F32,
             Array::F64(_) => value_type::F64,
             Array::Bool(_) => value_type::BOOL,
-            Array::Strings(_) => value_type::STRING,
+            Array::Strings(_) | Array::Bytes(_) => value_type::STRING,
             Array::Nested(_) => value_type::ARRAY,
         }
     }

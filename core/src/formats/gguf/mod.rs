@@ -83,6 +83,9 @@ impl Gguf {
     pub fn read<R: Read + Seek>(reader: &mut R) -> Result<Gguf, GgufError> {
         let len = reader.seek(SeekFrom::End(0))?;
         reader.rewind()?;
+        if len == 0 {
+            return Err(GgufError::empty());
+        }
         let mut parser = HeaderParser::new(Some(len));
         let mut chunk = Vec::with_capacity(READ_BYTES);
         loop {

@@ -81,6 +81,7 @@ impl GgufStream {
     /// [`GgufError::StreamFailed`] after an error of [`GgufStream::push`].
     pub fn finish(self) -> Result<(), GgufError> {
         let (len, place) = match self.state {
+            State::Header(parser) if parser.received() == 0 => return Err(GgufError::empty()),
             State::Header(parser) => (parser.received(), "the header".to_owned()),
             State::Tensors(tensors) => match tensors.pending.last() {
                 Some(index) => {

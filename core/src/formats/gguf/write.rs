@@ -187,9 +187,9 @@ fn put_len(out: &mut Vec<u8>, len: usize) {
     out.extend((len as u64).to_le_bytes());
 }
 
-fn put_string(out: &mut Vec<u8>, string: &str) {
-    put_len(out, string.len());
-    out.extend(string.as_bytes());
+fn put_string(out: &mut Vec<u8>, string: impl AsRef<[u8]>) {
+    put_len(out, string.as_ref().len());
+    out.extend(string.as_ref());
 }
 
 fn put_value(out: &mut Vec<u8>, value: &Value) {
@@ -207,6 +207,7 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
         Value::F64(n) => out.extend(n.to_le_bytes()),
         Value::Bool(bit) => out.push(u8::from(*bit)),
         Value::String(string) => put_string(out, string),
+        Value::Bytes(bytes) => put_string(out, bytes),
         Value::Array(array) => put_array(out, array),
     }
 }
@@ -227,6 +228,7 @@ fn put_array(out: &mut Vec<u8>, array: &Array) {
         Array::F64(numbers) => out.extend(numbers.iter().flat_map(|n| n.to_le_bytes())),
         Array::Bool(bits) => out.extend(bits.iter().map(|bit| u8::from(*bit))),
         Array::Strings(strings) => strings.iter().for_each(|string| put_string(out, string)),
+        Array::Bytes(strings) => strings.iter().for_each(|string| put_string(out, string)),
         Array::Nested(arrays) => arrays.iter().for_each(|array| put_array(out, array)),
     }
 }

@@ -51,6 +51,14 @@ pub enum HubError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Something else lies in a file's place.
+    #[error("{file} is {what}")]
+    Foreign {
+        /// The file.
+        file: &'static str,
+        /// What it is.
+        what: String,
+    },
     /// A file of weights, or their index, can't be read.
     #[error("{file}: {source}")]
     Weights {

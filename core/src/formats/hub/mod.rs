@@ -14,6 +14,7 @@ mod tests;
 
 pub use error::HubError;
 
+use super::foreign::{self, BEGIN};
 use super::gguf::{Gguf, Metadata, NewTensor, TensorType, Value};
 use super::safetensors::{Header, Index, Tensor};
 use super::source::{convert, set_file_type};
@@ -44,6 +45,8 @@ pub struct HubFiles<R> {
     pub tokenizer_config: Option<String>,
     /// `chat_template.jinja`.
     pub chat_template: Option<String>,
+    /// `chat_template.json`.
+    pub chat_template_json: Option<String>,
     /// `generation_config.json`.
     pub generation_config: Option<String>,
     /// `config.json`.
@@ -99,17 +102,22 @@ impl<R: Read + Seek> HubFiles<R> {
     ///
     /// [`HubError`] where a file is missing, can't be read, or is not of a model that we can run.
     pub fn read(name: &str, open: &mut OpenFile<'_, R>) -> Result<Self, HubError> {
-        let config = text("config.json", open)?.ok_or(HubError::Missing {
-            file: "config.json",
-            hint: "a model's folder has it beside its *.safetensors files, as the hub does",
-        })?;
+        let Some(config) = text("config.json", open)? else {
+            let hint = match open("adapter_config.json").is_ok_and(|file| file.is_some()) {
+                true => "it holds a LoRA adapter, which is to be merged into its model first",
+                false => "a model's folder has it beside its *.safetensors files, as the hub does",
+            };
+            return Err(HubError::Missing {
+                file: "config.json",
+                hint,
+            });
+        };
         let json =
             serde_json::from_str(&config).map_err(|error| config::damaged(error.to_string()))?;
         let model = Config::new(&json, name)?;
-        let tokenizer = text("tokenizer.json", open)?.ok_or(HubError::Missing {
-            file: "tokenizer.json",
-            hint: "get it from where the model is from (tokenizer.model alone is not read)",
-        })?;
+        let Some(tokenizer) = text("tokenizer.json", open)? else {
+            return Err(no_tokenizer(open));
+        };
         let (shards, stored) = weights(open)?;
         let mut files = Self {
             metadata: Metadata::default(),
@@ -119,6 +127,7 @@ impl<R: Read + Seek> HubFiles<R> {
             tokenizer,
             tokenizer_config: text("tokenizer_config.json", open)?,
             chat_template: text("chat_template.jinja", open)?,
+            chat_template_json: text("chat_template.json", open)?,
             generation_config: text("generation_config.json", open)?,
             config,
         };
@@ -317,12 +326,40 @@ fn text<R: Read>(
         let max = MAX_TEXT_BYTES;
         return Err(HubError::TooLarge { file, max });
     }
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_| HubError::Damaged {
+    let plain = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    let begin = &plain[..plain.len().min(BEGIN)];
+    // A template may look like anything.
+    let json = matches!(begin.trim_ascii_start(), [b'{' | b'[', ..]) || file.ends_with(".jinja");
+    if (!json || foreign::is_pointer(begin))
+        && let Some(what) = foreign::what(begin)
+    {
+        return Err(HubError::Foreign { file, what });
+    }
+    match str::from_utf8(plain) {
+        Ok(text) => Ok(Some(text.to_owned())),
+        Err(_) => Err(HubError::Damaged {
             file,
             problem: "it is not UTF-8".to_owned(),
-        })
+        }),
+    }
+}
+
+/// Why there is no tokenizer, by what there is instead.
+fn no_tokenizer<R: Read>(open: &mut OpenFile<'_, R>) -> HubError {
+    let mut has = |file| open(file).is_ok_and(|file| file.is_some());
+    let hint = if has("tokenizer.model") || has("spiece.model") {
+        "SentencePiece's tokenizer.model alone is not read; make the other of it, in Python with transformers: \
+         AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+    } else if has("vocab.json") {
+        "vocab.json and merges.txt alone are not read; make it of them, in Python with transformers: \
+         AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+    } else {
+        "get it from where the model is from"
+    };
+    HubError::Missing {
+        file: "tokenizer.json",
+        hint,
+    }
 }
 
 type Stored<R> = (Vec<(String, R)>, Vec<(usize, Tensor)>);

@@ -10,6 +10,9 @@ pub enum SafetensorsError {
         /// Bytes there are.
         len: u64,
     },
+    /// The file is of another kind.
+    #[error("it is no safetensors file, but {0}")]
+    Foreign(String),
     /// The header's length makes no sense.
     #[error("it is no safetensors file: its header would have {0} bytes")]
     HeaderLength(u64),
@@ -55,6 +58,16 @@ pub enum SafetensorsError {
         first: String,
         /// The one that begins inside it.
         second: String,
+    },
+    /// Bytes that no tensor has: the format forbids them.
+    #[error(
+        "bytes {begin} to {end} of the file belong to no tensor; it is damaged, or something else is hidden in it"
+    )]
+    Hole {
+        /// The first of them.
+        begin: u64,
+        /// The first after them.
+        end: u64,
     },
     /// An index names a file that can't be one beside it.
     #[error("it names the file {0:?}, and only plain names that end in .safetensors are read")]

@@ -1,10 +1,15 @@
+use super::super::foreign::{self, BEGIN};
 use super::super::gguf::TensorType;
-use super::{Pairs, SafetensorsError};
+use super::{Keyed, Pairs, SafetensorsError};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 
 /// Bytes of a header (the format's own reader allows no more).
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Dimensions of a tensor; PyTorch allows no more.
+const MAX_DIMS: usize = 64;
 /// Bytes of the header's length.
 const LENGTH: u64 = 8;
 /// The one key of a header that is no tensor.
@@ -79,18 +84,113 @@ impl Dtype {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// What a header's JSON has under a name.
 enum Entry {
     Tensor(RawTensor),
-    Other(serde::de::IgnoredAny),
+    /// Under the one name that is no tensor's.
+    Metadata,
 }
 
-#[derive(Deserialize)]
 struct RawTensor {
     dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
+}
+
+impl<'de> Keyed<'de> for Entry {
+    fn read<A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Self, A::Error> {
+        Ok(match key == METADATA {
+            true => {
+                map.next_value::<IgnoredAny>()?;
+                Self::Metadata
+            }
+            false => Self::Tensor(map.next_value_seed(Named(key))?),
+        })
+    }
+}
+
+/// A tensor of this name. What is no tensor takes no memory.
+struct Named<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = RawTensor;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawTensor, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = RawTensor;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} to be a tensor of dtype, shape and data_offsets",
+            self.0
+        )
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawTensor, A::Error> {
+        let (mut dtype, mut shape, mut offsets) = (None, None, None);
+        while let Some(key) = map.next_key::<Field>()? {
+            match key {
+                Field::Dtype => dtype = Some(map.next_value()?),
+                Field::Shape => shape = Some(map.next_value::<Shape>()?.0),
+                Field::DataOffsets => offsets = Some(map.next_value()?),
+                Field::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        match (dtype, shape, offsets) {
+            (Some(dtype), Some(shape), Some(data_offsets)) => Ok(RawTensor {
+                dtype,
+                shape,
+                data_offsets,
+            }),
+            _ => Err(serde::de::Error::custom(format!(
+                "{:?} is no tensor of dtype, shape and data_offsets",
+                self.0
+            ))),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Dtype,
+    Shape,
+    DataOffsets,
+    #[serde(other)]
+    Other,
+}
+
+/// Sizes, no more than any tensor has.
+struct Shape(Vec<u64>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sizes;
+        impl<'de> Visitor<'de> for Sizes {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a shape of up to {MAX_DIMS} dimensions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
+                let mut sizes = Vec::new();
+                while let Some(size) = list.next_element()? {
+                    if sizes.len() == MAX_DIMS {
+                        return Err(serde::de::Error::invalid_length(sizes.len() + 1, &self));
+                    }
+                    sizes.push(size);
+                }
+                Ok(Shape(sizes))
+            }
+        }
+        deserializer.deserialize_seq(Sizes)
+    }
 }
 
 impl Header {
@@ -102,18 +202,28 @@ impl Header {
     pub fn read<R: Read + Seek>(reader: &mut R) -> Result<Self, SafetensorsError> {
         let len = reader.seek(SeekFrom::End(0))?;
         reader.rewind()?;
-        if len < LENGTH {
-            return Err(SafetensorsError::EndedEarly { len });
+        let mut begin = Vec::new();
+        (&mut *reader).take(BEGIN as u64).read_to_end(&mut begin)?;
+        let length = begin.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        // A header begins with a brace, and says how long it is.
+        let starts = !begin.get(LENGTH as usize).is_some_and(|byte| *byte != b'{');
+        let plausible = length.is_none_or(|length| length <= MAX_HEADER_BYTES);
+        if (length.is_none() || !starts || !plausible)
+            && let Some(what) = foreign::what(&begin)
+            && !what.starts_with("a safetensors file")
+        {
+            return Err(SafetensorsError::Foreign(what));
         }
-        let mut length = [0; LENGTH as usize];
-        reader.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER_BYTES {
+        let Some(length) = length else {
+            return Err(SafetensorsError::EndedEarly { len });
+        };
+        if !plausible {
             return Err(SafetensorsError::HeaderLength(length));
         }
         if length > len - LENGTH {
             return Err(SafetensorsError::EndedEarly { len });
         }
+        reader.seek(SeekFrom::Start(LENGTH))?;
         let mut json = Vec::new();
         reader.take(length).read_to_end(&mut json)?;
         Self::parse(&json, len)
@@ -131,24 +241,32 @@ impl Header {
         for (name, entry) in entries {
             match entry {
                 Entry::Tensor(raw) => tensors.push(raw.placed(name, begin, len)?),
-                Entry::Other(_) if name == METADATA => {}
-                Entry::Other(_) => {
-                    let problem = format!("{name:?} is no tensor of dtype, shape and data_offsets");
-                    return Err(<serde_json::Error as serde::de::Error>::custom(problem).into());
+                Entry::Metadata => {}
+            }
+        }
+        let mut order: Vec<&Tensor> = tensors.iter().collect();
+        order.sort_by_key(|tensor| (tensor.offset, tensor.bytes));
+        let (mut done, mut before) = (begin, "");
+        for tensor in order {
+            let (first, second) = (before.to_owned(), tensor.name.clone());
+            match tensor.offset {
+                offset if offset < done => {
+                    return Err(SafetensorsError::Overlap { first, second });
                 }
+                offset if offset > done => {
+                    let (begin, end) = (done, offset);
+                    return Err(SafetensorsError::Hole { begin, end });
+                }
+                offset => (done, before) = (offset + tensor.bytes, &tensor.name),
             }
         }
-        let mut order: Vec<&Tensor> = tensors.iter().filter(|tensor| tensor.bytes > 0).collect();
-        order.sort_by_key(|tensor| tensor.offset);
-        for pair in order.windows(2) {
-            if pair[0].offset + pair[0].bytes > pair[1].offset {
-                return Err(SafetensorsError::Overlap {
-                    first: pair[0].name.clone(),
-                    second: pair[1].name.clone(),
-                });
-            }
+        match done < len {
+            true => Err(SafetensorsError::Hole {
+                begin: done,
+                end: len,
+            }),
+            false => Ok(Self { tensors }),
         }
-        Ok(Self { tensors })
     }
 }
 

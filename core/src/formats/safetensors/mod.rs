@@ -15,7 +15,6 @@ pub use header::{Dtype, Header, Tensor};
 pub use index::Index;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -25,10 +24,21 @@ pub const MAX_TENSORS: usize = 1 << 16;
 /// A JSON object's keys and values, in order, no key twice.
 struct Pairs<T>(Vec<(String, T)>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
+/// A value that is read by its key.
+trait Keyed<'de>: Sized {
+    fn read<A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Self, A::Error>;
+}
+
+impl<'de> Keyed<'de> for String {
+    fn read<A: MapAccess<'de>>(_: &str, map: &mut A) -> Result<Self, A::Error> {
+        map.next_value()
+    }
+}
+
+impl<'de, T: Keyed<'de>> Deserialize<'de> for Pairs<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        impl<'de, T: Keyed<'de>> Visitor<'de> for Object<T> {
             type Value = Pairs<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,17 +47,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let error = <A::Error as serde::de::Error>::custom::<String>;
-                let (mut pairs, mut keys) = (Vec::new(), HashSet::new());
+                let mut pairs = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    if !keys.insert(key.clone()) {
-                        return Err(error(format!("{key:?} is in it twice")));
-                    }
                     if pairs.len() > MAX_TENSORS {
                         return Err(error(format!("it has more than {MAX_TENSORS} keys")));
                     }
-                    pairs.push((key, map.next_value()?));
+                    let value = T::read(&key, &mut map)?;
+                    pairs.push((key, value));
                 }
-                Ok(Pairs(pairs))
+                let mut keys: Vec<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+                keys.sort_unstable();
+                match keys.windows(2).find(|two| two[0] == two[1]) {
+                    Some(two) => Err(error(format!("{:?} is in it twice", two[0]))),
+                    None => Ok(Pairs(pairs)),
+                }
             }
         }
         deserializer.deserialize_map(Object(PhantomData))

@@ -43,7 +43,11 @@ fn every_truncation_is_refused() {
     let whole = file(TWO, 16);
     for len in 0..whole.len() {
         let error = read(&whole[..len]).unwrap_err().to_string();
-        assert!(error.contains("downloaded in full"), "{len}: {error}");
+        let says = match len {
+            0 => "an empty file",
+            _ => "downloaded in full",
+        };
+        assert!(error.contains(says), "{len}: {error}");
     }
 }
 
@@ -70,10 +74,13 @@ fn impossible_tensors_are_refused() {
             one("[1]", "[0,4]").replace("dtype", "type"),
             "JSON is damaged",
         ),
-        (r#"{"a":1}"#.to_owned(), "\"a\" is no tensor"),
-        ("[]".to_owned(), "JSON is damaged"),
+        (r#"{"a":{}}"#.to_owned(), "\"a\" is no tensor"),
+        (r#"{"a":1}"#.to_owned(), "\"a\" to be a tensor"),
+        (
+            one(&format!("[{}1]", "1,".repeat(64)), "[0,4]"),
+            "up to 64 dimensions",
+        ),
         ("{".to_owned(), "JSON is damaged"),
-        (String::new(), "JSON is damaged"),
     ] {
         let error = refused(&json, 12);
         assert!(error.contains(says), "{json}: {error}");
@@ -110,6 +117,58 @@ fn a_header_of_any_length_and_depth_takes_no_memory() {
     assert!(refused(&deep, 0).contains("JSON is damaged"));
     let deep = format!("{{\"__metadata__\":{}", "{\"a\":".repeat(1 << 20));
     assert!(refused(&deep, 0).contains("JSON is damaged"));
+}
+
+/// https://github.com/antirez/h3.c/pull/48, https://github.com/Comfy-Org/ComfyUI/issues/15602: the format forbids bytes
+/// that no tensor has.
+#[test]
+fn holes_and_trailing_bytes_are_refused() {
+    let tensors = |a: &str, b: &str| {
+        format!(
+            r#"{{"a":{{"dtype":"U8","shape":[4],"data_offsets":{a}}},
+                "b":{{"dtype":"U8","shape":[4],"data_offsets":{b}}},
+                "none":{{"dtype":"U8","shape":[0],"data_offsets":[4,4]}}}}"#
+        )
+    };
+    let whole = tensors("[0,4]", "[4,8]");
+    assert!(read(&file(&whole, 8)).is_ok());
+    for (json, data) in [
+        (tensors("[1,5]", "[5,9]"), 9),
+        (tensors("[0,4]", "[5,9]"), 9),
+        (whole.clone(), 9),
+        (whole.replace("[4,4]", "[2,2]"), 8),
+        (r#"{"__metadata__":{}}"#.to_owned(), 1),
+    ] {
+        let error = refused(&json, data);
+        let says = ["belong to no tensor", "overlap"];
+        assert!(
+            says.iter().any(|says| error.contains(says)),
+            "{json}: {error}"
+        );
+    }
+    let begin = 8 + whole.len() as u64;
+    let error = refused(&whole, 12);
+    let says = format!("bytes {} to {} of the file", begin + 8, begin + 12);
+    assert!(error.contains(&says), "{error}");
+}
+
+#[test]
+fn what_lies_in_a_files_place_is_named() {
+    for (bytes, says) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid"[..],
+            "Git LFS",
+        ),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"PK\x03\x04\0\0\0\0\0\0archive/data.pkl", "PyTorch"),
+        (b"GGUF\x03\0\0\0\x01\0", "a GGUF file"),
+        (b"{\"error\": \"gated\"}", "gated"),
+        (b"", "an empty file"),
+        (&[0; 64], "zero bytes"),
+    ] {
+        let error = read(bytes).unwrap_err().to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    }
 }
 
 #[test]

@@ -42,6 +42,11 @@ fn hash(ids: &[u32]) -> String {
     fnv(ids.iter().flat_map(|id| id.to_le_bytes()))
 }
 
+/// The tokenizer.json of that name.
+pub(super) fn base(name: &str) -> Value {
+    fixture().tokenizers[name].clone()
+}
+
 fn spec(name: &str) -> TokenizerSpec {
     TokenizerSpec::from_json(&fixture().tokenizers[name].to_string(), None).unwrap()
 }

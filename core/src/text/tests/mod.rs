@@ -1,6 +1,7 @@
 //! Tests of the folder as a whole; what several of them need.
 #![allow(clippy::unwrap_used)]
 
+mod added;
 mod corpus;
 mod golden;
 mod hostile_template;

@@ -58,6 +58,7 @@ fn a_control_token_that_is_a_word_stays_a_word() {
             .contains(&id)
     );
     spec.eot = Some(id);
+    spec.token_types.as_mut().unwrap()[id as usize] = 3;
     let tokenizer = Tokenizer::new(spec).unwrap();
     let ids = tokenizer.encode(text).unwrap();
     assert!(!ids.contains(&id));
@@ -94,7 +95,7 @@ fn a_character_waits_for_its_last_byte() {
 #[test]
 fn broken_vocabularies_are_refused() {
     type Break = fn(&mut TokenizerSpec);
-    let cases: [(Break, &str); 17] = [
+    let cases: [(Break, &str); 14] = [
         (|s| s.model = "bert".into(), "\"bert\" is not supported"),
         (|s| s.pre = None, "names no pre-tokenizer"),
         (
@@ -102,11 +103,7 @@ fn broken_vocabularies_are_refused() {
             "known ones: smollm, gpt-2, phi-2, qwen2",
         ),
         (|s| s.tokens.clear(), "empty"),
-        (|s| s.tokens[5] = s.tokens[4].clone(), "tokens 4 and 5"),
-        (
-            |s| s.tokens[602] = s.tokens[601].clone(),
-            "tokens 601 and 602",
-        ),
+        (|s| s.merges.clear(), "has no merges"),
         (|s| s.merges[7] = "nosuch token".into(), "merge 7"),
         (|s| s.merges[7] = "nospace".into(), "one space"),
         (|s| s.merges[7] = "a b c".into(), "one space"),
@@ -118,8 +115,6 @@ fn broken_vocabularies_are_refused() {
         ),
         (|s| s.token_types = Some(vec![1; 3]), "3 token types"),
         (|s| s.token_types.as_mut().unwrap()[9] = 77, "type 77"),
-        (|s| s.eos = Some(611), "eos is token 611 of 611"),
-        (|s| s.bos = Some(u32::MAX), "bos"),
         (|s| s.tokens[601] = "x".repeat(300), "300 bytes"),
     ];
     for (break_it, expected) in cases {
@@ -143,7 +138,8 @@ fn a_byte_without_a_token_is_named() {
     let mut spec = tiny_spec("smollm");
     let index = spec.tokens.iter().position(|t| t == "ð").unwrap();
     spec.tokens[index] = "?gone?".to_owned();
-    spec.merges.clear();
+    let kept = |merge: &String| !merge.contains('ð');
+    spec.merges.retain(kept);
     let error = Tokenizer::new(spec)
         .unwrap()
         .encode("ab😀")

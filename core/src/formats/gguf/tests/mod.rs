@@ -213,7 +213,7 @@ fn getters_say_what_is_there() {
     assert!(meta.bool("bit").unwrap());
     assert_eq!(meta.strings("words").unwrap(), ["a"]);
     assert_eq!(meta.f32s("floats").unwrap(), [1.5]);
-    assert_eq!(meta.opt_i32s("ints").unwrap(), Some(&[-3, 4][..]));
+    assert_eq!(meta.opt_i32s("ints").unwrap(), Some(vec![-3, 4]));
     assert_eq!(meta.opt_str("none").unwrap(), None);
     for (error, message) in [
         (
@@ -229,8 +229,8 @@ fn getters_say_what_is_there() {
             "metadata bit is BOOL; a string is needed",
         ),
         (
-            meta.f32("fit").unwrap_err(),
-            "metadata fit is I64 7; a floating-point",
+            meta.f32("bit").unwrap_err(),
+            "metadata bit is BOOL; a number",
         ),
         (
             meta.strings("ints").unwrap_err(),
@@ -243,4 +243,83 @@ fn getters_say_what_is_there() {
     ] {
         assert!(error.to_string().starts_with(message), "{error}");
     }
+}
+
+/// https://github.com/ggml-org/llama.cpp/issues/13557 (a tool makes every integer I32),
+/// https://github.com/EricLBuehler/mistral.rs/pull/2215 (types of tokens in U32 and I64),
+/// https://github.com/ollama/ollama/pull/1245, https://github.com/lucasjinreal/Crane/issues/127 (a value for each layer).
+#[test]
+fn numbers_of_other_types_say_the_same() {
+    let number = |value: Value| {
+        let mut meta = Metadata::default();
+        meta.insert("n".to_owned(), value);
+        meta
+    };
+    for value in [
+        Value::U8(7),
+        Value::I8(7),
+        Value::U16(7),
+        Value::I16(7),
+        Value::U32(7),
+        Value::I32(7),
+        Value::U64(7),
+        Value::I64(7),
+        Value::F32(7.0),
+        Value::F64(7.0),
+        Value::Array(Array::I32(vec![7; 3])),
+    ] {
+        let meta = number(value);
+        assert_eq!(meta.u32("n").unwrap(), 7);
+        assert_eq!(meta.f32("n").unwrap(), 7.0);
+        assert_eq!(meta.opt_id("n").unwrap(), Some(7));
+    }
+    for value in [
+        Value::F32(7.5),
+        Value::F64(f64::NAN),
+        Value::F64(1e300),
+        Value::String("7".to_owned()),
+        Value::Bool(true),
+        Value::Array(Array::I32(vec![7, 8])),
+        Value::Array(Array::I32(vec![])),
+    ] {
+        let meta = number(value);
+        let error = meta.u32("n").unwrap_err().to_string();
+        assert!(error.starts_with("metadata n is "), "{error}");
+    }
+    for (value, bit) in [
+        (Value::U8(1), true),
+        (Value::I32(0), false),
+        (Value::U64(1), true),
+        (Value::Bool(false), false),
+    ] {
+        assert_eq!(number(value).bool("n").unwrap(), bit);
+    }
+    assert!(number(Value::U8(2)).bool("n").is_err());
+    for array in [
+        Array::U8(vec![1, 3]),
+        Array::I8(vec![1, 3]),
+        Array::U16(vec![1, 3]),
+        Array::I16(vec![1, 3]),
+        Array::U32(vec![1, 3]),
+        Array::U64(vec![1, 3]),
+        Array::I64(vec![1, 3]),
+        Array::F32(vec![1.0, 3.0]),
+    ] {
+        let meta = number(Value::Array(array));
+        assert_eq!(meta.i32s("n").unwrap(), [1, 3]);
+        assert_eq!(meta.f32s("n").unwrap(), [1.0, 3.0]);
+        assert_eq!(meta.opt_ids("n").unwrap(), [1, 3]);
+    }
+    // An empty list has whatever type its writer gave it.
+    let empty = number(Value::Array(Array::I32(vec![])));
+    assert!(empty.strings("n").unwrap().is_empty() && empty.f32s("n").unwrap().is_empty());
+    // Ids that no token has say that there is none.
+    for value in [
+        Value::I32(-1),
+        Value::I64(1 << 40),
+        Value::Array(Array::I32(vec![])),
+    ] {
+        assert_eq!(number(value).opt_id("n").unwrap(), None);
+    }
+    assert!(number(Value::String("x".to_owned())).opt_id("n").is_err());
 }

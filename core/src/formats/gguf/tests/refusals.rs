@@ -23,6 +23,12 @@ fn other_files_and_versions_are_refused() {
     let mut other = bytes.clone();
     other[0] = b'X';
     assert!(refusal(&other).contains("not a GGUF file"));
+    let page = [&b"<!DOCTYPE html>"[..], &[b' '; 2000]].concat();
+    assert!(refusal(&page).contains("not a GGUF file, but a web page"));
+    assert!(refusal(&page[..20]).contains("a web page"));
+    let unknown = stream(&page, None, &[2000]).unwrap_err().to_string();
+    assert!(unknown.contains("a web page"), "{unknown}");
+    assert!(refusal(b"").contains("an empty file"));
     for (version, message) in [
         (1_u32, "version 1"),
         (4, "version 4"),
@@ -97,14 +103,47 @@ fn senseless_values_are_refused() {
         (9, array(14, &[0]), "metadata k has value type 14"),
         (7, vec![2], "a boolean of 0 or 1"),
         (9, array(7, &[2]), "a boolean of 0 or 1"),
-        (8, string(&[0xff]), "is not UTF-8"),
-        (9, array(8, &string(&[0xc0])), "is not UTF-8"),
     ] {
         let error = RawHeader::default().key("k", type_id, &value).error();
         assert!(error.contains(problem), "{error}");
     }
     let twice = RawHeader::default().key("k", 0, &[1]).key("k", 0, &[1]);
     assert_eq!(twice.error(), "metadata key \"k\" is in the file twice");
+}
+
+/// What is no UTF-8 is an error for those who read it alone, and is written as it came. An author in Latin-1; a token of
+/// https://github.com/ggml-org/llama.cpp/issues/1590 (broken characters in a vocabulary).
+#[test]
+fn strings_that_are_no_utf_8_stay_bytes() {
+    let words = [string(b"a"), string(&[0xc0]), string("é".as_bytes())].concat();
+    let array = [&8_u32.to_le_bytes()[..], &3_u64.to_le_bytes(), &words].concat();
+    let file = RawHeader::default()
+        .key("general.author", 8, &string(b"Andr\xe9"))
+        .key("words", 9, &array);
+    let meta = read(&file.bytes()).unwrap().metadata;
+    assert_eq!(meta.display("general.author").unwrap(), "Andr\u{fffd}");
+    for (error, says) in [
+        (
+            meta.str("general.author").unwrap_err(),
+            "metadata general.author is STRING that is not UTF-8",
+        ),
+        (
+            meta.strings("words").unwrap_err(),
+            "metadata words is an array of 3 STRING whose number 1 is not UTF-8",
+        ),
+    ] {
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
+    let mut again = Vec::new();
+    let gguf = Gguf::new(&meta, &[]).unwrap();
+    let mut none = |_| -> Result<_, GgufError> { unreachable!() };
+    gguf.write(&mut again, &mut none).unwrap();
+    assert_eq!(read(&again).unwrap().metadata, meta);
+    // A tensor's name is read.
+    let mut bytes = RawHeader::default().tensor("ab", &[8], 0, 0).bytes();
+    let at = bytes.windows(2).position(|two| two == b"ab").unwrap();
+    bytes[at] = 0xff;
+    assert!(refusal(&bytes).contains("the name of tensor 0 is not UTF-8"));
 }
 
 #[test]
