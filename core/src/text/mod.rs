@@ -5,6 +5,7 @@
 //! becomes a control token, and neither a hostile vocabulary nor a hostile template can make the
 //! program panic, hang or run out of memory (`sandbox`).
 
+pub mod chat;
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
@@ -20,6 +21,7 @@ mod tests;
 mod today;
 pub mod tokenizer;
 
+pub use chat::{Chat, Encoded, SystemPrompt};
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use detokenizer::DetokenizeStream;
 pub use shorten::shorten;

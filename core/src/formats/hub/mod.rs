@@ -317,6 +317,10 @@ fn text<R: Read>(
         let max = MAX_TEXT_BYTES;
         return Err(HubError::TooLarge { file, max });
     }
+    // JSON has none (RFC 8259, 8.1), and what an editor of Windows saved does.
+    if file.ends_with(".json") && bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(..'\u{feff}'.len_utf8());
+    }
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|_| HubError::Damaged {
