@@ -625,7 +625,7 @@ fn a_system_prompt_goes_before_the_question_where_there_is_no_place_for_it() {
     let unaware =
         "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}\n{% endif %}{% endfor %}";
     let refuses = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ m.content }}\n{% endfor %}";
-    let merges = "{% for m in messages %}{{ m.content }}\n{% if m.role == 'system' %}\n{% endif %}{% endfor %}";
+    let merges = "{% for m in messages %}{{ m.content }}{{ '\n\n' if m.role == 'system' else '\n' }}{% endfor %}";
     let asked = conversation("Why?");
     let prompts = |template: &str| {
         let session = load(&with_template(template), DeviceChoice::Cpu)?;

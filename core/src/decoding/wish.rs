@@ -164,9 +164,9 @@ mod tests {
         (preference.text, preference.weight)
     }
 
-    /// Colons in prose that are no weights: times (ISO 8601), ratios, verses, lists, emoticons, emoji codes, resolutions.
-    /// Reports of prompt syntaxes that took such a number: <https://github.com/AUTOMATIC1111/stable-diffusion-webui/issues/5088>
-    /// ("(time 10:30:1.2)"), <https://github.com/ollama/ollama/issues/4165> (a tag after the last colon).
+    /// Colons in prose that are no weights: times, ratios, verses, lists, emoticons. Prompts that crashed or lost text over one:
+    /// <https://github.com/dribnet/pixray/pull/46>, <https://github.com/invoke-ai/InvokeAI/pull/258>,
+    /// <https://github.com/YosemiteCrew/Yosemite-Crew/issues/3409> (a ratio, or a time).
     #[test]
     fn text_with_a_colon_stays_whole() {
         for text in [
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_may_be_both_is_refused_with_both_spellings() {
         for given in [
-            "H2O:2",
+            "CO2:2",
             "John3:16",
             "v2:1.5",
             "10:30:2",

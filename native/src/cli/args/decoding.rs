@@ -39,7 +39,13 @@ pub struct DecodingArgs {
     #[arg(long, value_name = "K", default_value_t = Method::LINEAR_ALIGNMENT_STRENGTH, allow_negative_numbers = true)]
     pub strength: f64,
     /// The most tokens to generate; 0 reads the prompt and answers nothing
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 128,
+        allow_negative_numbers = true
+    )]
     pub max_new_tokens: usize,
     /// Divides the scores before drawing; 0, and what is below 0.00001, takes the best token
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
