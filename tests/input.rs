@@ -440,10 +440,6 @@ fn a_limit_of_0_means_what_is_documented_or_is_refused() {
         (&["generate"], &["-n", "-1"]),
         (
             &["generate", "--prefer", "in rhyme"],
-            &["--iterations", "0"],
-        ),
-        (
-            &["generate", "--prefer", "in rhyme"],
             &["--kl-budget", "-1"],
         ),
         (&beam, &["--beams", "0"]),
@@ -484,6 +480,18 @@ fn a_limit_of_0_means_what_is_documented_or_is_refused() {
         (&json!(""), &json!([]))
     );
     assert_eq!(none["finish_reason"], "length");
+    let steps = [
+        "generate",
+        "--json",
+        "-n",
+        "1",
+        "--prefer",
+        "in rhyme",
+        "--iterations",
+        "0",
+        "Why?",
+    ];
+    assert_eq!(place.ok(&steps, b"")["strength"], 0.0);
     let trace = place.path("trace.jsonl");
     let trace = trace.to_str().unwrap();
     for (name, limit) in [("-n", "0"), ("--trace-top", "0")] {

@@ -16,7 +16,7 @@ pub struct GenerateArgs {
     pub history: Option<String>,
     /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text. Given several times,
     /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base). A number after
-    /// another one (10:30) or after a space is text; `PREFERENCE;weight=WEIGHT` is always a weight, and `\\:` before a
+    /// another one (10:30) or after a space is text; `PREFERENCE;weight=WEIGHT` is always a weight, and `\:` before a
     /// number always text
     #[arg(long, value_name = "P")]
     pub prefer: Vec<String>,

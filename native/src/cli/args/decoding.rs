@@ -32,7 +32,7 @@ pub struct DecodingArgs {
     /// Amulet: step size
     #[arg(long, default_value_t = 10.0, allow_negative_numbers = true)]
     pub eta: f64,
-    /// Amulet: number of steps T
+    /// Amulet: number of steps T; after 0 of them it is pref itself
     #[arg(long, value_name = "T", default_value_t = 60)]
     pub iterations: u32,
     /// Linear Alignment: the strength k
