@@ -14,9 +14,11 @@ use periapt_core::model::KvType;
 use periapt_core::session::{
     BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis,
 };
+use periapt_core::text::SystemPrompt;
 use periapt_core::{Error, Session};
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use tiny::{Tiny, VOCAB};
 
 const END: u32 = 0;
@@ -462,5 +464,191 @@ fn equal_prompts_are_computed_once() {
                 assert_eq!(alone[0].token_ids, answer.token_ids, "{choice:?}, {words}");
             }
         }
+    }
+}
+
+/// A prompt of so many tokens.
+fn long(tokens: usize) -> Vec<u32> {
+    (0..tokens).map(|at| 1 + (at % 90) as u32).collect()
+}
+
+/// Long prompts that said nothing for minutes: <https://github.com/vllm-project/vllm/issues/40362>,
+/// <https://github.com/unslothai/unsloth/issues/11141>, <https://github.com/ARahim3/mlx-dspark/issues/29>; a callback that was
+/// given to the wrong pass: <https://github.com/exo-explore/exo/pull/1181>.
+#[test]
+fn every_pass_over_a_prompt_says_how_far_it_is() {
+    let Some(mut session) = load(&Tiny::new(5), DeviceChoice::Cpu) else {
+        return;
+    };
+    let heard: Arc<Mutex<Vec<(usize, usize)>>> = Arc::default();
+    let hears = Arc::clone(&heard);
+    session.on_reading(Arc::new(move |done, total| {
+        hears.lock().unwrap().push((done, total));
+    }));
+    let take = || std::mem::take(&mut *heard.lock().unwrap());
+    pollster::block_on(session.next_logits(&long(600))).unwrap();
+    assert_eq!(take(), [(0, 600), (256, 600), (512, 600), (600, 600)]);
+    pollster::block_on(session.next_logits(&long(3))).unwrap();
+    assert_eq!(take(), [(0, 3), (3, 3)]);
+
+    // Wherever else prompts are read: each chunk is told of, and the end is the whole.
+    let whole = |what: &str| {
+        let heard = take();
+        let total = heard[0].1;
+        assert!(total > 512, "{what}: {heard:?}");
+        assert_eq!(heard[0].0, 0, "{what}");
+        assert_eq!(heard[heard.len() - 1], (total, total), "{what}");
+        for pair in heard.windows(2) {
+            let step = pair[1].0 - pair[0].0;
+            assert!((1..=256).contains(&step), "{what}: {heard:?}");
+        }
+    };
+    pollster::block_on(session.next_logits_of(&[long(300), long(500)[2..].to_vec()], &[1]))
+        .unwrap();
+    whole("judges");
+    let asked = conversation(&"Why? ".repeat(60));
+    pollster::block_on(session.score_all(&[(&asked, &[5, 6])])).unwrap();
+    whole("scores");
+    let request = GenerateRequest {
+        conversations: vec![asked.clone()],
+        method: Method::LinearAlignment { strength: 1.0 },
+        max_new_tokens: 2,
+        ..GenerateRequest::default()
+    };
+    generate(&session, &request);
+    whole("answers");
+    let request = BeamRequest {
+        conversation: conversation(&"Why? ".repeat(150)),
+        params: BeamParams::default(),
+        max_new_tokens: 2,
+        generation_prompt: true,
+    };
+    let on_step = &mut async |_: usize| ControlFlow::Continue(());
+    pollster::block_on(session.beam(&request, on_step)).unwrap();
+    whole("beams");
+}
+
+#[test]
+fn breaking_off_is_heard_after_a_chunk() {
+    let Some(session) = load(&Tiny::new(5), DeviceChoice::Cpu) else {
+        return;
+    };
+    let request = GenerateRequest {
+        conversations: vec![Conversation {
+            question: "Why? ".repeat(150),
+            ..Conversation::default()
+        }],
+        ..GenerateRequest::default()
+    };
+    let mut heard = Vec::new();
+    let on_event = &mut async |event: Event<'_>| {
+        if let Event::Prefill { done, .. } = event {
+            heard.push(done);
+        }
+        ControlFlow::Break(())
+    };
+    let answers = pollster::block_on(session.generate(&request, on_event)).unwrap();
+    assert_eq!(heard, [256]);
+    assert_eq!(answers[0].finish_reason, FinishReason::Cancelled);
+    assert!(answers[0].token_ids.is_empty());
+}
+
+/// A tiny model with that chat template.
+fn with_template(template: &str) -> Tiny {
+    let mut tiny = Tiny::new(5);
+    let (_, value) = tiny
+        .metadata
+        .iter_mut()
+        .find(|(key, _)| key == "tokenizer.chat_template")
+        .unwrap();
+    *value = Value::String(template.to_owned());
+    tiny
+}
+
+#[test]
+fn a_preference_without_effect_is_refused_and_never_silent() {
+    // Two characters of every message: what the preference says is not among them.
+    let cut = with_template("{% for m in messages %}{{ m.content[:2] }}|{% endfor %}");
+    let Some(session) = load(&cut, DeviceChoice::Cpu) else {
+        return;
+    };
+    let asked = conversation("Why?");
+    let on_event = &mut async |_: Event<'_>| ControlFlow::Continue(());
+    let on_step = &mut async |_: usize| ControlFlow::Continue(());
+    for method in [Method::Pref, Method::LinearAlignment { strength: 1.0 }] {
+        let request = GenerateRequest {
+            conversations: vec![asked.clone()],
+            method,
+            ..GenerateRequest::default()
+        };
+        let error = pollster::block_on(session.generate(&request, on_event)).unwrap_err();
+        assert!(matches!(error, Error::NoEffect { .. }), "{error}");
+    }
+    let error = pollster::block_on(session.score_all(&[(&asked, &[5])])).unwrap_err();
+    assert!(matches!(error, Error::NoEffect { .. }), "{error}");
+    let request = BeamRequest {
+        conversation: asked.clone(),
+        params: BeamParams::default(),
+        max_new_tokens: 2,
+        generation_prompt: true,
+    };
+    let error = pollster::block_on(session.beam(&request, on_step)).unwrap_err();
+    assert!(matches!(error, Error::NoEffect { .. }), "{error}");
+    // Nor are two streams that differ by their system prompts alone.
+    let stream = |name: &str, system: &str| Stream {
+        name: name.to_owned(),
+        system: Some(system.to_owned()),
+        ..Stream::base()
+    };
+    let request = GenerateRequest {
+        conversations: vec![Conversation {
+            question: "Why?".to_owned(),
+            ..Conversation::default()
+        }],
+        method: Method::Guidance(vec![stream("a", "Be kind."), stream("b", "Be rude.")]),
+        ..GenerateRequest::default()
+    };
+    let error = pollster::block_on(session.generate(&request, on_event)).unwrap_err();
+    assert!(error.to_string().contains("prompts b and a"), "{error}");
+    // An empty one is refused by name, in every way.
+    let empty = Conversation {
+        preference: Some(" ".to_owned()),
+        ..asked
+    };
+    let error = pollster::block_on(session.score_all(&[(&empty, &[5])])).unwrap_err();
+    assert!(error.to_string().contains("preference is empty"), "{error}");
+}
+
+/// The same prompts whether the template takes a system prompt before the question or has no place for one.
+#[test]
+fn a_system_prompt_goes_before_the_question_where_there_is_no_place_for_it() {
+    let unaware =
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}\n{% endif %}{% endfor %}";
+    let refuses = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ m.content }}\n{% endfor %}";
+    let merges = "{% for m in messages %}{{ m.content }}{{ '\n\n' if m.role == 'system' else '\n' }}{% endfor %}";
+    let asked = conversation("Why?");
+    let prompts = |template: &str| {
+        let session = load(&with_template(template), DeviceChoice::Cpu)?;
+        let request = GenerateRequest {
+            conversations: vec![asked.clone()],
+            method: Method::LinearAlignment { strength: 1.0 },
+            max_new_tokens: 1,
+            ..GenerateRequest::default()
+        };
+        let prompting = session.prompting(&request).unwrap();
+        let answer = generate(&session, &request).remove(0);
+        let scores = pollster::block_on(session.score_all(&[(&asked, &[5, 6])])).unwrap();
+        assert_ne!(scores[0].preference_score, 0.0);
+        Some((answer.prompt_token_ids, prompting.system.unwrap()))
+    };
+    let Some((taken, SystemPrompt::Shown)) = prompts(merges) else {
+        return;
+    };
+    assert_ne!(taken[0].1, taken[1].1);
+    for template in [unaware, refuses] {
+        assert_eq!(
+            prompts(template).unwrap(),
+            (taken.clone(), SystemPrompt::Folded)
+        );
     }
 }

@@ -1,18 +1,20 @@
 //! The `periapt` binary.
 
-use clap::Parser;
-use periapt::cli::{self, Cli};
+use periapt::cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("PERIAPT_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off")),
+            std::env::var("PERIAPT_LOG")
+                .ok()
+                .filter(|filter| !filter.trim().is_empty())
+                .and_then(|filter| tracing_subscriber::EnvFilter::try_new(filter).ok())
+                .unwrap_or_else(|| tracing_subscriber::EnvFilter::new("off")),
         )
         .with_writer(std::io::stderr)
         .init();
-    match cli::run(Cli::parse()) {
+    match cli::run(cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::report(&error),
     }

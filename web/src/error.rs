@@ -30,7 +30,7 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::Gguf(_) | Error::Hub(_) | Error::Source(_) => "model_file",
         Error::Text(_) => "text",
-        Error::Model(_) | Error::OtherVocabulary { .. } => "model",
+        Error::Model(_) | Error::OtherVocabulary { .. } | Error::NoEffect { .. } => "model",
         Error::Decoding(_) | Error::NoCompanion(_) => "bad_request",
         Error::Device(_) => "device",
         Error::NoChatTemplate => "no_chat_template",

@@ -168,7 +168,9 @@ impl Model {
     /// happen, and breaks
     /// off by returning `false`, or a promise of it: the engine waits for a promise, which gives
     /// the worker a turn to hear of a cancellation on the CPU backend, too. Gives `{answers: [{text, token_ids,
-    /// finish_reason, strengths, kl?}], prompt_token_ids, method, strength, device}`.
+    /// finish_reason, strengths, kl?}], prompt_token_ids, system_prompt, method, strength, device}`; `system_prompt` is
+    /// `"shown"` where the chat template writes system prompts (and with them preferences), `"folded"` where it has no place
+    /// for them and they stand before the question, `"left_out"` where they are lost, and null where there is none.
     ///
     /// # Errors
     ///
@@ -200,9 +202,12 @@ impl Model {
             .iter()
             .map(|generation| answer(generation, has_kl))
             .collect();
+        let prompting = self.session.prompting(&request);
+        let prompting = prompting.map_err(|error| error::to_js(&error))?;
         to_object(&json!({
             "answers": answers,
             "prompt_token_ids": prompts,
+            "system_prompt": prompting.system,
             "method": request.method.name(),
             "strength": request.method.strength(),
             "device": self.session.device().info,

@@ -22,9 +22,13 @@ export interface Profiles {
 /** Words of the Amulet paper's own experiments. */
 const STARTERS = ["concise", "creative", "formal", "uplifting", "pleasant", "verbose", "complex", "sycophantic"];
 
-/** As `expand_preference` in `core/src/decoding/streams.rs`. */
+/** A word of the Latin script, perhaps with hyphens and apostrophes inside. */
+const WORD = /^[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f]+(?:[-'\u2019][A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f]+)*$/;
+
+/** As `expand_preference` in `core/src/decoding/wish.rs`. */
 export function expand(text: string): string {
-  return /\s/.test(text) ? text : `Your answer should be ${text} as much as possible.`;
+  const word = text.trim();
+  return WORD.test(word) ? `Your answer should be ${word} as much as possible.` : text;
 }
 
 /** The word that `expand` worded so, or the text as it is. */

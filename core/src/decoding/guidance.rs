@@ -4,7 +4,8 @@
 //! Linear Alignment (Gao et al. 2024, arXiv 2401.11458), Amulet and classifier-free guidance are
 //! pref with weight 1 + k and base with weight -k, at different strengths k.
 
-use super::streams::Stream;
+use super::streams::{Stream, Wish};
+use super::wish::{WEIGHTS, is_empty};
 use super::{AmuletParams, DecodingError, in_range};
 use crate::kernels::sampling;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -89,7 +90,11 @@ impl Method {
                 }
                 for (index, stream) in streams.iter().enumerate() {
                     let range = "a number from -1000 to 1000";
-                    in_range("a stream's weight", stream.weight, -1e3, 1e3, range)?;
+                    let (least, most) = (*WEIGHTS.start(), *WEIGHTS.end());
+                    in_range("a stream's weight", stream.weight, least, most, range)?;
+                    if matches!(&stream.wish, Wish::Text(text) if is_empty(text)) {
+                        return Err(DecodingError::EmptyPreference);
+                    }
                     if streams[..index]
                         .iter()
                         .any(|other| other.name == stream.name)

@@ -7,11 +7,13 @@ pub mod guidance;
 pub mod sampler;
 pub mod streams;
 pub mod trace;
+pub mod wish;
 
 pub use amulet::AmuletParams;
 pub use guidance::Method;
 pub use sampler::{Sampler, Sampling};
 pub use streams::Conversation;
+pub use wish::Preference;
 
 /// Why a request can't be decoded as asked. Each names the setting and its bounds.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -29,6 +31,20 @@ pub enum DecodingError {
     /// A method that contrasts two prompts, without a preference to make the second.
     #[error("method {0} needs a preference (--prefer)")]
     NoPreference(&'static str),
+    /// A preference without a text.
+    #[error("the preference is empty: say how to answer, or leave it out")]
+    EmptyPreference,
+    /// A preference that may end in a weight, or not.
+    #[error(
+        "in the preference `{text}:{number}`, {number} may be a weight or text: write `{text};weight=NUMBER` for a weight (a \
+         plain number from -1000 to 1000, such as 1.5), and `{text}\\:{number}` where it is text"
+    )]
+    UnclearWeight {
+        /// What stands before the colon.
+        text: String,
+        /// What stands after it.
+        number: String,
+    },
     /// A text that would end every answer at once.
     #[error("a stop text must not be empty")]
     EmptyStop,

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 /// How to choose the next token. A temperature of 0 is greedy, and the rest has no say then.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sampling {
-    /// Divides the scores; 0 chooses the best token outright.
+    /// Divides the scores; below 1e-5 the best token is chosen outright, as at 0: there is nothing left to draw.
     pub temperature: f64,
     /// Keeps the k best tokens; 0 keeps all.
     pub top_k: usize,
@@ -34,6 +34,9 @@ pub struct Sampling {
     /// Seed of the draws.
     pub seed: u64,
 }
+
+/// Below it, a temperature leaves nothing but the best token, and f32 no room to divide in.
+const COLDEST: f64 = 1e-5;
 
 /// Evaluations in which the strength controller finds its share.
 const KL_EVALUATIONS: usize = 12;
@@ -102,9 +105,13 @@ impl Sampling {
     fn settings(&self) -> TensorData {
         let settings: [f64; SETTINGS] = [
             self.plausibility,
-            self.temperature,
+            match self.is_greedy() {
+                true => 0.0,
+                false => self.temperature,
+            },
             self.top_k as f64,
-            self.top_p,
+            // In f32, too, above 0.
+            self.top_p.max(f64::from(f32::MIN_POSITIVE)),
             self.min_p,
             self.repetition_penalty,
             self.frequency_penalty,
@@ -117,7 +124,7 @@ impl Sampling {
     /// True where the best token is chosen outright.
     #[must_use]
     pub fn is_greedy(&self) -> bool {
-        self.temperature == 0.0
+        self.temperature < COLDEST
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::text::{Message, Role};
 
+pub use super::wish::expand_preference;
+
 /// The system prompt of Amulet's public code (arXiv 2502.19148, `prompts.py`); `{preference}` is
 /// where the preference goes, and nothing in the base stream.
 pub const PAPER_SYSTEM_PROMPT: &str = "You are an AI designed to provide the most helpful, clear, \
@@ -149,16 +151,6 @@ fn with_preference(system: Option<&str>, preference: &str) -> String {
     }
 }
 
-/// A preference as the paper words it: one word X becomes "Your answer should be X as much as
-/// possible."; text with white space, and the empty text, stand as they are.
-#[must_use]
-pub fn expand_preference(preference: &str) -> String {
-    if preference.is_empty() || preference.contains(char::is_whitespace) {
-        return preference.to_owned();
-    }
-    format!("Your answer should be {preference} as much as possible.")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,16 +158,6 @@ mod tests {
     fn system(conversation: &Conversation, stream: &Stream) -> Option<String> {
         let messages = conversation.messages(stream);
         (messages.len() == 2).then(|| messages[0].content.clone())
-    }
-
-    #[test]
-    fn one_word_is_worded_as_in_the_paper() {
-        assert_eq!(
-            expand_preference("concise"),
-            "Your answer should be concise as much as possible."
-        );
-        assert_eq!(expand_preference("in plain words"), "in plain words");
-        assert_eq!(expand_preference(""), "");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use super::{DecoderConfig, ModelError};
 use crate::kernels::{Matrix, PAGE};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
 /// Tokens of all rows that go through the decoder at once during prefill.
 pub(super) const CHUNK: usize = 256;
@@ -22,6 +24,28 @@ pub struct Decoder {
     pub(super) device: Device,
     /// Added to the logits, `[1, vocab]`: minus infinity where no token has the id. Most models have a token for each.
     pub(super) forbidden: Option<Tensor<2>>,
+    pub(super) reading: Reading,
+}
+
+/// Hears how far prompts are read: tokens done, and tokens in all.
+pub type OnReading = Arc<dyn Fn(usize, usize) + Send + Sync>;
+
+/// Who hears of it.
+#[derive(Clone, Default)]
+pub(super) struct Reading(Option<OnReading>);
+
+impl Reading {
+    pub fn tell(&self, done: usize, total: usize) {
+        if let Some(hears) = &self.0 {
+            hears(done, total);
+        }
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reading").field(&self.0.is_some()).finish()
+    }
 }
 
 /// The parameters.
@@ -53,6 +77,12 @@ impl Decoder {
     #[must_use]
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// `hears` is told how far prompts are, of every forward pass over them: before the first chunk and after each one,
+    /// on a GPU as soon as that is recorded.
+    pub fn on_reading(&mut self, hears: OnReading) {
+        self.reading = Reading(Some(hears));
     }
 
     /// Lets rows have so many tokens at most, where the model was made for more.
@@ -293,6 +323,9 @@ impl Prefill<'_> {
     ///
     /// [`ModelError::CacheFull`] when called again after the last chunk.
     pub fn advance(&mut self) -> Result<Option<Logits>, ModelError> {
+        if let (0, total) = self.progress() {
+            self.decoder.reading.tell(0, total);
+        }
         let mut tokens: Vec<u32> = Vec::with_capacity(CHUNK);
         let mut runs = Vec::new();
         let mut ends = Vec::new();
@@ -342,6 +375,8 @@ impl Prefill<'_> {
             self.last.push(self.last[from].clone());
             self.waiting.pop_front();
         }
+        let (done, total) = self.progress();
+        self.decoder.reading.tell(done, total);
         if !self.waiting.is_empty() {
             return Ok(None);
         }

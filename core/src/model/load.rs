@@ -1,7 +1,7 @@
 //! A file's tensors become a decoder, one at a time and in any order.
 
 use super::config::positive;
-use super::decoder::Weights;
+use super::decoder::{Reading, Weights};
 use super::layers::{Layer, RmsNorm, Stack};
 use super::{Decoder, DecoderConfig, ModelError, Traits};
 use crate::formats::gguf::{Gguf, TensorInfo};
@@ -222,6 +222,7 @@ impl DecoderBuilder {
             config: self.config,
             device: self.device,
             forbidden: forbidden.filter(|_| classes == 0),
+            reading: Reading::default(),
         })
     }
 

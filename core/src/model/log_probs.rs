@@ -153,6 +153,9 @@ impl Decoder {
         let longest = rows.iter().map(|row| row.places.end).max().unwrap_or(0);
         let mut cache = KvCache::new(&self.config, kv, plan.pages, longest, &self.device)?;
         let mut released = 0;
+        let of_pass = |pass: &Pass| pass.runs.iter().map(|(_, _, count)| count).sum::<usize>();
+        let (mut read, total) = (0, plan.passes.iter().map(of_pass).sum());
+        self.reading.tell(read, total);
         for pass in &plan.passes {
             let (mut tokens, mut runs) = (Vec::new(), Vec::new());
             let (mut states, mut places) = (Vec::new(), Vec::new());
@@ -179,6 +182,8 @@ impl Decoder {
             }
             (released..pass.keep).for_each(|row| cache.release(row));
             released = pass.keep;
+            read += of_pass(pass);
+            self.reading.tell(read, total);
         }
         Ok(plan.order)
     }

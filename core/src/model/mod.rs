@@ -15,7 +15,7 @@ mod rope;
 mod tune;
 
 pub use config::{DecoderConfig, Traits};
-pub use decoder::{Decoder, Logits, Prefill};
+pub use decoder::{Decoder, Logits, OnReading, Prefill};
 pub use kv_cache::{KvCache, KvType};
 pub use load::DecoderBuilder;
 pub use memory::{Memory, Usage, largest_context};

@@ -45,12 +45,18 @@ impl Session {
         on_step: &mut impl AsyncFnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<Hypothesis>, Error> {
         request.params.validate()?;
-        let messages = request.conversation.messages(&Stream::pref());
-        let prompt = self.encode_with(None, &messages, request.generation_prompt)?;
+        let conversation = &request.conversation;
+        let prompts = self.prompts(
+            conversation,
+            &[Stream::pref()],
+            request.generation_prompt,
+            true,
+        )?;
+        let prompts: Vec<Vec<u32>> = prompts.into_iter().map(|encoded| encoded.ids).collect();
         let context = self.decoder.config().context;
-        let most = most_tokens(prompt.len(), request.max_new_tokens, context)?;
+        let most = most_tokens(prompts[0].len(), request.max_new_tokens, context)?;
         let mut search = BeamSearch::new(request.params);
-        let (prompts, beams) = ([prompt], request.params.beams);
+        let beams = request.params.beams;
         let prefill = self.decoder.prefill_forks(&prompts, most, beams, self.kv)?;
         let (mut logits, mut cache) = prefill.finish()?;
         let mut rows = vec![0];

@@ -5,7 +5,7 @@ use crate::device::OpenDevice;
 use crate::formats::gguf::GgufFiles;
 use crate::formats::source::Source;
 use crate::kernels::Tuning;
-use crate::model::{Decoder, Logits, ModelError};
+use crate::model::{Decoder, Logits, ModelError, OnReading};
 use crate::text::{Message, Today, Tokenizer};
 use std::io::{Read, Seek};
 
@@ -59,6 +59,11 @@ impl Classifier {
         self.model.tune(known, now).await
     }
 
+    /// See [`Decoder::on_reading`].
+    pub fn on_reading(&mut self, hears: OnReading) {
+        self.model.on_reading(hears);
+    }
+
     /// See [`Session::set_today`].
     pub fn set_today(&mut self, today: Today) {
         self.model.set_today(today);
@@ -89,7 +94,8 @@ impl Classifier {
     ///
     /// [`Error::NoChatTemplate`], or [`Error::Text`] where the template fails.
     pub fn encode(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
-        self.model.encode_with(None, messages, false)
+        let encoded = self.model.encode_with(None, messages, false, true)?;
+        Ok(encoded.ids)
     }
 
     /// The scores of conversations given as token ids, in their order: the head's output on each one's last token. All

@@ -4,10 +4,10 @@ use super::batch::{Batch, Pending};
 use super::{Error, Session, read, read_ids};
 use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
-use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler};
+use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler, wish};
 use crate::kernels::measure::flush;
 use crate::model::ModelError;
-use crate::text::{DetokenizeStream, StopTexts};
+use crate::text::{DetokenizeStream, Encoded, StopTexts};
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -29,6 +29,9 @@ pub struct GenerateRequest {
     /// True where the prompt ends with the template's generation prompt, as it should; the paper's public code
     /// leaves it out.
     pub generation_prompt: bool,
+    /// Whether a system prompt goes before the question also where the chat template names the system's role and leaves
+    /// the prompt out; one that it refuses, or knows nothing of, does so in any case.
+    pub fold: bool,
     /// The beginning of every answer, from which the model goes on; no part of what comes back.
     pub prefix: String,
     /// Texts that end an answer where they come up; no part of it.
@@ -47,6 +50,7 @@ impl Default for GenerateRequest {
             sampling: Sampling::default(),
             max_new_tokens: 128,
             generation_prompt: true,
+            fold: true,
             prefix: String::new(),
             stop: Vec::new(),
             trace: None,
@@ -66,6 +70,13 @@ impl GenerateRequest {
         let without = |conversation: &Conversation| conversation.preference.is_none();
         if self.method.wants_preference() && self.conversations.iter().any(without) {
             return Err(DecodingError::NoPreference(self.method.name()));
+        }
+        let empty = |conversation: &Conversation| {
+            let preference = conversation.preference.as_deref();
+            preference.is_some_and(wish::is_empty)
+        };
+        if self.method.wants_preference() && self.conversations.iter().any(empty) {
+            return Err(DecodingError::EmptyPreference);
         }
         if self.stop.iter().any(String::is_empty) {
             return Err(DecodingError::EmptyStop);
@@ -164,11 +175,13 @@ impl Session {
         let streams = method.streams();
         let mut prompts = Vec::with_capacity(request.conversations.len() * streams.len());
         for conversation in &request.conversations {
-            for stream in &streams {
-                let messages = conversation.messages(stream);
-                let of_stream = self.model(stream.model)?;
-                let template = of_stream.text.template.as_ref();
-                let mut ids = self.encode_with(template, &messages, request.generation_prompt)?;
+            let of_streams = self.prompts(
+                conversation,
+                &streams,
+                request.generation_prompt,
+                request.fold,
+            )?;
+            for Encoded { mut ids, .. } in of_streams {
                 ids.extend(self.text.tokenizer.encode(&request.prefix)?);
                 prompts.push(ids);
             }

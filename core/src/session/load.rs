@@ -5,7 +5,7 @@ use crate::device::OpenDevice;
 use crate::formats::gguf::{GgufError, GgufFiles, GgufStream, Metadata, Split, StreamEvent};
 use crate::formats::source::Source;
 use crate::model::{Decoder, DecoderBuilder, KvType, ModelError};
-use crate::text::{ChatTemplate, Tokenizer, TokenizerSpec};
+use crate::text::{Chat, Tokenizer, TokenizerSpec};
 use std::io::{Read, Seek};
 
 /// What the file says of text.
@@ -13,7 +13,7 @@ use std::io::{Read, Seek};
 pub(super) struct TextSide {
     pub name: Option<String>,
     pub tokenizer: Tokenizer,
-    pub template: Option<ChatTemplate>,
+    pub template: Option<Chat>,
 }
 
 /// Loads a model from bytes that come in file order, in chunks of any size.
@@ -120,7 +120,7 @@ impl TextSide {
                 let text = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id));
                 let bos = text(tokenizer.bos()).unwrap_or_default();
                 let eos = text(tokenizer.eos()).unwrap_or_default();
-                Some(ChatTemplate::new(source, &bos, &eos)?)
+                Some(Chat::new(source, &bos, &eos)?)
             }
         };
         Ok(Self {

@@ -9,6 +9,7 @@ mod folder;
 mod generate;
 mod load;
 mod measure;
+mod prompts;
 mod score;
 mod stepwise;
 
@@ -18,6 +19,7 @@ pub use folder::read_folder;
 pub use generate::{Event, FinishReason, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
+pub use prompts::Prompting;
 pub use score::Score;
 pub use stepwise::SourceLoader;
 
@@ -28,8 +30,8 @@ use crate::formats::hub::HubError;
 use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
-use crate::model::{Decoder, KvType, Logits, ModelError};
-use crate::text::{ChatTemplate, Message, TextError, Today, Tokenizer};
+use crate::model::{Decoder, KvType, Logits, ModelError, OnReading};
+use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
 use load::TextSide;
 
@@ -70,6 +72,18 @@ pub enum Error {
         device: String,
         /// What burn said.
         reason: String,
+    },
+    /// A preference, or a stream's own system prompt, that makes no difference.
+    #[error(
+        "the prompts {stream} and {other} are the same token by token: the model's chat template leaves out what should set \
+         them apart, and the preference would have no effect. Say it in the question, or take a model whose chat template \
+         shows it"
+    )]
+    NoEffect {
+        /// The stream with the preference.
+        stream: String,
+        /// What it equals.
+        other: String,
     },
     /// A companion model with another vocabulary.
     #[error(
@@ -141,6 +155,11 @@ impl Session {
         self.decoder.limit_context(tokens);
     }
 
+    /// See [`Decoder::on_reading`].
+    pub fn on_reading(&mut self, hears: OnReading) {
+        self.decoder.on_reading(hears);
+    }
+
     /// The model and its device alone, without its text side.
     #[must_use]
     pub fn into_decoder(self) -> (Decoder, OpenDevice) {
@@ -176,7 +195,7 @@ impl Session {
     /// The chat template's source.
     #[must_use]
     pub fn template(&self) -> Option<&str> {
-        self.text.template.as_ref().map(ChatTemplate::source)
+        self.chat_template().map(ChatTemplate::source)
     }
 
     /// The day that the chat template is told where it asks for one; none is known before. See
@@ -190,7 +209,7 @@ impl Session {
     /// The day that stands in prompts: [`Session::set_today`]'s, where the template asks for one.
     #[must_use]
     pub fn today(&self) -> Option<Today> {
-        self.text.template.as_ref().and_then(ChatTemplate::today)
+        self.chat_template().and_then(ChatTemplate::today)
     }
 
     /// The model's name as its file has it (`general.name`).
@@ -199,27 +218,8 @@ impl Session {
         self.text.name.as_deref()
     }
 
-    /// The ids of a conversation in the model's own template, up to where the answer begins. What
-    /// `messages` hold is text and never becomes a control token.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoChatTemplate`], or [`Error::Text`] where the template fails.
-    pub fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, Error> {
-        self.encode_with(None, messages, true)
-    }
-
-    /// [`Session::encode_chat`] with another model's `template` where it has one, and with or without the template's
-    /// generation prompt at the end.
-    fn encode_with(
-        &self,
-        template: Option<&ChatTemplate>,
-        messages: &[Message],
-        generation: bool,
-    ) -> Result<Vec<u32>, Error> {
-        let template = template.or(self.text.template.as_ref());
-        let template = template.ok_or(Error::NoChatTemplate)?;
-        Ok(template.encode(&self.text.tokenizer, messages, generation)?)
+    fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.text.template.as_ref().map(Chat::template)
     }
 
     /// The ids of plain text, after the beginning-of-text token where the model wants one.

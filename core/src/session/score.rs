@@ -3,6 +3,7 @@
 use super::{Error, Session};
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
+use crate::text::Encoded;
 use std::collections::HashSet;
 
 /// What one answer scores.
@@ -39,8 +40,8 @@ impl Session {
         }
         let mut rows = Vec::with_capacity(2 * answers.len());
         for (conversation, answer) in answers {
-            for stream in [Stream::base(), Stream::pref()] {
-                let mut ids = self.encode_chat(&conversation.messages(&stream))?;
+            let streams = [Stream::base(), Stream::pref()];
+            for Encoded { mut ids, .. } in self.prompts(conversation, &streams, true, true)? {
                 let from = ids.len();
                 ids.extend(*answer);
                 rows.push((ids, from));

@@ -6,6 +6,7 @@
 //! program panic, hang or run out of memory (`jinja`).
 
 mod added;
+pub mod chat;
 pub mod chat_template;
 mod control;
 pub mod detokenizer;
@@ -22,6 +23,7 @@ mod tests;
 mod today;
 pub mod tokenizer;
 
+pub use chat::{Chat, Encoded, SystemPrompt};
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use detokenizer::DetokenizeStream;
 pub use shorten::shorten;

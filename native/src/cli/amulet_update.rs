@@ -1,7 +1,7 @@
 //! `periapt amulet-update`: the update on logits from a file, to compare with other sources.
 
 use super::args::{AmuletUpdateArgs, Form};
-use super::{Usage, print_json};
+use super::{Usage, input, print_json};
 use crate::store::StoreError;
 use periapt_core::decoding::{AmuletParams, DecodingError, amulet};
 use periapt_core::device::{self, OpenDevice};
@@ -36,11 +36,12 @@ struct Updated {
 }
 
 pub fn run(args: &AmuletUpdateArgs) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(&args.file).map_err(|source| StoreError::Io {
+    let bytes = std::fs::read(&args.file).map_err(|source| StoreError::Io {
         action: "read",
         path: args.file.clone(),
         source,
     })?;
+    let text = input::decode(bytes, &args.file.display().to_string())?;
     let input: Input = serde_json::from_str(&text).map_err(|error| {
         Usage(format!(
             "{} is not JSON of the form {{\"cases\": [{{\"base_logits\", \"pref_logits\", \

@@ -2,7 +2,7 @@
 
 use super::args::{CompareArgs, DecodingArgs, GenerateArgs, MethodArg};
 use super::trace::Recorder;
-use super::{Loaded, Usage, load, millis, print_json, streams, text_or_stdin};
+use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
 use periapt_core::decoding::streams::{Wish, expand_preference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::Instant;
+
+/// Where an answer must have a token.
+pub const NO_TOKENS: &str =
+    "--max-new-tokens must be at least 1 here: there is nothing to choose among";
 
 /// An answer, with what it took.
 struct Answer {
@@ -21,28 +25,48 @@ struct Answer {
 
 pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     check(&args.decoding)?;
-    let guided = args.prefer.len() > 1 || !args.streams.stream.is_empty();
+    let mut preferences = streams::preferences(&args.prefer)?;
+    let weighted = preferences
+        .iter()
+        .any(|preference| preference.weight.is_some());
+    for preference in preferences.iter().filter(|p| p.weight == Some(0.0)) {
+        notes::say(&format!(
+            "--prefer {:?} has the weight 0, and no effect",
+            preference.text
+        ));
+    }
+    let several = preferences.len() > 1 || !args.streams.stream.is_empty();
+    let guided = several || (weighted && args.method.is_none());
     let method = args.method.unwrap_or(match args.prefer.len() {
         _ if guided => MethodArg::Guidance,
         0 => MethodArg::Base,
         _ => MethodArg::Amulet,
     });
-    if guided && method != MethodArg::Guidance {
+    if several && method != MethodArg::Guidance {
         let what = "several --prefer, and --stream, go with --method guidance alone";
         return Err(Usage(what.to_owned()).into());
     }
+    let preference = match method {
+        // Its streams have their own.
+        MethodArg::Guidance => None,
+        _ => {
+            let own = preferences.pop();
+            let text = own.map(|own| streams::unweighted(own, "every --method but guidance"));
+            text.transpose()?.map(|text| expand_preference(&text))
+        }
+    };
     let mut conversation = Conversation {
-        system: args.system.clone(),
-        preference: args.prefer.first().map(|text| expand_preference(text)),
+        system: args.system.as_deref().map(input::typed),
+        preference,
         earlier: history(args.history.as_deref())?,
-        question: text_or_stdin(&args.prompt)?,
+        question: input::question(&args.prompt)?,
     };
     if method == MethodArg::Beam {
         return beam(args, conversation);
     }
     let mut method = match args.decoding.method(method) {
         Some(method) => method,
-        None => Method::Guidance(streams::streams(&args.prefer, &args.streams)?),
+        None => Method::Guidance(streams::streams(&preferences, &args.streams)?),
     };
     if let Method::Guidance(streams) = &method {
         // What the streams wish for is theirs; that there is a wish at all decides which system prompt is taken.
@@ -50,7 +74,10 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         conversation.preference = wishes.then(String::new);
     }
     streams::stream_models(&method, &args.streams)?;
+    // A plain question is asked as the transformers library would ask it.
+    let fold = conversation.preference.is_some() || matches!(method, Method::Guidance(_));
     let mut request = request(&args.decoding, conversation, method.clone());
+    request.fold = fold;
     request.stop.clone_from(&args.stop);
     request.trace = args.trace.as_ref().map(|_| args.trace_top);
     request.validate()?;
@@ -58,12 +85,21 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let mut loaded = load(&args.model)?;
     streams::attach(&mut loaded.session, &mut method, &args.model, &args.streams)?;
     request.method = method;
+    let prompting = loaded.session.prompting(&request)?;
+    notes::of_prompts(prompting);
     if let Some(recorder) = &mut recorder {
-        recorder.begin(&loaded, &request, args.decoding.paper_compat)?;
+        recorder.begin(
+            &loaded,
+            &request,
+            prompting.system,
+            args.decoding.paper_compat,
+        )?;
     }
     let answer = answer(&loaded, &request, !args.json, recorder.as_mut())?;
     if args.json {
-        print_json(&describe(&loaded, &request, &args.decoding, &answer))?;
+        let mut object = describe(&loaded, &request, &args.decoding, &answer);
+        notes::record(&mut object, prompting.system);
+        print_json(&object)?;
     }
     Ok(())
 }
@@ -71,9 +107,9 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     check(&args.decoding)?;
     let conversation = Conversation {
-        system: args.system.clone(),
-        preference: Some(expand_preference(&args.prefer)),
-        question: text_or_stdin(&args.prompt)?,
+        system: args.system.as_deref().map(input::typed),
+        preference: Some(streams::preference(&args.prefer, "compare")?),
+        question: input::question(&args.prompt)?,
         ..Conversation::default()
     };
     let methods = [
@@ -90,6 +126,12 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         request.validate()?;
     }
     let loaded = load(&args.model)?;
+    // The last one's prompts are all there are.
+    let prompting = requests
+        .last()
+        .map(|request| loaded.session.prompting(request));
+    let prompting = prompting.transpose()?.unwrap_or_default();
+    notes::of_prompts(prompting);
     let mut answers = Vec::new();
     for request in &requests {
         let method = &request.method;
@@ -106,7 +148,9 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
             }
         }
         let answer = answer(&loaded, request, !args.json, None)?;
-        answers.push(describe(&loaded, request, &args.decoding, &answer));
+        let mut object = describe(&loaded, request, &args.decoding, &answer);
+        notes::record(&mut object, prompting.system);
+        answers.push(object);
         if !args.json {
             writeln!(std::io::stdout())?;
         }
@@ -122,6 +166,7 @@ fn history(json: Option<&str>) -> Result<Vec<Message>, Usage> {
     let Some(json) = json else {
         return Ok(Vec::new());
     };
+    let json = json.strip_prefix('\u{feff}').unwrap_or(json);
     let messages: Vec<Message> = serde_json::from_str(json)
         .map_err(|error| Usage(format!("--history is no list of messages: {error}")))?;
     match in_turns(&messages) {
@@ -180,6 +225,9 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
         generation_prompt: !args.decoding.paper_compat,
     };
     request.params.validate()?;
+    if request.max_new_tokens == 0 {
+        return Err(Usage(NO_TOKENS.to_owned()).into());
+    }
     let best = args.decoding.n_best;
     if !(1..=request.params.beams).contains(&best) {
         let most = request.params.beams;
@@ -189,6 +237,7 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
         .into());
     }
     let loaded = load(&args.model)?;
+    notes::of_session(&loaded.session);
     let started = Instant::now();
     let on_step = &mut async |_: usize| ControlFlow::Continue(());
     let mut found = pollster::block_on(loaded.session.beam(&request, on_step))?;
@@ -219,7 +268,7 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
     let Some(first) = found.first() else {
         return print_json(&json!({ "hypotheses": [] }));
     };
-    print_json(&json!({
+    let mut object = json!({
         "text": first.generation.text,
         "token_ids": first.generation.token_ids,
         "finish_reason": first.generation.finish_reason,
@@ -233,7 +282,9 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
         "device": loaded.session.device().info,
         "model": { "name": loaded.session.model_name(), "path": loaded.path },
         "timings": { "load_ms": loaded.load_ms, "search_ms": search_ms },
-    }))
+    });
+    notes::record(&mut object, loaded.session.system_prompt());
+    print_json(&object)
 }
 
 /// Generates, streaming the text to stdout where `stream` is set. A reader that hangs up ends

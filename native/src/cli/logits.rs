@@ -1,26 +1,30 @@
 //! `periapt logits`.
 
 use super::args::LogitsArgs;
-use super::{load, print_json, text_or_stdin};
+use super::{input, load, notes, print_json};
 use periapt_core::model::KvType;
 use periapt_core::text::{Message, Role};
 use serde_json::json;
 use std::io::Write;
 
 pub fn run(args: &LogitsArgs) -> anyhow::Result<()> {
-    let input = &args.input;
-    let text = match (&input.prompt, &input.chat) {
-        (Some(text), _) | (_, Some(text)) => Some(text_or_stdin(text)?),
+    let given = &args.input;
+    let text = match (&given.prompt, &given.chat) {
+        (Some(text), _) => Some(input::prompt(text)?),
+        (_, Some(text)) => Some(input::question(text)?),
         (None, None) => None,
     };
     let mut session = load(&args.model)?.session;
     session.kv = args.model.kv.map_or(KvType::F32, KvType::from);
-    let ids = match (text, &input.ids) {
-        (Some(text), _) if input.chat.is_some() => {
+    let ids = match (text, &given.ids) {
+        (Some(text), _) if given.chat.is_some() => {
             let system = args.system.iter().map(|content| Message {
                 role: Role::System,
-                content: content.clone(),
+                content: input::typed(content),
             });
+            if args.system.is_some() {
+                notes::of_session(&session);
+            }
             let user = Message {
                 role: Role::User,
                 content: text,

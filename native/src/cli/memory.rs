@@ -35,7 +35,7 @@ pub struct TooLarge {
 ///
 /// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
 pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Result<u64> {
-    let (available, known) = match (args.memory, device.info.shares_memory) {
+    let (available, known) = match (args.memory()?, device.info.shares_memory) {
         (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
         (None, true) => (available_memory(), "free memory of this machine"),
         (None, false) => (None, ""),

@@ -8,10 +8,14 @@ mod convert;
 mod doctor;
 mod eval;
 mod generate;
+mod input;
 mod inspect;
 mod logits;
 mod memory;
 mod models;
+mod notes;
+mod parse;
+mod reading;
 mod score;
 mod serve;
 mod source;
@@ -22,9 +26,10 @@ mod trace;
 mod tuning;
 
 pub use args::Cli;
+pub use parse::parse;
 
 use crate::store::{self, StoreError};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use args::{Command, KernelsArg, ModelArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::decoding::DecodingError;
@@ -32,7 +37,7 @@ use periapt_core::device::{self, DeviceError};
 use periapt_core::model::ModelError;
 use periapt_core::reward::RewardError;
 use periapt_core::{Error, Session};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -132,6 +137,7 @@ fn session_code(error: &Error) -> u8 {
         | Error::Text(_)
         | Error::Model(_)
         | Error::NoChatTemplate
+        | Error::NoEffect { .. }
         | Error::OtherVocabulary { .. } => MODEL,
     }
 }
@@ -174,6 +180,7 @@ fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
         session.limit_context(tokens);
     }
     session.set_today(args.today());
+    session.on_reading(reading::bar());
     Ok(Loaded {
         session,
         path,
@@ -206,19 +213,6 @@ fn bar_style(what: &str) -> ProgressStyle {
 
 fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
-}
-
-/// `argument` itself, or all of stdin where it is `-`.
-fn text_or_stdin(argument: &str) -> anyhow::Result<String> {
-    if argument != "-" {
-        return Ok(argument.to_owned());
-    }
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .context("cannot read standard input")?;
-    String::from_utf8(bytes)
-        .map_err(|_| anyhow!(Usage("standard input is not valid UTF-8 text".to_owned())))
 }
 
 /// Prints a line of JSON.

@@ -1,9 +1,8 @@
 //! `periapt score`.
 
 use super::args::ScoreArgs;
-use super::{Usage, load, print_json, text_or_stdin};
+use super::{Usage, input, load, notes, print_json, streams};
 use periapt_core::decoding::Conversation;
-use periapt_core::decoding::streams::expand_preference;
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -15,13 +14,14 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         .map(|path| response(path))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let conversation = Conversation {
-        system: args.system.clone(),
-        preference: Some(expand_preference(&args.prefer)),
-        question: args.prompt.clone(),
+        system: args.system.as_deref().map(input::typed),
+        preference: Some(streams::preference(&args.prefer, "score")?),
+        question: input::question(&args.prompt)?,
         ..Conversation::default()
     };
     let loaded = load(&args.model)?;
     let session = &loaded.session;
+    notes::of_session(session);
     let answers = responses
         .iter()
         .map(|text| session.encode_answer(text))
@@ -42,12 +42,14 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
                 object
             })
             .collect();
-        return print_json(&json!({
+        let mut object = json!({
             "scores": scores,
             "preference": conversation.preference,
             "device": session.device().info,
             "model": { "name": session.model_name(), "path": loaded.path },
-        }));
+        });
+        notes::record(&mut object, session.system_prompt());
+        return print_json(&object);
     }
     let mut out = std::io::stdout().lock();
     writeln!(
@@ -70,20 +72,14 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An answer's text, without the line break that ends a file.
+/// An answer's text.
 fn response(path: &Path) -> anyhow::Result<String> {
     let text = match path.to_str() {
-        Some("-") => text_or_stdin("-")?,
-        _ => std::fs::read_to_string(path).map_err(|error| {
-            Usage(format!(
-                "--response: cannot read {}: {error}",
-                path.display()
-            ))
-        })?,
+        Some("-") => input::prompt("-")?,
+        _ => input::file("--response", path)?,
     };
-    let text = text.strip_suffix('\n').unwrap_or(&text);
     match text.is_empty() {
         true => Err(Usage(format!("--response: {} is empty", path.display())).into()),
-        false => Ok(text.to_owned()),
+        false => Ok(text),
     }
 }

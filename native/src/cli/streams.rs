@@ -1,30 +1,52 @@
 //! Guidance's streams, from the command line.
 
 use super::args::{ModelArgs, StreamArgs};
-use super::{Usage, load};
+use super::{Usage, input, load};
 use periapt_core::Session;
-use periapt_core::decoding::Method;
 use periapt_core::decoding::streams::{Stream, Wish, expand_preference, preference_streams};
+use periapt_core::decoding::wish::is_empty;
+use periapt_core::decoding::{DecodingError, Method, Preference};
 
-/// The streams that `--prefer PREFERENCE:WEIGHT` (base first) and `--stream` ask for, in this order.
-pub fn streams(prefer: &[String], args: &StreamArgs) -> Result<Vec<Stream>, Usage> {
+/// What `--prefer` says, each with its weight where it has one.
+pub fn preferences(prefer: &[String]) -> Result<Vec<Preference>, Usage> {
+    let parse = |given: &String| {
+        let wrong = |error: DecodingError| Usage(format!("--prefer: {error}"));
+        Preference::parse(&input::typed(given)).map_err(wrong)
+    };
+    prefer.iter().map(parse).collect()
+}
+
+/// The text of a preference whose weight `what` could do nothing with.
+pub fn unweighted(preference: Preference, what: &str) -> Result<String, Usage> {
+    let Preference { text, weight } = preference;
+    match weight {
+        None => Ok(text),
+        Some(weight) => Err(Usage(format!(
+            "--prefer: {what} takes a preference without a weight, and this one has the weight {weight}: leave the weight \
+             out; where it is text, write `{text}\\:{weight}`"
+        ))),
+    }
+}
+
+/// A command's one preference, which has no weight, as [`expand_preference`] gives it.
+pub fn preference(given: &str, command: &str) -> Result<String, Usage> {
+    let mut all = preferences(&[given.to_owned()])?;
+    Ok(expand_preference(&unweighted(all.remove(0), command)?))
+}
+
+/// The streams that preferences with weights (1 where there is none; base first) and `--stream` ask for, in this order.
+pub fn streams(prefer: &[Preference], args: &StreamArgs) -> Result<Vec<Stream>, Usage> {
     let mut streams = Vec::new();
     if !prefer.is_empty() {
-        let weighted = prefer.iter().map(|text| weighted(text));
+        let weighted = prefer
+            .iter()
+            .map(|p| (p.text.as_str(), p.weight.unwrap_or(1.0)));
         streams = preference_streams(&weighted.collect::<Vec<_>>());
     }
     for (index, spec) in args.stream.iter().enumerate() {
-        streams.push(stream(spec, index + 1)?);
+        streams.push(stream(&input::typed(spec), index + 1)?);
     }
     Ok(streams)
-}
-
-/// `text:weight`; the weight is 1 where what follows the last colon is no number.
-fn weighted(text: &str) -> (&str, f64) {
-    let parts = text.rsplit_once(':');
-    parts
-        .and_then(|(before, weight)| Some((before, weight.trim().parse().ok()?)))
-        .unwrap_or((text, 1.0))
 }
 
 fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
@@ -44,6 +66,7 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
         match key.trim() {
             "name" => stream.name = value.to_owned(),
             "system" => stream.system = Some(value.to_owned()),
+            "prefer" if is_empty(value) => return Err(wrong("the preference is empty")),
             "prefer" => stream.wish = Wish::Text(expand_preference(value)),
             "weight" => {
                 let number = value.trim().parse();
@@ -89,7 +112,7 @@ pub fn attach(
     for (name, file) in stream_models(method, args)? {
         other.model = Some(file);
         let loaded = load(&other)?;
-        other.leave(loaded.memory);
+        other.leave(loaded.memory)?;
         let number = session.attach(loaded.session)?;
         if let Method::Guidance(streams) = method {
             let own = streams.iter_mut().filter(|stream| stream.name == name);
@@ -143,6 +166,7 @@ mod tests {
     #[test]
     fn preferences_lean_away_from_base() {
         let prefer = ["concise:2".to_owned(), "Answer: in verse".to_owned()];
+        let prefer = preferences(&prefer).unwrap();
         let streams = streams(&prefer, &args(&[])).unwrap();
         let all: Vec<_> = streams
             .iter()

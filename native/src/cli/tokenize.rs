@@ -1,7 +1,7 @@
 //! `periapt tokenize` and `periapt detokenize`: no model is loaded, only the file's header read.
 
 use super::args::{DetokenizeArgs, TokenizeArgs};
-use super::{model_path, print_json, text_or_stdin};
+use super::{input, model_path, print_json};
 use anyhow::Context;
 use periapt_core::session::tokenizer_spec;
 use periapt_core::text::Tokenizer;
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::io::Write;
 
 pub fn tokenize(args: &TokenizeArgs) -> anyhow::Result<()> {
-    let text = text_or_stdin(&args.text)?;
+    let text = input::exact(&args.text)?;
     let tokenizer = tokenizer(args.model.as_deref())?;
     let ids = match args.parse_special {
         true => tokenizer.encode_with_special(&text),

@@ -164,6 +164,9 @@ export interface Answer {
 export interface Generation {
   answers: Answer[];
   prompt_token_ids: Record<string, number[]>;
+  /** What the model's chat template did with system prompts, and with them preferences: wrote them; had no place for them, so
+   * that they stand before the question; or left them out. Null where there was none. */
+  system_prompt: "shown" | "folded" | "left_out" | null;
   method: Method | "guidance";
   strength: number;
   device: Adapter;

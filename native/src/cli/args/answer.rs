@@ -15,7 +15,9 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "JSON")]
     pub history: Option<String>,
     /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text. Given several times,
-    /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base)
+    /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base). A number after
+    /// another one (10:30) or after a space is text; `PREFERENCE;weight=WEIGHT` is always a weight, and `\:` before a
+    /// number always text
     #[arg(long, value_name = "P")]
     pub prefer: Vec<String>,
     /// How to decode [default: amulet with one --prefer, guidance with several or with --stream, else base]
@@ -37,8 +39,7 @@ pub struct GenerateArgs {
     /// Print one JSON object instead of the answer
     #[arg(long)]
     pub json: bool,
-    /// The question; `-` reads standard input
-    #[arg(allow_hyphen_values = true)]
+    /// The question; `-` reads standard input. One that begins with a dash comes after `--`
     pub prompt: String,
 }
 
@@ -57,8 +58,7 @@ pub struct CompareArgs {
     /// Print one JSON object instead of the answers
     #[arg(long)]
     pub json: bool,
-    /// The question; `-` reads standard input
-    #[arg(allow_hyphen_values = true)]
+    /// The question; `-` reads standard input. One that begins with a dash comes after `--`
     pub prompt: String,
 }
 
@@ -78,7 +78,6 @@ pub struct ScoreArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// The question
-    #[arg(allow_hyphen_values = true)]
+    /// The question; `-` reads standard input. One that begins with a dash comes after `--`
     pub prompt: String,
 }

@@ -24,37 +24,58 @@ pub enum MethodArg {
 #[command(next_help_heading = "Decoding")]
 pub struct DecodingArgs {
     /// Amulet: weight of the utility
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
     pub alpha: f64,
     /// Amulet: weight of staying close to pref
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
     pub lambda: f64,
     /// Amulet: step size
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, allow_negative_numbers = true)]
     pub eta: f64,
-    /// Amulet: number of steps T
+    /// Amulet: number of steps T; after 0 of them it is pref itself
     #[arg(long, value_name = "T", default_value_t = 60)]
     pub iterations: u32,
     /// Linear Alignment: the strength k
-    #[arg(long, value_name = "K", default_value_t = Method::LINEAR_ALIGNMENT_STRENGTH)]
+    #[arg(long, value_name = "K", default_value_t = Method::LINEAR_ALIGNMENT_STRENGTH, allow_negative_numbers = true)]
     pub strength: f64,
-    /// The most tokens to generate
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128)]
+    /// The most tokens to generate; 0 reads the prompt and answers nothing
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N",
+        default_value_t = 128,
+        allow_negative_numbers = true
+    )]
     pub max_new_tokens: usize,
-    /// Divides the scores before drawing; 0 takes the best token
-    #[arg(long, default_value_t = 0.0)]
+    /// Divides the scores before drawing; 0, and what is below 0.00001, takes the best token
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub temperature: f64,
     /// Draw from the K best tokens; 0 means all
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub top_k: usize,
     /// Draw from the best tokens whose probabilities reach this sum
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub top_p: f64,
     /// Draw from tokens with at least this share of the best one's probability
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     pub min_p: f64,
     /// Weakens tokens the answer holds already; 1 is off
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     pub repetition_penalty: f64,
     /// Subtracted from a token's score for each time the answer holds it
     #[arg(
@@ -73,7 +94,12 @@ pub struct DecodingArgs {
     )]
     pub presence_penalty: f64,
     /// Keep tokens with at least this share of the best one's probability under pref; 0 keeps all
-    #[arg(long, value_name = "B", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "B",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     pub plausibility: f64,
     /// Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's)
     /// is E nats at most; `inf` keeps the strength and reports the KL

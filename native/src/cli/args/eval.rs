@@ -11,7 +11,7 @@ pub struct EvalArgs {
     /// The system prompt [default: the Amulet paper's]; `{preference}` in it is replaced
     #[arg(long, value_name = "S")]
     pub system: Option<String>,
-    /// Questions: a JSON list of questions, or of objects with `index` and `question`; a path, or
+    /// Questions: a JSON list of questions, or of objects with `index` and `question`, or JSON lines of these; a path, or
     /// `OWNER/NAME/PATH.json` of a dataset on the hub
     #[arg(long, value_name = "D", required = true)]
     pub dataset: Vec<String>,
@@ -30,7 +30,7 @@ pub struct EvalArgs {
     #[arg(long)]
     pub matched: bool,
     /// The first N questions of each dataset alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub limit: Option<usize>,
     /// Answers decoded at once
     #[arg(long, value_name = "N", default_value_t = 16)]

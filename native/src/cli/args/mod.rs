@@ -14,6 +14,7 @@ pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
 pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
+use super::Usage;
 use chrono::Datelike;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
@@ -113,8 +114,9 @@ pub struct ModelArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub max_context: Option<usize>,
     /// Memory there is for the model, such as 6G; a model that needs more is refused before it is loaded [default:
-    /// what is free, where the device computes in the machine's own memory and the system says how much that is]
-    #[arg(long, value_name = "SIZE", env = "PERIAPT_MEMORY", value_parser = crate::cli::memory::parse_bytes)]
+    /// PERIAPT_MEMORY, or else what is free, where the device computes in the machine's own memory and the system says how
+    /// much that is]
+    #[arg(long, value_name = "SIZE", value_parser = crate::cli::memory::parse_bytes)]
     pub memory: Option<u64>,
     /// The day that chat templates that ask for it are told, as 2026-03-07 [default: today]
     #[arg(long, value_name = "DAY")]
@@ -136,8 +138,23 @@ impl ModelArgs {
 
     /// A model that needs so many bytes was loaded: what `--memory` says is less by that for the next one. (The free
     /// memory of the machine is less by itself.)
-    pub fn leave(&mut self, bytes: u64) {
-        self.memory = self.memory.map(|memory| memory.saturating_sub(bytes));
+    pub(super) fn leave(&mut self, bytes: u64) -> Result<(), Usage> {
+        self.memory = self.memory()?.map(|memory| memory.saturating_sub(bytes));
+        Ok(())
+    }
+
+    /// The memory that `--memory` or PERIAPT_MEMORY says there is; an empty variable says nothing.
+    pub(super) fn memory(&self) -> Result<Option<u64>, Usage> {
+        let said = std::env::var("PERIAPT_MEMORY").unwrap_or_default();
+        match (self.memory, said.trim()) {
+            (Some(bytes), _) => Ok(Some(bytes)),
+            (None, "") => Ok(None),
+            (None, said) => {
+                let bytes = crate::cli::memory::parse_bytes(said);
+                let wrong = |why| Usage(format!("PERIAPT_MEMORY: {why}"));
+                Ok(Some(bytes.map_err(wrong)?))
+            }
+        }
     }
 }
 
@@ -195,7 +212,7 @@ pub struct LogitsArgs {
     #[arg(long, value_name = "S", requires = "chat")]
     pub system: Option<String>,
     /// How many of the best tokens to show
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub top: usize,
     /// Show every token, and with --json also all logits in the order of their ids
     #[arg(long)]
@@ -230,8 +247,7 @@ pub struct TokenizeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// The text; `-` reads standard input
-    #[arg(allow_hyphen_values = true)]
+    /// The text; `-` reads standard input. One that begins with a dash comes after `--`
     pub text: String,
 }
 

@@ -89,19 +89,29 @@ pub struct RefineArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
     pub max_new_tokens: usize,
     /// Temperature of all draws
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.7, allow_negative_numbers = true)]
     pub temperature: f64,
     /// top-p of responses
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.95,
+        allow_negative_numbers = true
+    )]
     pub top_p: f64,
     /// top-p of critiques and feedback
-    #[arg(long, value_name = "P", default_value_t = 0.99)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.99,
+        allow_negative_numbers = true
+    )]
     pub text_top_p: f64,
     /// Seed of the draws
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
     /// Responses decoded at once [default: all of a round]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub batch: Option<usize>,
     /// Leave out the comparison: best-of-N with as many generations as the run takes
     #[arg(long)]
@@ -109,7 +119,7 @@ pub struct RefineArgs {
     /// Write all that happens to a file, as JSON lines; an earlier run's is taken up where it ended
     #[arg(long, value_name = "FILE.jsonl")]
     pub record: Option<PathBuf>,
-    /// Refine an answer to every question of a JSON list (of texts, or objects with `question`)
+    /// Refine an answer to every question of a JSON list (of texts, or objects with `question`), or of JSON lines of these
     #[arg(
         long,
         value_name = "FILE",
@@ -118,12 +128,12 @@ pub struct RefineArgs {
     )]
     pub dataset: Option<PathBuf>,
     /// With --dataset: the first N questions alone
-    #[arg(long, value_name = "N", requires = "dataset")]
+    #[arg(long, value_name = "N", requires = "dataset", value_parser = super::at_least_one)]
     pub limit: Option<usize>,
     /// Print one JSON object instead of the answer
     #[arg(long)]
     pub json: bool,
-    /// The question; `-` reads standard input
-    #[arg(allow_hyphen_values = true, required_unless_present = "dataset")]
+    /// The question; `-` reads standard input. One that begins with a dash comes after `--`
+    #[arg(required_unless_present = "dataset")]
     pub prompt: Option<String>,
 }

@@ -1,7 +1,8 @@
 //! Questions to evaluate on.
 
-use super::Usage;
+use super::{Usage, input};
 use crate::store::Remote;
+use periapt_core::decoding::wish::is_empty;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -53,8 +54,7 @@ impl Dataset {
                 super::write_whole(&path, &text).map_err(|error| wrong(format!("{error:#}")))?;
             }
         }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| wrong(format!("cannot read it: {error}")))?;
+        let text = input::whole_file("--dataset", &path)?;
         let mut questions = parse(&text).map_err(wrong)?;
         questions.truncate(limit.unwrap_or(usize::MAX));
         let name = path.file_stem().unwrap_or_default();
@@ -66,9 +66,15 @@ impl Dataset {
 }
 
 pub fn parse(text: &str) -> Result<Vec<Question>, String> {
-    let form = "a JSON list of questions, or of objects with `index` and `question`";
-    let entries: Vec<Entry> =
-        serde_json::from_str(text).map_err(|error| format!("it must be {form}: {error}"))?;
+    let form = "a JSON list of questions, or of objects with `index` and `question`, or JSON lines of these";
+    let wrong = |error: serde_json::Error| format!("it must be {form}: {error}");
+    let entries: Vec<Entry> = match text.trim_start().starts_with('[') {
+        true => serde_json::from_str(text).map_err(wrong)?,
+        false => serde_json::Deserializer::from_str(text)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?,
+    };
     let question = |(place, entry): (usize, Entry)| match entry {
         Entry::Text(text) => Question {
             index: place.into(),
@@ -83,6 +89,9 @@ pub fn parse(text: &str) -> Result<Vec<Question>, String> {
     let mut seen = std::collections::HashSet::new();
     if let Some(again) = questions.iter().find(|q| !seen.insert(q.index.to_string())) {
         return Err(format!("the index {} is there twice", again.index));
+    }
+    if let Some(empty) = questions.iter().find(|q| is_empty(&q.text)) {
+        return Err(format!("the question of index {} is empty", empty.index));
     }
     match questions.is_empty() {
         true => Err("there is no question in it".to_owned()),
@@ -106,10 +115,19 @@ mod tests {
         let objects = parse(r#"[{"index": "x", "question": "a"}, {"question": "b"}]"#).unwrap();
         assert_eq!(objects[0].index, Value::from("x"));
         assert_eq!(objects[1].index, Value::from(1));
+        let lines = parse("{\"index\": 7, \"question\": \"a\"}\r\n\r\n\"b\"\n").unwrap();
+        assert_eq!(
+            (lines[0].index.clone(), lines[1].text.as_str()),
+            (7.into(), "b")
+        );
         for (text, says) in [
             ("{}", "list"),
             ("[]", "no question"),
             ("[1]", "list"),
+            ("1", "list"),
+            ("\"a\" b", "list"),
+            ("", "no question"),
+            (r#"["a", " \n"]"#, "empty"),
             (
                 r#"[{"index": 1, "question": "a"}, {"index": 1, "question": "b"}]"#,
                 "twice",

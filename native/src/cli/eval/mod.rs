@@ -6,7 +6,7 @@ mod record;
 mod report;
 
 use super::args::{EvalArgs, MethodArg};
-use super::{Loaded, Usage, generate, load, source};
+use super::{Loaded, Usage, generate, input, load, notes, reading, source, streams};
 use crate::store::hash_text;
 use anyhow::Context;
 use dataset::{Dataset, Question};
@@ -45,6 +45,14 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if args.batch == 0 {
         return Err(Usage("--batch must be at least 1".to_owned()).into());
     }
+    if args.decoding.max_new_tokens == 0 {
+        return Err(Usage(generate::NO_TOKENS.to_owned()).into());
+    }
+    let preferences = streams::preferences(&args.prefer)?;
+    let preferences = preferences.into_iter();
+    let preferences = preferences
+        .map(|preference| streams::unweighted(preference, "eval"))
+        .collect::<Result<Vec<_>, _>>()?;
     let variants = variants(args)?;
     let mut record = Record::open(&args.output)?;
     let datasets = args
@@ -63,11 +71,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     args.decoding.beam().validate()?;
     let loaded = load(&args.model)?;
+    notes::of_session(&loaded.session);
     record.settings(&settings(args, &loaded)?)?;
 
-    let mut progress = Progress::new(&datasets, args, &variants, &record);
+    let mut progress = Progress::new(&datasets, &preferences, &variants, &record);
     for dataset in &datasets {
-        for preference in &args.prefer {
+        for preference in &preferences {
             for variant in &variants {
                 for (number, batch) in dataset.questions.chunks(args.batch).enumerate() {
                     let first = (number * args.batch) as u32;
@@ -144,7 +153,7 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "template_sha256": session.template().map(hash_text),
         "device": session.device().info,
         "kv": format!("{:?}", session.kv).to_lowercase(),
-        "system": args.system,
+        "system": args.system.as_deref().map(input::typed),
         "amulet": decoding.amulet(),
         "strength": decoding.strength,
         "beam": decoding.beam(),
@@ -156,6 +165,7 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
     if let Some(day) = session.today() {
         settings["date"] = json!(day.to_string());
     }
+    notes::record(&mut settings, session.system_prompt());
     Ok(settings)
 }
 
@@ -222,7 +232,7 @@ impl Job<'_> {
             .batch
             .iter()
             .map(|question| Conversation {
-                system: args.system.clone(),
+                system: args.system.as_deref().map(input::typed),
                 preference: Some(expand_preference(self.preference)),
                 question: question.text.clone(),
                 ..Conversation::default()
@@ -319,10 +329,15 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(datasets: &[Dataset], args: &EvalArgs, variants: &[Variant], record: &Record) -> Self {
+    fn new(
+        datasets: &[Dataset],
+        preferences: &[String],
+        variants: &[Variant],
+        record: &Record,
+    ) -> Self {
         let mut total = 0;
         for dataset in datasets {
-            for preference in &args.prefer {
+            for preference in preferences {
                 for variant in variants {
                     let missing = dataset.questions.iter().filter(|question| {
                         let key = key(&dataset.name, &variant.name, preference, &question.index);
@@ -341,8 +356,10 @@ impl Progress {
             );
         }
         Self {
-            bar: ProgressBar::new(total)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+            bar: reading::BARS.add(
+                ProgressBar::new(total)
+                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+            ),
             lines: !std::io::stderr().is_terminal(),
             started: Instant::now(),
             last: Instant::now(),

@@ -98,7 +98,8 @@ impl Record {
             keys: HashSet::new(),
         };
         for (index, line) in bytes[..whole].split(|b| *b == b'\n').enumerate() {
-            if line.is_empty() {
+            let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+            if line.trim_ascii().is_empty() {
                 continue;
             }
             let row: Row = serde_json::from_slice(line).with_context(|| {

@@ -1,5 +1,6 @@
 //! A run as it happens, on stderr: a line for what is done, and one at the bottom for what is under way.
 
+use super::super::reading;
 use super::generations;
 use super::record::Part;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,6 +25,7 @@ impl Live {
         let style = ProgressStyle::with_template("{spinner} {msg}");
         let bar = ProgressBar::new_spinner()
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let bar = reading::BARS.add(bar);
         let live = Self {
             bar,
             part,

@@ -6,12 +6,14 @@ mod report;
 
 use super::args::{KernelsArg, MethodArg, ModelArgs, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
-use super::{Loaded, Usage, load, memory, model_path, print_json, source, text_or_stdin, tuning};
+use super::{
+    Loaded, Usage, input, load, memory, model_path, notes, print_json, reading, source, streams,
+    tuning,
+};
 use crate::store::hash_text;
 use anyhow::Context;
 use live::Live;
 use periapt_core::Session;
-use periapt_core::decoding::streams::expand_preference;
 use periapt_core::decoding::{AmuletParams, Method, Sampling};
 use periapt_core::reward::{
     AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, Sum,
@@ -50,12 +52,17 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         .into());
     }
     let method = method(args)?;
-    let preference = args.prefer.as_deref().map(expand_preference);
+    let preference = args.prefer.as_deref();
+    let preference = preference
+        .map(|text| streams::preference(text, "tpo"))
+        .transpose()?;
+    let system = args.system.as_deref().map(input::typed);
     let rewards = reward_names(args)?;
     let questions = questions(args)?;
     let chosen = prompts(args.prompts.as_deref())?;
     let loaded = load(&args.model)?;
     let session = &loaded.session;
+    notes::of_session(session);
     let prompts =
         chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
     // Reading a large model's file again takes a while: only for who sees it.
@@ -90,7 +97,8 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         },
         preference: preference.clone(),
         method: method.name().to_owned(),
-        system: args.system.clone(),
+        system: system.clone(),
+        system_prompt: notes::recorded(session.system_prompt()).map(str::to_owned),
         date: session.today().map(|day| day.to_string()),
         prompts: (prompts.name.clone(), hash_text(&format!("{prompts:?}"))),
         options: options.clone(),
@@ -111,7 +119,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     for (item, question) in questions.iter().enumerate() {
         let query = Query {
             question: question.clone(),
-            system: args.system.clone(),
+            system: system.clone(),
             preference: preference.clone(),
             ..Query::default()
         };
@@ -219,16 +227,10 @@ fn method(args: &RefineArgs) -> Result<Method, Usage> {
 
 fn questions(args: &RefineArgs) -> anyhow::Result<Vec<String>> {
     let Some(path) = &args.dataset else {
-        return Ok(vec![text_or_stdin(
-            args.prompt.as_deref().unwrap_or_default(),
-        )?]);
+        let question = args.prompt.as_deref().unwrap_or_default();
+        return Ok(vec![input::question(question)?]);
     };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Usage(format!(
-            "--dataset: cannot read {}: {error}",
-            path.display()
-        ))
-    })?;
+    let text = input::whole_file("--dataset", path)?;
     let questions = dataset::parse(&text)
         .map_err(|why| Usage(format!("--dataset {}: {why}", path.display())))?;
     let most = args.limit.unwrap_or(usize::MAX);
@@ -256,8 +258,7 @@ fn prompts(wanted: Option<&str>) -> anyhow::Result<Option<Prompts>> {
     for name in PromptName::ALL {
         let path = folder.join(format!("{}.txt", name.name()));
         if path.exists() {
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+            let text = input::file("--prompts", &path)?;
             let replaced = prompts.replace(name, text);
             replaced.map_err(|error| Usage(format!("{}: {error}", path.display())))?;
             found += 1;
@@ -327,7 +328,7 @@ fn load_classifier(
     let path = model_path(Some(model))?;
     let device = beside.session.device();
     let mut args = args.clone();
-    args.leave(beside.memory);
+    args.leave(beside.memory)?;
     let load = || -> anyhow::Result<Classifier> {
         let mut source = source::open(&path)?;
         memory::check(source.gguf(), &args, device)?;
@@ -336,6 +337,7 @@ fn load_classifier(
             tuning::apply(async |known, now| classifier.tune(known, now).await)?;
         }
         classifier.set_today(args.today());
+        classifier.on_reading(reading::bar());
         Ok(classifier)
     };
     let classifier =
@@ -357,7 +359,7 @@ fn reward<'a>(
         }
         ("preference", _) => AnyReward::Preference(PreferenceReward::new(
             session,
-            args.system.clone(),
+            args.system.as_deref().map(input::typed),
             preference.unwrap_or_default(),
         )),
         ("human", _) => AnyReward::Human(Human::new(ask())),

@@ -33,6 +33,9 @@ pub struct Header {
     pub preference: Option<String>,
     pub method: String,
     pub system: Option<String>,
+    /// What the chat template did with system prompts, where it did not write them as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
     /// The day that the chat template tells the model, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
@@ -105,7 +108,8 @@ fn parse(bytes: &[u8]) -> Result<(Option<Content>, usize), String> {
         .map_or(0, |at| at + 1);
     let mut content: Option<Content> = None;
     for (index, line) in bytes[..whole].split(|b| *b == b'\n').enumerate() {
-        if line.is_empty() {
+        let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+        if line.trim_ascii().is_empty() {
             continue;
         }
         let wrong = |error: serde_json::Error| {

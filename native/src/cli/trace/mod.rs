@@ -6,14 +6,14 @@ mod show;
 
 use super::args::{TraceArgs, TraceCommand};
 use super::source;
-use super::{Loaded, Usage};
+use super::{Loaded, Usage, notes};
 use crate::store::hash_text;
 use anyhow::{Context, anyhow, bail};
 use periapt_core::decoding::streams::{Stream, Wish};
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::session::{FinishReason, GenerateRequest, Generation};
-use periapt_core::text::Message;
+use periapt_core::text::{Message, SystemPrompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -52,6 +52,9 @@ struct Header {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<Message>,
     question: String,
+    /// What the chat template did with system prompts, where it did not write them as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    system_prompt: Option<String>,
     method: String,
     strength: f64,
     amulet: Option<AmuletParams>,
@@ -116,6 +119,10 @@ impl Trace {
         let mut lines = Vec::new();
         for (index, line) in BufReader::new(file).lines().enumerate() {
             let line = line.with_context(|| format!("cannot read {name}"))?;
+            let line = line
+                .strip_prefix('\u{feff}')
+                .map(str::to_owned)
+                .unwrap_or(line);
             if line.trim().is_empty() {
                 continue;
             }
@@ -236,9 +243,10 @@ impl Recorder {
         &mut self,
         loaded: &Loaded,
         request: &GenerateRequest,
+        system: Option<SystemPrompt>,
         paper_compat: bool,
     ) -> anyhow::Result<()> {
-        let header = header(loaded, request, paper_compat)?;
+        let header = header(loaded, request, system, paper_compat)?;
         self.line(&Line::Header(Box::new(header)))
     }
 
@@ -263,6 +271,7 @@ impl Recorder {
 fn header(
     loaded: &Loaded,
     request: &GenerateRequest,
+    system: Option<SystemPrompt>,
     paper_compat: bool,
 ) -> anyhow::Result<Header> {
     let session = &loaded.session;
@@ -317,6 +326,7 @@ fn header(
         preference: conversation.and_then(|c| c.preference.clone()),
         earlier: conversation.map_or_else(Vec::new, |c| c.earlier.clone()),
         question: conversation.map_or_else(String::new, |c| c.question.clone()),
+        system_prompt: notes::recorded(system).map(str::to_owned),
         method: method.name().to_owned(),
         strength: method.strength(),
         amulet: match method {
