@@ -1,19 +1,18 @@
 //! The `periapt` binary.
 
-use clap::Parser;
-use periapt::cli::{self, Cli};
+use periapt::{cli, terminal};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    terminal::report_panics();
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("PERIAPT_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off")),
         )
-        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_writer(|| terminal::Log)
         .init();
-    match cli::run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::report(&error),
-    }
+    // What it was has been said by then.
+    std::panic::catch_unwind(cli::main).unwrap_or(ExitCode::FAILURE)
 }

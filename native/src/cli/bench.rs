@@ -2,6 +2,7 @@
 
 use super::args::{BenchArgs, KernelsArg, MethodArg};
 use super::{Usage, load, millis, print_json};
+use crate::terminal::{self, line};
 use indicatif::HumanBytes;
 use periapt_core::Error;
 use periapt_core::decoding::{AmuletParams, Method};
@@ -124,8 +125,13 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 fn print(report: &Report) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{} on {}", report.model, report.adapter)?;
+    let mut out = terminal::report();
+    writeln!(
+        out,
+        "{} on {}",
+        line(&report.model),
+        line(&report.adapter)
+    )?;
     let weights = HumanBytes(report.weight_bytes as u64);
     writeln!(
         out,

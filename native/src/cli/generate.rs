@@ -3,6 +3,8 @@
 use super::args::{CompareArgs, DecodingArgs, GenerateArgs, MethodArg};
 use super::trace::Recorder;
 use super::{Loaded, Usage, load, millis, print_json, streams, text_or_stdin};
+use crate::say;
+use crate::terminal;
 use periapt_core::decoding::streams::{Wish, expand_preference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
@@ -94,7 +96,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     for request in &requests {
         let method = &request.method;
         if !args.json {
-            let mut out = std::io::stdout().lock();
+            let mut out = terminal::answer();
             match method {
                 Method::Base | Method::Pref => writeln!(out, "--- {} ---", method.name())?,
                 _ => writeln!(
@@ -108,7 +110,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         let answer = answer(&loaded, request, !args.json, None)?;
         answers.push(describe(&loaded, request, &args.decoding, &answer));
         if !args.json {
-            writeln!(std::io::stdout())?;
+            writeln!(terminal::answer())?;
         }
     }
     if args.json {
@@ -140,7 +142,7 @@ pub fn check(decoding: &DecodingArgs) -> Result<(), Usage> {
             let what = "--paper-compat takes the best token, as the paper's code does: leave --temperature out";
             return Err(Usage(what.to_owned()));
         }
-        eprintln!(
+        say!(
             "paper-compat: no generation prompt, top-p 0.95 and then the best token, as in the paper's code"
         );
     }
@@ -195,7 +197,7 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
     found.truncate(best);
     let search_ms = millis(started);
     if !args.json {
-        let mut out = std::io::stdout().lock();
+        let mut out = terminal::answer();
         for (place, hypothesis) in found.iter().enumerate() {
             if best > 1 {
                 writeln!(out, "--- {} (score {:.4}) ---", place + 1, hypothesis.score)?;
@@ -247,7 +249,7 @@ fn answer(
     let started = Instant::now();
     let mut prefilled = None;
     let mut written = Ok(());
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::answer();
     let on_event = &mut async |event: Event<'_>| {
         if let Event::Token { text, trace, .. } = event {
             // The first token comes with the prefill's own logits.

@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod generate;
 mod inspect;
+mod lines;
 mod logits;
 mod memory;
 mod models;
@@ -23,16 +24,19 @@ mod tuning;
 
 pub use args::Cli;
 
+use crate::output::OutputError;
 use crate::store::{self, StoreError};
+use crate::terminal;
 use anyhow::{Context, anyhow};
 use args::{Command, KernelsArg, ModelArgs};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::decoding::DecodingError;
 use periapt_core::device::{self, DeviceError};
 use periapt_core::model::ModelError;
 use periapt_core::reward::RewardError;
 use periapt_core::{Error, Session};
-use std::io::{ErrorKind, Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -41,6 +45,28 @@ use std::time::Instant;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// The program: reads the command line, runs the command, and says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // Without colours: a value may hold what looks like them.
+            terminal::say(error.render().to_string().trim_end());
+            return ExitCode::from(USAGE);
+        }
+        Err(help) => return ended(help.print().map_err(anyhow::Error::from)),
+    };
+    ended(run(cli))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result.and_then(|()| Ok(terminal::finish()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
 
 /// Runs one command.
 ///
@@ -73,7 +99,13 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if hung_up(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("periapt: {error:#}");
+    let text = format!("{error:#}");
+    let text = match error.downcast_ref::<StoreError>() {
+        // A list of its own.
+        Some(StoreError::AllSourcesFailed { .. }) => text,
+        _ => terminal::line(&text),
+    };
+    terminal::say(&format!("periapt: {text}"));
     ExitCode::from(exit_code(error))
 }
 
@@ -81,7 +113,7 @@ fn hung_up(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
+        .any(terminal::hung_up)
 }
 
 const USAGE: u8 = 2;
@@ -97,6 +129,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<DeviceError>() {
         return DEVICE;
+    }
+    match error.downcast_ref::<OutputError>() {
+        Some(OutputError::Place { .. }) => return USAGE,
+        Some(OutputError::Write { .. }) => return MODEL,
+        None => {}
     }
     match (
         error.downcast_ref::<Error>(),
@@ -223,8 +260,5 @@ fn text_or_stdin(argument: &str) -> anyhow::Result<String> {
 
 /// Prints a line of JSON.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
+    Ok(terminal::print_json(value)?)
 }

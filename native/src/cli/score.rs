@@ -2,6 +2,7 @@
 
 use super::args::ScoreArgs;
 use super::{Usage, load, print_json, text_or_stdin};
+use crate::terminal::{self, line};
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::streams::expand_preference;
 use serde_json::json;
@@ -49,7 +50,7 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
             "model": { "name": session.model_name(), "path": loaded.path },
         }));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     writeln!(
         out,
         "preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
@@ -64,7 +65,7 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
             score.pref_perplexity,
             score.repetition,
             score.tokens,
-            path.display()
+            line(&path.display())
         )?;
     }
     Ok(())

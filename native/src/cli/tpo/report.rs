@@ -1,14 +1,15 @@
 //! `periapt tpo report`: records as one self-contained page, or as figures.
 
 use super::super::{Usage, print_json};
-use super::record::{self, Content, Part};
-use anyhow::Context;
+use super::format::{Content, Part};
+use super::record;
+use crate::output::{self, Existing, Output};
+use crate::terminal::shown;
 use minijinja::{AutoEscape, Environment, value::Serde};
 use periapt_core::tpo::{Line, Mode};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// One question's run.
@@ -24,6 +25,10 @@ pub fn run(files: &[PathBuf], output: Option<&Path>, as_json: bool) -> anyhow::R
             Usage("name the page to write with --output, or ask for --json".to_owned()).into(),
         );
     }
+    if let Some(output) = output {
+        output::apart(output, files)?;
+    }
+    let output = output.map(|path| Output::create(path, Existing::Replace)).transpose()?;
     let mut records = Vec::new();
     for path in files {
         let content = record::read(path)?;
@@ -44,6 +49,11 @@ pub fn run(files: &[PathBuf], output: Option<&Path>, as_json: bool) -> anyhow::R
     let Some(output) = output else {
         return Ok(());
     };
+    Ok(output.put(page(&records, &summaries)?.as_bytes())?)
+}
+
+/// The records as a page.
+fn page(records: &[(String, Content, Vec<Item>)], summaries: &[Value]) -> anyhow::Result<String> {
     let sections: Vec<Value> = records
         .iter()
         .flat_map(|(name, content, items)| {
@@ -54,15 +64,10 @@ pub fn run(files: &[PathBuf], output: Option<&Path>, as_json: bool) -> anyhow::R
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("page", include_str!("page.html"))?;
     let values = json!({ "summaries": summaries, "sections": sections });
-    let page = environment.get_template("page")?.render(Serde(values))?;
-    let mut file = std::fs::File::create(output).map_err(|error| {
-        Usage(format!(
-            "--output: cannot write {}: {error}",
-            output.display()
-        ))
-    })?;
-    file.write_all(page.as_bytes())
-        .with_context(|| format!("cannot write {}", output.display()))
+    // A page, too, may be written to a terminal.
+    Ok(shown(
+        &environment.get_template("page")?.render(Serde(values))?,
+    ))
 }
 
 /// The questions that have at least their first rewards.
@@ -351,9 +356,10 @@ fn chart(rounds: &[Round], other: Option<f64>) -> Value {
     };
     let low = all().fold(f64::INFINITY, f64::min);
     let high = all().fold(f64::NEG_INFINITY, f64::max);
-    let span = if high > low { high - low } else { 1.0 };
+    // Halves, since a difference of large numbers may be none.
+    let span = if high > low { high / 2.0 - low / 2.0 } else { 1.0 };
     let x = |at: usize| (at as f64 + 0.5) * WIDTH / rounds.len().max(1) as f64;
-    let y = |reward: f64| HEIGHT - (reward - low) / span * HEIGHT;
+    let y = |reward: f64| HEIGHT - (reward / 2.0 - low / 2.0) / span * HEIGHT;
     let dots: Vec<Value> = rounds
         .iter()
         .enumerate()
