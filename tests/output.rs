@@ -103,7 +103,11 @@ fn run(args: &[&str]) -> Output {
 fn checked(args: &[&str], command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert_eq!(orders(&output.stderr), None, "{args:?}: standard error");
-    assert!(!stderr(&output).contains("panicked"), "{args:?}: {}", stderr(&output));
+    assert!(
+        !stderr(&output).contains("panicked"),
+        "{args:?}: {}",
+        stderr(&output)
+    );
     output
 }
 
@@ -121,7 +125,10 @@ fn refused(args: &[&str], code: i32, says: &[&str]) {
     assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
     assert!(!said.contains("\nperiapt: all is well"), "{args:?}: {said}");
     for word in says {
-        assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
+        assert!(
+            said.contains(word),
+            "{args:?} does not say {word:?}: {said}"
+        );
     }
 }
 
@@ -131,7 +138,10 @@ fn on_a_terminal(args: &[&str]) -> Option<Vec<u8>> {
     let line: Vec<String> = args.iter().map(quote).collect();
     let line = format!("{} {}", env!("CARGO_BIN_EXE_periapt"), line.join(" "));
     let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env("NO_COLOR", "1");
+    script
+        .args(["-qec", &line, "/dev/null"])
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1");
     match script.output() {
         Ok(output) => Some(output.stdout),
         Err(_) => {
@@ -148,11 +158,18 @@ fn hostile(tiny: &mut Tiny) {
     }
     // Byte-level BPE writes the bytes 0 to 31 as U+0100 to U+011F.
     let rare = "`^~|{}@$%&+=";
-    let controls = (0x10d..0x11f).filter(|c| *c != 0x110).filter_map(char::from_u32);
+    let controls = (0x10d..0x11f)
+        .filter(|c| *c != 0x110)
+        .filter_map(char::from_u32);
     let mut controls = controls.rev().take(rare.len());
     for (key, value) in &mut tiny.metadata {
-        if let ("tokenizer.ggml.tokens", Meta::Array(Array::Strings(tokens))) = (key.as_str(), value) {
-            for token in tokens.iter_mut().filter(|token| rare.contains(token.as_str())) {
+        if let ("tokenizer.ggml.tokens", Meta::Array(Array::Strings(tokens))) =
+            (key.as_str(), value)
+        {
+            for token in tokens
+                .iter_mut()
+                .filter(|token| rare.contains(token.as_str()))
+            {
                 *token = controls.next().unwrap().to_string();
             }
         }
@@ -167,7 +184,10 @@ fn a_models_texts_reach_no_terminal_as_orders() {
     let model = place.model("hostile.gguf", hostile);
     let output = report(&["models", "inspect", &model]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("x\\u{1b}]0;owned\\u{7}") && !said.contains("\nperiapt:"), "{said}");
+    assert!(
+        said.contains("x\\u{1b}]0;owned\\u{7}") && !said.contains("\nperiapt:"),
+        "{said}"
+    );
     // JSON says the same and reads back as it was.
     let json = report(&["models", "inspect", "--json", &model]).stdout;
     let json: Value = serde_json::from_slice(&json).unwrap();
@@ -180,14 +200,37 @@ fn a_models_texts_reach_no_terminal_as_orders() {
     let text = &report(&[&ask[..], &["--json"]].concat()).stdout;
     let text: Value = serde_json::from_slice(text).unwrap();
     let text = text["text"].as_str().unwrap();
-    assert!(text.contains(char::is_control), "the model says nothing hostile: {text:?}");
+    assert!(
+        text.contains(char::is_control),
+        "the model says nothing hostile: {text:?}"
+    );
     assert_eq!(output.stdout, format!("{text}\n").as_bytes());
-    let compare = [&["compare", "--model", &model][..], &TINY, &["--prefer", "brief", "why?"]].concat();
-    let tpo = [&["tpo", "--model", &model][..], &TINY, &["--samples", "2", "--rounds", "1", "--prefer", "brief", "why?"]].concat();
+    let compare = [
+        &["compare", "--model", &model][..],
+        &TINY,
+        &["--prefer", "brief", "why?"],
+    ]
+    .concat();
+    let tpo = [
+        &["tpo", "--model", &model][..],
+        &TINY,
+        &[
+            "--samples",
+            "2",
+            "--rounds",
+            "1",
+            "--prefer",
+            "brief",
+            "why?",
+        ],
+    ]
+    .concat();
     for args in [&ask, &compare, &tpo] {
         run(args);
         report(&[&args[..], &["--json"]].concat());
-        let Some(seen) = on_a_terminal(args) else { break };
+        let Some(seen) = on_a_terminal(args) else {
+            break;
+        };
         let seen = String::from_utf8(seen).unwrap();
         // indicatif's own lines are drawn with escape sequences; text from outside has none.
         let lines = seen.replace("\r\n", "\n");
@@ -197,23 +240,74 @@ fn a_models_texts_reach_no_terminal_as_orders() {
     }
     let ids: Vec<String> = (1..97).map(|id| id.to_string()).collect();
     let args = ["detokenize", "--model", &model, &ids.join(",")];
-    assert!(orders(&run(&args).stdout).is_some(), "the model has no control characters");
+    assert!(
+        orders(&run(&args).stdout).is_some(),
+        "the model has no control characters"
+    );
     if let Some(seen) = on_a_terminal(&args) {
-        assert_eq!(orders(String::from_utf8(seen).unwrap().replace("\r\n", "\n").as_bytes()), None);
+        assert_eq!(
+            orders(
+                String::from_utf8(seen)
+                    .unwrap()
+                    .replace("\r\n", "\n")
+                    .as_bytes()
+            ),
+            None
+        );
     }
     report(&["detokenize", "--model", &model, "--json", &ids.join(",")]);
     for more in [&["--top", "97"][..], &["--all", "--json"]] {
-        report(&[&["logits", "--model", &model, "--device", "cpu", "--prompt", "why"][..], more].concat());
+        report(
+            &[
+                &[
+                    "logits", "--model", &model, "--device", "cpu", "--prompt", "why",
+                ][..],
+                more,
+            ]
+            .concat(),
+        );
     }
     for more in [&[][..], &["--json"]] {
-        report(&[&["tokenize", "--model", &model][..], more, &["why\u{1b}[31m"]].concat());
+        report(
+            &[
+                &["tokenize", "--model", &model][..],
+                more,
+                &["why\u{1b}[31m"],
+            ]
+            .concat(),
+        );
     }
     let response = place.write(&format!("response{HOSTILE}"), "because");
     for more in [&[][..], &["--json"]] {
-        let args = ["score", "--model", &model, "--device", "cpu", "--prefer", "brief", "--response", &response, "why?"];
+        let args = [
+            "score",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "--prefer",
+            "brief",
+            "--response",
+            &response,
+            "why?",
+        ];
         report(&[&args[..], more].concat());
     }
-    let bench = ["bench", "--model", &model, "--device", "cpu", "--method", "base", "--rows", "1", "--context", "16", "--steps", "1"];
+    let bench = [
+        "bench",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "--method",
+        "base",
+        "--rows",
+        "1",
+        "--context",
+        "16",
+        "--steps",
+        "1",
+    ];
     report(&bench);
 }
 
@@ -225,25 +319,59 @@ fn a_models_faults_are_said_harmlessly() {
         let raise = |what: &str| Meta::String(format!("{{{{ {what} }}}}"));
         let quoted = text.replace('\n', "\\n");
         let changes: Vec<(&str, Meta, i32)> = vec![
-            ("tokenizer.chat_template", raise(&format!("raise_exception('{quoted}')")), 3),
-            ("tokenizer.chat_template", raise(&format!("messages | first('{quoted}').x.y")), 3),
-            ("tokenizer.chat_template", Meta::String(format!("{{% {text} %}}")), 3),
-            ("tokenizer.chat_template", raise(&format!("x['{quoted}']()")), 3),
+            (
+                "tokenizer.chat_template",
+                raise(&format!("raise_exception('{quoted}')")),
+                3,
+            ),
+            (
+                "tokenizer.chat_template",
+                raise(&format!("messages | first('{quoted}').x.y")),
+                3,
+            ),
+            (
+                "tokenizer.chat_template",
+                Meta::String(format!("{{% {text} %}}")),
+                3,
+            ),
+            (
+                "tokenizer.chat_template",
+                raise(&format!("x['{quoted}']()")),
+                3,
+            ),
             ("general.architecture", Meta::String(text.to_owned()), 3),
             ("tokenizer.ggml.model", Meta::String(text.to_owned()), 3),
             ("tokenizer.ggml.pre", Meta::String(text.to_owned()), 3),
         ];
         for (key, value, code) in changes {
             let model = place.model("m.gguf", |tiny| set(tiny, key, value));
-            refused(&["generate", "--model", &model, "--device", "cpu", "-n", "1", "hi"], code, &[]);
+            refused(
+                &[
+                    "generate", "--model", &model, "--device", "cpu", "-n", "1", "hi",
+                ],
+                code,
+                &[],
+            );
             report(&["models", "inspect", &model]);
             report(&["models", "inspect", &model, "--json"]);
         }
-        let model = place.model("m.gguf", |tiny| tiny.tensors.push((text.to_owned(), vec![64, 64])));
-        run(&["generate", "--model", &model, "--device", "cpu", "-n", "1", "hi"]);
+        let model = place.model("m.gguf", |tiny| {
+            tiny.tensors.push((text.to_owned(), vec![64, 64]))
+        });
+        run(&[
+            "generate", "--model", &model, "--device", "cpu", "-n", "1", "hi",
+        ]);
         let model = place.model("m.gguf", |tiny| tiny.tensors[0].0 = text.to_owned());
-        refused(&["generate", "--model", &model, "--device", "cpu", "-n", "1", "hi"], 3, &[]);
-        let model = place.model("m.gguf", |tiny| tiny.tensors.push((text.to_owned(), vec![0, 64])));
+        refused(
+            &[
+                "generate", "--model", &model, "--device", "cpu", "-n", "1", "hi",
+            ],
+            3,
+            &[],
+        );
+        let model = place.model("m.gguf", |tiny| {
+            tiny.tensors.push((text.to_owned(), vec![0, 64]))
+        });
         report(&["models", "inspect", &model]);
         // A hub folder.
         let folder = place.path(&format!("hub{text}"));
@@ -256,8 +384,16 @@ fn a_models_faults_are_said_harmlessly() {
             text.to_owned(),
         ] {
             fs::write(Path::new(folder).join("config.json"), config).unwrap();
-            refused(&["generate", "--model", folder, "--device", "cpu", "hi"], 3, &[]);
-            refused(&["models", "convert", folder, &place.text("out.gguf")], 3, &[]);
+            refused(
+                &["generate", "--model", folder, "--device", "cpu", "hi"],
+                3,
+                &[],
+            );
+            refused(
+                &["models", "convert", folder, &place.text("out.gguf")],
+                3,
+                &[],
+            );
         }
     }
 }
@@ -280,7 +416,12 @@ fn names_and_arguments_are_said_harmlessly() {
             &["models", "rm", text],
             &["models", "pull", text],
             &["models", "convert", &file, &place.text("out.gguf")],
-            &["models", "convert", &model, &place.text(&format!("no{text}/out.gguf"))],
+            &[
+                "models",
+                "convert",
+                &model,
+                &place.text(&format!("no{text}/out.gguf")),
+            ],
             &["models", "convert", &model, &model],
             &["generate", "--method", text, "hi"],
             &["generate", &format!("--{text}"), "hi"],
@@ -290,10 +431,45 @@ fn names_and_arguments_are_said_harmlessly() {
             &["generate", "--model", &model, "--stream-model", text, "hi"],
             &["generate", "--date", text, "hi"],
             &["generate", "--memory", text, "hi"],
-            &["generate", "--model", &model, "--device", "cpu", "--trace", &format!("{file}/x"), "hi"],
-            &["eval", "--model", &model, "--dataset", &bad, "-o", &place.text("eval")],
-            &["eval", "--model", &model, "--dataset", &missing, "-o", &place.text("eval")],
-            &["eval", "--model", &model, "--prefer", "x", "--dataset", &bad, "-o", &file],
+            &[
+                "generate",
+                "--model",
+                &model,
+                "--device",
+                "cpu",
+                "--trace",
+                &format!("{file}/x"),
+                "hi",
+            ],
+            &[
+                "eval",
+                "--model",
+                &model,
+                "--dataset",
+                &bad,
+                "-o",
+                &place.text("eval"),
+            ],
+            &[
+                "eval",
+                "--model",
+                &model,
+                "--dataset",
+                &missing,
+                "-o",
+                &place.text("eval"),
+            ],
+            &[
+                "eval",
+                "--model",
+                &model,
+                "--prefer",
+                "x",
+                "--dataset",
+                &bad,
+                "-o",
+                &file,
+            ],
             &["tpo", "--dataset", &bad, "--record", &place.text("r")],
             &["tpo", "--reward", text, "hi"],
             &["tpo", "--prompts", text, "hi"],
@@ -304,7 +480,16 @@ fn names_and_arguments_are_said_harmlessly() {
             &["trace", "html", &bad, "-o", &place.text("page.html")],
             &["amulet-update", &bad],
             &["amulet-update", &missing],
-            &["score", "--model", &model, "--prefer", "x", "--response", &missing, "hi"],
+            &[
+                "score",
+                "--model",
+                &model,
+                "--prefer",
+                "x",
+                "--response",
+                &missing,
+                "hi",
+            ],
             &["detokenize", "--model", &model, text],
             &["logits", "--ids", text],
             &["serve", "--page", text],
@@ -315,23 +500,56 @@ fn names_and_arguments_are_said_harmlessly() {
             assert!(!output.status.success(), "{args:?}");
             let said = stderr(&output);
             let is_clap = said.starts_with("error:");
-            assert!(is_clap || !said.contains("\nperiapt: all is well"), "{args:?}: {said}");
+            assert!(
+                is_clap || !said.contains("\nperiapt: all is well"),
+                "{args:?}: {said}"
+            );
         }
         // A path is data, too.
         let output = run(&["models", "pull", &model]);
         assert_eq!(output.stdout, format!("{model}\n").as_bytes());
         if let Some(seen) = on_a_terminal(&["models", "pull", &model]) {
-            assert_eq!(orders(String::from_utf8(seen).unwrap().replace("\r\n", "\n").as_bytes()), None);
+            assert_eq!(
+                orders(
+                    String::from_utf8(seen)
+                        .unwrap()
+                        .replace("\r\n", "\n")
+                        .as_bytes()
+                ),
+                None
+            );
         }
-        report(&["models", "convert", "--force", &model, &place.text(&format!("out{text}.gguf"))]);
-        report(&["generate", "--model", &model, "--device", "cpu", "-n", "1", "--json", "hi"]);
+        report(&[
+            "models",
+            "convert",
+            "--force",
+            &model,
+            &place.text(&format!("out{text}.gguf")),
+        ]);
+        report(&[
+            "generate", "--model", &model, "--device", "cpu", "-n", "1", "--json", "hi",
+        ]);
         // The environment.
         let store = place.path(&format!("store{text}"));
         for (name, value, args) in [
-            ("PERIAPT_MODELS", store.to_str().unwrap(), &["models", "list"][..]),
-            ("PERIAPT_MODELS", store.to_str().unwrap(), &["models", "path"]),
+            (
+                "PERIAPT_MODELS",
+                store.to_str().unwrap(),
+                &["models", "list"][..],
+            ),
+            (
+                "PERIAPT_MODELS",
+                store.to_str().unwrap(),
+                &["models", "path"],
+            ),
             ("PERIAPT_MODELS", store.to_str().unwrap(), &["doctor"]),
-            ("PERIAPT_MEMORY", text, &["generate", "--model", &model, "--device", "cpu", "-n", "1", "hi"]),
+            (
+                "PERIAPT_MEMORY",
+                text,
+                &[
+                    "generate", "--model", &model, "--device", "cpu", "-n", "1", "hi",
+                ],
+            ),
             ("HF_ENDPOINT", text, &["models", "pull", "a/b"]),
             ("PERIAPT_LOG", text, &["models", "list"]),
         ] {
@@ -390,12 +608,8 @@ fn hostile_record(text: &str) -> String {
     });
     let shortened = json!([{ "part": text, "from": 9, "to": 5 }]);
     let start = |options: &Value| json!({ "type": "run", "query": text, "preference": text, "options": options, "reward": text, "prompts": text });
-    let candidate = |round: usize, index: usize, more: &str| {
-        json!({ "type": "candidate", "round": round, "index": index, "text": format!("{text} {more}"), "tokens": 3, "finish_reason": "stop" })
-    };
-    let words = |prompt: &str| {
-        json!({ "type": "text", "round": 1, "prompt": prompt, "input": [text, text], "text": text, "tokens": 4, "shortened": shortened })
-    };
+    let candidate = |round: usize, index: usize, more: &str| json!({ "type": "candidate", "round": round, "index": index, "text": format!("{text} {more}"), "tokens": 3, "finish_reason": "stop" });
+    let words = |prompt: &str| json!({ "type": "text", "round": 1, "prompt": prompt, "input": [text, text], "text": text, "tokens": 4, "shortened": shortened });
     let run = [
         start(&options),
         candidate(0, 1, "a"),
@@ -414,7 +628,8 @@ fn hostile_record(text: &str) -> String {
     baseline.extend((0..6).map(|index| candidate(0, index, &index.to_string())));
     let rewards: Vec<Value> = (0..6).map(|number| json!([number, number])).collect();
     baseline.push(json!({ "type": "scores", "round": 0, "rewards": rewards, "duplicates": [], "best": 5, "worst": 0 }));
-    baseline.push(json!({ "type": "end", "best": 5, "reward": 5.0, "generations": 6, "tokens": 18 }));
+    baseline
+        .push(json!({ "type": "end", "best": 5, "reward": 5.0, "generations": 6, "tokens": 18 }));
     let own = |part: &'static str| {
         move |line: Value| {
             let mut line = line;
@@ -426,7 +641,9 @@ fn hostile_record(text: &str) -> String {
     };
     let lines = std::iter::once(format!("{header}\n"));
     let lines = lines.chain(run.into_iter().map(own("run")));
-    lines.chain(baseline.into_iter().map(own("baseline"))).collect()
+    lines
+        .chain(baseline.into_iter().map(own("baseline")))
+        .collect()
 }
 
 /// Markup that would run, or leave its place.
@@ -454,11 +671,22 @@ fn traces_and_records_are_shown_harmlessly() {
                 let html = fs::read(&page).unwrap();
                 assert_eq!(orders(&html), None, "{args:?}");
                 let html = String::from_utf8(html).unwrap();
-                for markup in ["<script", "<img", "<!--", "<svg/", "onload=alert(1)>", "{{", "\u{2028}"] {
+                for markup in [
+                    "<script",
+                    "<img",
+                    "<!--",
+                    "<svg/",
+                    "onload=alert(1)>",
+                    "{{",
+                    "\u{2028}",
+                ] {
                     assert!(!html.contains(markup), "{args:?}: {markup}");
                 }
                 // No attribute is left, and no element closed.
-                assert!(!html.contains("\"' onload") && !html.contains("]]></pre>"), "{args:?}");
+                assert!(
+                    !html.contains("\"' onload") && !html.contains("]]></pre>"),
+                    "{args:?}"
+                );
             }
         }
         if let Some(seen) = on_a_terminal(&["trace", "show", &trace]) {
@@ -546,7 +774,9 @@ fn change(value: &mut Value, place: &mut usize, dice: &mut impl FnMut(usize) -> 
 fn dice(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move |below| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below.max(1)
     }
 }
@@ -570,8 +800,14 @@ fn damaged(whole: &str, seed: u64) -> String {
 #[test]
 fn damaged_traces_and_records_are_refused_or_shown() {
     let place = Place::new();
-    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/public/recorded/concise.jsonl");
-    let recorded: String = fs::read_to_string(recorded).unwrap().lines().take(5).map(|line| format!("{line}\n")).collect();
+    let recorded =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../www/public/recorded/concise.jsonl");
+    let recorded: String = fs::read_to_string(recorded)
+        .unwrap()
+        .lines()
+        .take(5)
+        .map(|line| format!("{line}\n"))
+        .collect();
     let (trace, record) = (hostile_trace("t"), hostile_record("t"));
     let page = place.text("page.html");
     let (mut refusals, mut views) = (0, 0);
@@ -580,8 +816,14 @@ fn damaged_traces_and_records_are_refused_or_shown() {
         let trace = place.write("t.jsonl", damaged(source, seed));
         let record = place.write("r.jsonl", damaged(&record, seed));
         let view: [&[&str]; 2] = match seed % 2 {
-            0 => [&["trace", "show", &trace], &["tpo", "report", &record, "--json"]],
-            _ => [&["trace", "html", &trace, "-o", &page], &["tpo", "report", &record, "-o", &page]],
+            0 => [
+                &["trace", "show", &trace],
+                &["tpo", "report", &record, "--json"],
+            ],
+            _ => [
+                &["trace", "html", &trace, "-o", &page],
+                &["tpo", "report", &record, "-o", &page],
+            ],
         };
         for args in view {
             let output = report(args);
@@ -590,13 +832,19 @@ fn damaged_traces_and_records_are_refused_or_shown() {
                 Some(1 | 2) => {
                     refusals += 1;
                     let said = stderr(&output);
-                    assert!(said.starts_with("periapt: ") && said.ends_with('\n'), "{said}");
+                    assert!(
+                        said.starts_with("periapt: ") && said.ends_with('\n'),
+                        "{said}"
+                    );
                 }
                 code => panic!("seed {seed}, {args:?}: {code:?} {}", stderr(&output)),
             }
         }
     }
-    assert!(refusals > 600 && views > 100, "{refusals} refused, {views} shown");
+    assert!(
+        refusals > 600 && views > 100,
+        "{refusals} refused, {views} shown"
+    );
 }
 
 /// Damaged records and answers that a run takes up.
@@ -607,14 +855,50 @@ fn damaged_files_are_not_taken_up() {
     let questions = place.write("q.json", r#"["why?"]"#);
     let record = place.text("whole.jsonl");
     let tpo = |record: &str| -> Vec<String> {
-        let args = ["tpo", "--model", &model, "--device", "cpu", "-n", "6", "--samples", "2", "--rounds", "1"];
-        let more = ["--temperature", "1", "--prefer", "brief", "--record", record, "why?"];
-        args.iter().chain(&more).map(|arg| (*arg).to_owned()).collect()
+        let args = [
+            "tpo",
+            "--model",
+            &model,
+            "--device",
+            "cpu",
+            "-n",
+            "6",
+            "--samples",
+            "2",
+            "--rounds",
+            "1",
+        ];
+        let more = [
+            "--temperature",
+            "1",
+            "--prefer",
+            "brief",
+            "--record",
+            record,
+            "why?",
+        ];
+        args.iter()
+            .chain(&more)
+            .map(|arg| (*arg).to_owned())
+            .collect()
     };
     let folder = place.text("eval");
     let eval: Vec<String> = [
-        "eval", "--model", &model, "--device", "cpu", "-n", "4", "--prefer", "brief", "--method", "base", "--dataset",
-        &questions, "-o", &folder,
+        "eval",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "-n",
+        "4",
+        "--prefer",
+        "brief",
+        "--method",
+        "base",
+        "--dataset",
+        &questions,
+        "-o",
+        &folder,
     ]
     .map(str::to_owned)
     .to_vec();
@@ -633,21 +917,43 @@ fn damaged_files_are_not_taken_up() {
         let path = place.write("r.jsonl", &damaged_record);
         let output = run(&words(&tpo(&path)));
         let code = output.status.code();
-        assert!(matches!(code, Some(0 | 2)), "seed {seed}: {code:?} {}", stderr(&output));
+        assert!(
+            matches!(code, Some(0 | 2)),
+            "seed {seed}: {code:?} {}",
+            stderr(&output)
+        );
         if code == Some(2) {
-            assert_eq!(fs::read_to_string(&path).unwrap(), damaged_record, "seed {seed}");
+            assert_eq!(
+                fs::read_to_string(&path).unwrap(),
+                damaged_record,
+                "seed {seed}"
+            );
         }
         let damaged_rows = damaged(&rows, seed);
         fs::write(&answers, &damaged_rows).unwrap();
         let output = run(&words(&eval));
         let code = output.status.code();
-        assert!(matches!(code, Some(0..=2)), "seed {seed}: {code:?} {}", stderr(&output));
+        assert!(
+            matches!(code, Some(0..=2)),
+            "seed {seed}: {code:?} {}",
+            stderr(&output)
+        );
         if code != Some(0) {
-            assert_eq!(fs::read_to_string(&answers).unwrap(), damaged_rows, "seed {seed}");
+            assert_eq!(
+                fs::read_to_string(&answers).unwrap(),
+                damaged_rows,
+                "seed {seed}"
+            );
         }
     }
     // What is somebody's file and no record is refused and stays, however it ends.
-    for text in ["[\"my questions\"]", "notes\nmore notes", "{\"a\": 1}\n", "\u{0}\u{1}", "{\"type\":\"run\"}\n"] {
+    for text in [
+        "[\"my questions\"]",
+        "notes\nmore notes",
+        "{\"a\": 1}\n",
+        "\u{0}\u{1}",
+        "{\"type\":\"run\"}\n",
+    ] {
         let path = place.write("mine", text);
         refused(&words(&tpo(&path)), 2, &["--record"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -679,12 +985,26 @@ fn no_output_is_written_over_its_own_input() {
         symlink("soft", &twice).unwrap();
         fs::hard_link(input, &hard).unwrap();
         let around = place.text(&format!("below/../{name}"));
-        for output in [input.as_str(), soft.to_str().unwrap(), hard.to_str().unwrap(), twice.to_str().unwrap(), &around] {
+        for output in [
+            input.as_str(),
+            soft.to_str().unwrap(),
+            hard.to_str().unwrap(),
+            twice.to_str().unwrap(),
+            &around,
+        ] {
             let args: &[&str] = match name {
                 "m.gguf" => &["models", "convert", "--force", input, output],
                 "t.jsonl" => &["trace", "html", input, "-o", output],
                 "r.jsonl" => &["tpo", "report", input, "-o", output],
-                _ => &["tpo", "--model", &model, "--dataset", input, "--record", output],
+                _ => &[
+                    "tpo",
+                    "--model",
+                    &model,
+                    "--dataset",
+                    input,
+                    "--record",
+                    output,
+                ],
             };
             refused(args, 2, &["which is read here"]);
             assert_eq!(fs::read(input).unwrap(), before, "{args:?}");
@@ -699,7 +1019,19 @@ fn no_output_is_written_over_its_own_input() {
         // A dataset is called as its file is.
         fs::hard_link(&dataset, &link).unwrap();
         let link = link.to_str().unwrap();
-        let args = ["eval", "--model", &model, "--method", "base", "--prefer", "x", "--dataset", link, "-o", &place.text("eval")];
+        let args = [
+            "eval",
+            "--model",
+            &model,
+            "--method",
+            "base",
+            "--prefer",
+            "x",
+            "--dataset",
+            link,
+            "-o",
+            &place.text("eval"),
+        ];
         refused(&args, 2, &["which is read here"]);
         assert_eq!(fs::read_to_string(&dataset).unwrap(), r#"["why?"]"#);
         fs::remove_file(dataset).unwrap();
@@ -722,16 +1054,31 @@ fn devices_pipes_and_links_stay_what_they_are() {
         .map(|args| args.iter().map(|arg| (*arg).to_owned()).collect())
         .collect()
     };
-    let words = |args: &[String]| args.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let words = |args: &[String]| {
+        args.iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let run_all = |path: &str, code: i32| {
         for args in outputs(path) {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             let output = report(&args);
-            assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+            assert_eq!(
+                output.status.code(),
+                Some(code),
+                "{args:?}: {}",
+                stderr(&output)
+            );
         }
     };
     run_all("/dev/null", 0);
-    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    assert!(
+        fs::metadata("/dev/null")
+            .unwrap()
+            .file_type()
+            .is_char_device()
+    );
     // Full: an error with the file's name, and no success.
     for args in outputs("/dev/full") {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -742,21 +1089,32 @@ fn devices_pipes_and_links_stay_what_they_are() {
     assert!(place.path("null").is_symlink());
     let node = place.text("node");
     let made = Command::new("mknod").args([&node, "c", "1", "3"]).status();
-    if made.is_ok_and(|status| status.success()) && fs::OpenOptions::new().write(true).open(&node).is_ok() {
+    if made.is_ok_and(|status| status.success())
+        && fs::OpenOptions::new().write(true).open(&node).is_ok()
+    {
         run_all(&node, 0);
         assert!(fs::metadata(&node).unwrap().file_type().is_char_device());
         fs::remove_file(&node).unwrap();
     }
     // A pipe is written through, and is a pipe afterwards.
     let pipe = place.text("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     for args in outputs(&pipe) {
         let from = pipe.clone();
         let reader = std::thread::spawn(move || fs::read(from).unwrap());
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         assert!(report(&args).status.success(), "{args:?}");
         assert!(reader.join().unwrap().len() > 1000, "{args:?}");
-        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo(), "{args:?}");
+        assert!(
+            fs::metadata(&pipe).unwrap().file_type().is_fifo(),
+            "{args:?}"
+        );
     }
     let socket = place.path("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -769,7 +1127,11 @@ fn devices_pipes_and_links_stay_what_they_are() {
     // Standard output, a process's substitution, and what is appended.
     let shell = |line: &str| {
         let line = line.replace("periapt", env!("CARGO_BIN_EXE_periapt"));
-        let output = Command::new("bash").current_dir(place.folder.path()).args(["-c", &line]).output().unwrap();
+        let output = Command::new("bash")
+            .current_dir(place.folder.path())
+            .args(["-c", &line])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
         output.stdout
     };
@@ -779,9 +1141,15 @@ fn devices_pipes_and_links_stay_what_they_are() {
         shell(&format!("{line} > file"));
         assert_eq!(fs::read(place.path("file")).unwrap(), piped, "{line}");
         shell(&format!("printf begin > file; {line} >> file"));
-        assert_eq!(fs::read(place.path("file")).unwrap(), [&b"begin"[..], &piped].concat(), "{line}");
+        assert_eq!(
+            fs::read(place.path("file")).unwrap(),
+            [&b"begin"[..], &piped].concat(),
+            "{line}"
+        );
         let line = line.replace("/dev/stdout", ">(cat > through; echo > done)");
-        shell(&format!("rm -f done through; {line}; while ! test -e done; do :; done"));
+        shell(&format!(
+            "rm -f done through; {line}; while ! test -e done; do :; done"
+        ));
         assert_eq!(fs::read(place.path("through")).unwrap(), piped, "{line}");
     }
     // A link is written through, its file's permissions stay, and nothing else is left.
@@ -792,7 +1160,11 @@ fn devices_pipes_and_links_stay_what_they_are() {
     assert!(place.path("link").is_symlink());
     let about = fs::metadata(place.path("real")).unwrap();
     assert!(about.mode() & 0o777 == 0o604 && about.len() > 1000);
-    assert!(place.names().iter().all(|name| !name.starts_with('.')), "{:?}", place.names());
+    assert!(
+        place.names().iter().all(|name| !name.starts_with('.')),
+        "{:?}",
+        place.names()
+    );
 }
 
 #[test]
@@ -803,8 +1175,23 @@ fn a_place_that_cannot_be_is_said_before_anything_is_computed() {
     // The model is not there either: that would be said if it were looked for first.
     for args in [
         &["models", "convert", "/nowhere.gguf", &nowhere][..],
-        &["generate", "--model", "/nowhere.gguf", "--trace", &nowhere, "hi"],
-        &["tpo", "--model", "/nowhere.gguf", "--record", &nowhere, "--dataset", &questions],
+        &[
+            "generate",
+            "--model",
+            "/nowhere.gguf",
+            "--trace",
+            &nowhere,
+            "hi",
+        ],
+        &[
+            "tpo",
+            "--model",
+            "/nowhere.gguf",
+            "--record",
+            &nowhere,
+            "--dataset",
+            &questions,
+        ],
     ] {
         refused(args, 2, &["nowhere/out"]);
     }
@@ -812,8 +1199,22 @@ fn a_place_that_cannot_be_is_said_before_anything_is_computed() {
     let before = place.names();
     for args in [
         &["models", "convert", "/nowhere.gguf", &place.text("out")][..],
-        &["generate", "--model", "/nowhere.gguf", "--trace", &place.text("out"), "hi"],
-        &["tpo", "--model", "/nowhere.gguf", "--record", &place.text("out"), "hi"],
+        &[
+            "generate",
+            "--model",
+            "/nowhere.gguf",
+            "--trace",
+            &place.text("out"),
+            "hi",
+        ],
+        &[
+            "tpo",
+            "--model",
+            "/nowhere.gguf",
+            "--record",
+            &place.text("out"),
+            "hi",
+        ],
     ] {
         refused(args, 3, &["no such file"]);
         assert_eq!(place.names(), before, "{args:?}");
@@ -822,50 +1223,118 @@ fn a_place_that_cannot_be_is_said_before_anything_is_computed() {
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() - 1]).unwrap();
     let before = place.names();
-    refused(&["models", "convert", &cut, &place.text("out")], 3, &["cut.gguf"]);
+    refused(
+        &["models", "convert", &cut, &place.text("out")],
+        3,
+        &["cut.gguf"],
+    );
     assert_eq!(place.names(), before);
 }
 
-/// A signal while a model is written: what was there is there, and nothing else. The source is a pipe, so that the
-/// program waits in the middle.
+/// A signal while the output is under way: what was there is there, and nothing else. The input is a pipe to which nobody
+/// writes, so that the program waits in the middle.
 #[test]
 fn a_signal_leaves_nothing_half_written() {
     let place = Place::new();
-    let model = place.model("m.gguf", |_| {});
+    let (trace, record) = (
+        place.write("t.jsonl", hostile_trace("t")),
+        place.write("r.jsonl", hostile_record("t")),
+    );
     for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("KILL", 9)] {
-        let out = place.write("out.gguf", "mine");
-        let pipe = place.text("source");
-        let _ = fs::remove_file(&pipe);
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        // It opens its output first, and then waits for a model that nobody writes.
-        let mut child = command(&["trace", "html", &pipe, "-o", &out]).stderr(Stdio::null()).spawn().unwrap();
-        let mut convert = command(&["models", "convert", "--force", &pipe, &out]);
-        let mut other = convert.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        let _writer = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
-        let begun = || place.names().iter().any(|name| name.starts_with(".periapt-"));
-        while !begun() && other.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
+        for (whole, before, after) in [
+            (&trace, ["trace", "html"], "-o"),
+            (&record, ["tpo", "report"], "-o"),
+        ] {
+            let out = place.write("out.html", "mine");
+            let pipe = place.text("pipe");
+            assert!(
+                Command::new("mkfifo")
+                    .arg(&pipe)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let _held = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&pipe)
+                .unwrap();
+            let call = |input: &str| command(&[before[0], before[1], input, after, &out]);
+            let mut child = call(&pipe).stderr(Stdio::null()).spawn().unwrap();
+            let begun = || {
+                place
+                    .names()
+                    .iter()
+                    .any(|name| name.starts_with(".periapt-"))
+            };
+            while !begun() {
+                assert!(child.try_wait().unwrap().is_none(), "it ended");
+                std::thread::yield_now();
+            }
+            // Its signals are waited for from then on, when it waits for its input.
+            let waits = || {
+                let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+                let caught = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("SigCgt:"))
+                    .unwrap();
+                u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0
+            };
+            while !waits() {
+                std::thread::yield_now();
+            }
+            let pid = child.id().to_string();
+            assert!(
+                Command::new("kill")
+                    .args([&format!("-{signal}"), &pid])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let status = child.wait().unwrap();
+            assert_eq!(
+                std::os::unix::process::ExitStatusExt::signal(&status),
+                Some(number),
+                "{status}"
+            );
+            assert_eq!(begun(), signal == "KILL", "{signal}: {:?}", place.names());
+            assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
+            // What a killed process left is swept by the next.
+            let output = call(whole).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert!(!begun(), "{:?}", place.names());
+            fs::remove_file(&pipe).unwrap();
         }
-        if !begun() {
-            // A pipe is no model, and it may say so at once: then there is nothing to end.
-            child.kill().unwrap();
-            child.wait().unwrap();
-            other.wait().unwrap();
-            continue;
-        }
-        let kill = |pid: u32| Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap();
-        kill(other.id());
-        let status = other.wait().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(number), "{status}");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!(begun(), signal == "KILL", "{signal}: {:?}", place.names());
-        assert_eq!(fs::read_to_string(&out).unwrap(), "mine");
-        // What a killed process left is swept by the next.
-        let output = report(&["models", "convert", "--force", &model, &out]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        assert!(!begun(), "{:?}", place.names());
     }
+    // A signal that is ignored, as by `nohup`, stays so.
+    let out = place.text("out.html");
+    let pipe = place.text("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let line = "trap '' HUP; \"$0\" trace html \"$1\" -o \"$2\" & pid=$!; \
+                while ! grep -q 'SigCgt:.*[4567cdef]...$' /proc/$pid/status; do :; done; \
+                kill -HUP $pid; timeout 60 cat \"$3\" > \"$1\"; wait $pid";
+    let status = Command::new("bash")
+        .args([
+            "-c",
+            line,
+            env!("CARGO_BIN_EXE_periapt"),
+            &pipe,
+            &out,
+            &trace,
+        ])
+        .status();
+    assert!(status.unwrap().success());
+    assert!(
+        fs::read_to_string(&out)
+            .unwrap()
+            .starts_with("<!doctype html>")
+    );
 }
 
 #[test]
@@ -873,10 +1342,40 @@ fn closed_and_full_streams_change_no_result() {
     let place = Place::new();
     let model = place.model("m.gguf", |_| {});
     let trace = place.write("t.jsonl", hostile_trace("t"));
-    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let generate = ["generate", "--model", &model, "--device", "cpu", "-n", "4", "--temperature", "1"];
+    let full = || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let generate = [
+        "generate",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "-n",
+        "4",
+        "--temperature",
+        "1",
+    ];
     let paper = [&generate[..7], &["--paper-compat", "why?"]].concat();
-    let tpo = ["tpo", "--model", &model, "--device", "cpu", "-n", "4", "--samples", "2", "--rounds", "0", "--prefer", "x", "why?"];
+    let tpo = [
+        "tpo",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "-n",
+        "4",
+        "--samples",
+        "2",
+        "--rounds",
+        "0",
+        "--prefer",
+        "x",
+        "why?",
+    ];
     // Those that say something on standard error, with their codes.
     for (args, code) in [
         (&paper[..], 0),
@@ -887,16 +1386,35 @@ fn closed_and_full_streams_change_no_result() {
         (&["--help"], 0),
     ] {
         let expected = run(args);
-        assert_eq!(expected.status.code(), Some(code), "{args:?}: {}", stderr(&expected));
-        let with = |stderr: Stdio| command(args).stdout(Stdio::piped()).stderr(stderr).output().unwrap();
-        let outputs = [with(full().into()), with(closed().into()), shell(args, "2>&-")];
+        assert_eq!(
+            expected.status.code(),
+            Some(code),
+            "{args:?}: {}",
+            stderr(&expected)
+        );
+        let with = |stderr: Stdio| {
+            command(args)
+                .stdout(Stdio::piped())
+                .stderr(stderr)
+                .output()
+                .unwrap()
+        };
+        let outputs = [
+            with(full().into()),
+            with(closed().into()),
+            shell(args, "2>&-"),
+        ];
         for output in outputs {
             assert_eq!(output.status.code(), Some(code), "{args:?}");
             assert_eq!(output.stdout, expected.stdout, "{args:?}");
         }
         // PERIAPT_LOG writes there, too.
         let mut logged = command(args);
-        let output = logged.env("PERIAPT_LOG", "trace").stderr(full()).output().unwrap();
+        let output = logged
+            .env("PERIAPT_LOG", "trace")
+            .stderr(full())
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(code), "{args:?}");
     }
     // Standard output that is full is an error that says so; one that hangs up is none.
@@ -913,15 +1431,30 @@ fn closed_and_full_streams_change_no_result() {
         &["trace", "show", &trace],
         &["tokenize", "--model", &model, "why"],
         &["detokenize", "--model", &model, "5,6"],
-        &["logits", "--model", &model, "--device", "cpu", "--all", "--prompt", "why"],
+        &[
+            "logits", "--model", &model, "--device", "cpu", "--all", "--prompt", "why",
+        ],
         &["--help"],
         &["--version"],
     ] {
         let output = checked(args, command(args).stdout(full()));
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains("standard output: No space left"), "{args:?}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("standard output: No space left"),
+            "{args:?}: {}",
+            stderr(&output)
+        );
         let output = checked(args, command(args).stdout(closed()));
-        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{args:?}");
+        assert_eq!(
+            (output.status.code(), stderr(&output).as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
         assert!(shell(args, ">&-").status.success(), "{args:?}");
         assert!(shell(args, "<&-").status.success(), "{args:?}");
     }
@@ -941,7 +1474,8 @@ fn closed() -> std::io::PipeWriter {
 fn shell(args: &[&str], redirection: &str) -> Output {
     let line = format!("exec \"$0\" \"$@\" {redirection}");
     let mut bash = Command::new("bash");
-    bash.args(["-c", &line, env!("CARGO_BIN_EXE_periapt")]).args(args);
+    bash.args(["-c", &line, env!("CARGO_BIN_EXE_periapt")])
+        .args(args);
     bash.output().unwrap()
 }
 
@@ -959,8 +1493,21 @@ fn no_secret_is_logged_or_said() {
             let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nset-cookie: session=cookie-secret-1\r\ncontent-length: 0\r\n\r\n");
         }
     });
-    let secrets = ["hf_TokenSecret123", "pass%2Fsecret", "pass/secret", "me:pass", "bWU6cGFzcy9zZWNyZXQ", "cookie-secret-1"];
-    for log in ["off", "debug", "trace", "ureq_proto=trace", "ureq_proto::util=trace,periapt=debug"] {
+    let secrets = [
+        "hf_TokenSecret123",
+        "pass%2Fsecret",
+        "pass/secret",
+        "me:pass",
+        "bWU6cGFzcy9zZWNyZXQ",
+        "cookie-secret-1",
+    ];
+    for log in [
+        "off",
+        "debug",
+        "trace",
+        "ureq_proto=trace",
+        "ureq_proto::util=trace,periapt=debug",
+    ] {
         for (name, value) in [
             ("HF_ENDPOINT", format!("http://{address}")),
             ("HF_ENDPOINT", format!("http://me:pass%2Fsecret@{address}")),
@@ -969,7 +1516,9 @@ fn no_secret_is_logged_or_said() {
         ] {
             let args = ["models", "pull", "a/b"];
             let mut pull = command(&args);
-            pull.env("PERIAPT_MODELS", store.path()).env("PERIAPT_LOG", log).env("HF_TOKEN", secrets[0]);
+            pull.env("PERIAPT_MODELS", store.path())
+                .env("PERIAPT_LOG", log)
+                .env("HF_TOKEN", secrets[0]);
             if name != "HF_ENDPOINT" {
                 pull.env("HF_ENDPOINT", "http://hub.invalid");
             }
@@ -980,7 +1529,10 @@ fn no_secret_is_logged_or_said() {
                 assert!(!said.contains(secret), "{log}, {name}: {secret} in {said}");
             }
             // Nor in a dump of bytes, cut into rows.
-            assert!(!said.contains("Bearer h") && !said.contains("6865 6c6c"), "{said}");
+            assert!(
+                !said.contains("Bearer h") && !said.contains("6865 6c6c"),
+                "{said}"
+            );
             assert!(!said.contains("TRACE ureq_proto"), "{said}");
         }
     }
@@ -1010,6 +1562,13 @@ fn one_place_writes_to_the_terminal() {
         }
     }
     let mut found = Vec::new();
-    visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    assert!(found.is_empty(), "use `crate::terminal` for\n{}", found.join("\n"));
+    visit(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut found,
+    );
+    assert!(
+        found.is_empty(),
+        "use `crate::terminal` for\n{}",
+        found.join("\n")
+    );
 }

@@ -15,8 +15,8 @@ mod stepwise;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
-pub use folder::read_folder;
 pub use finish::FinishReason;
+pub use folder::read_folder;
 pub use generate::{Event, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};

@@ -127,7 +127,12 @@ impl Check {
                 is_finite(*reward)?;
                 self.next = Next::Nothing;
             }
-            (next, _) => return Err(format!("no run goes on like this: here comes {}", next.name())),
+            (next, _) => {
+                return Err(format!(
+                    "no run goes on like this: here comes {}",
+                    next.name()
+                ));
+            }
         }
         Ok(())
     }
@@ -168,7 +173,8 @@ impl Check {
         if candidate.text.is_empty() {
             return Err("a response without text".to_owned());
         }
-        self.candidates.insert(self.numbers().start + candidate.index);
+        self.candidates
+            .insert(self.numbers().start + candidate.index);
         Ok(())
     }
 
@@ -195,7 +201,9 @@ impl Check {
         for (number, earlier) in duplicates {
             self.is_own(*number)?;
             if earlier >= number || !self.candidates.contains(earlier) {
-                return Err(format!("response {number} equals {earlier}, which is no earlier one"));
+                return Err(format!(
+                    "response {number} equals {earlier}, which is no earlier one"
+                ));
             }
         }
         for cut in cut {
@@ -215,14 +223,19 @@ impl Check {
     fn is_own(&self, number: usize) -> Result<(), String> {
         match self.numbers().contains(&number) && self.candidates.contains(&number) {
             true => Ok(()),
-            false => Err(format!("round {} has no response number {number}", self.round)),
+            false => Err(format!(
+                "round {} has no response number {number}",
+                self.round
+            )),
         }
     }
 
     fn is_scored(&self, what: &str, number: usize) -> Result<(), String> {
         match self.scored.contains(&number) {
             true => Ok(()),
-            false => Err(format!("{what} is response number {number}, which has no reward")),
+            false => Err(format!(
+                "{what} is response number {number}, which has no reward"
+            )),
         }
     }
 }

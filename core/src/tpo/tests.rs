@@ -311,8 +311,16 @@ fn damaged(value: &mut serde_json::Value, at: &mut usize, by: u64) -> bool {
             false
         }
         Value::Number(_) => {
-            *value = [json!(0), json!(1), json!(7), json!(u64::MAX), json!(u32::MAX), json!(-1), json!(1e300), json!(2.5)]
-                [(by % 8) as usize]
+            *value = [
+                json!(0),
+                json!(1),
+                json!(7),
+                json!(u64::MAX),
+                json!(u32::MAX),
+                json!(-1),
+                json!(1e300),
+                json!(2.5),
+            ][(by % 8) as usize]
                 .clone();
             true
         }
@@ -357,7 +365,9 @@ fn unknown_keys_are_refused() {
     for line in lines {
         let mut value = serde_json::to_value(&line).unwrap();
         value["more"] = 1.into();
-        let error = serde_json::from_value::<Line>(value).unwrap_err().to_string();
+        let error = serde_json::from_value::<Line>(value)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("more"), "{error}");
     }
 }

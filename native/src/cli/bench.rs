@@ -126,12 +126,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 
 fn print(report: &Report) -> anyhow::Result<()> {
     let mut out = terminal::report();
-    writeln!(
-        out,
-        "{} on {}",
-        line(&report.model),
-        line(&report.adapter)
-    )?;
+    writeln!(out, "{} on {}", line(&report.model), line(&report.adapter))?;
     let weights = HumanBytes(report.weight_bytes as u64);
     writeln!(
         out,

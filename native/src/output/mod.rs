@@ -102,7 +102,10 @@ impl Output {
         }
         let folder = folder_of(&to);
         if !folder.is_dir() {
-            let why = format!("the folder {} is not there: make it first", folder.display());
+            let why = format!(
+                "the folder {} is not there: make it first",
+                folder.display()
+            );
             return Err(refuse(&why));
         }
         let (scratch, file) = Scratch::create(folder).map_err(cannot)?;
@@ -180,7 +183,9 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).map_err(|error| named(error, &self.path))
+        self.file
+            .write(bytes)
+            .map_err(|error| named(error, &self.path))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -296,7 +301,9 @@ fn folder_of(path: &Path) -> &Path {
 /// `name/` asks for a folder.
 fn ends_as_folder(path: &Path) -> bool {
     let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.last().is_some_and(|last| std::path::is_separator(char::from(*last)))
+    bytes
+        .last()
+        .is_some_and(|last| std::path::is_separator(char::from(*last)))
 }
 
 /// Gives a new file the permissions of the one that it will replace, and its owner where that may be given.
@@ -360,10 +367,16 @@ mod tests {
         output.flush().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"old");
         drop(output);
-        assert_eq!((fs::read(&path).unwrap(), names(&folder)), (b"old".to_vec(), vec!["a".to_owned()]));
+        assert_eq!(
+            (fs::read(&path).unwrap(), names(&folder)),
+            (b"old".to_vec(), vec!["a".to_owned()])
+        );
         write_whole(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
         assert!(Output::create(&path, Existing::Keep).is_err());
         assert_eq!(names(&folder), ["a"]);
     }
@@ -409,13 +422,24 @@ mod tests {
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         let below = folder.child("below");
         fs::create_dir(&below).unwrap();
-        for path in [&socket, &below, &folder.child("new/"), &folder.child("no/where"), &folder.child("below/..")] {
+        for path in [
+            &socket,
+            &below,
+            &folder.child("new/"),
+            &folder.child("no/where"),
+            &folder.child("below/.."),
+        ] {
             let error = Output::create(path, Existing::Replace).unwrap_err();
             assert!(matches!(error, OutputError::Place { .. }), "{error}");
         }
         assert!(fs::metadata(&socket).unwrap().file_type().is_socket());
         write_whole(Path::new("/dev/null"), b"x").unwrap();
-        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        assert!(
+            fs::metadata("/dev/null")
+                .unwrap()
+                .file_type()
+                .is_char_device()
+        );
         symlink("/dev/null", folder.child("null")).unwrap();
         write_whole(&folder.child("null"), b"x").unwrap();
         assert!(folder.child("null").is_symlink());

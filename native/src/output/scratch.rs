@@ -132,7 +132,9 @@ fn watch() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let ignored = ignored();
     let wanted = [SIGHUP, SIGINT, SIGTERM];
-    let wanted = wanted.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    let wanted = wanted
+        .into_iter()
+        .filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let Ok(mut signals) = signal_hook::iterator::Signals::new(wanted) else {
         return;
     };
@@ -147,7 +149,9 @@ fn watch() {
         }
     };
     // Without the thread, the next one to write here removes what is left.
-    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);
+    let _ = std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(wait);
 }
 
 #[cfg(not(unix))]
@@ -158,7 +162,8 @@ fn watch() {}
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -172,7 +177,12 @@ mod tests {
     fn what_nobody_holds_is_swept_and_nothing_else() {
         let folder = TempDir::new().unwrap();
         let (held, _file) = Scratch::create(folder.path()).unwrap();
-        for name in [".periapt-1-0.tmp", ".periapt-mine", "periapt-1-0.tmp", ".x.tmp"] {
+        for name in [
+            ".periapt-1-0.tmp",
+            ".periapt-mine",
+            "periapt-1-0.tmp",
+            ".x.tmp",
+        ] {
             fs::write(folder.child(name), "x").unwrap();
         }
         fs::create_dir(folder.child(".periapt-2-0.tmp")).unwrap();

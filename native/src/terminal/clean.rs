@@ -164,7 +164,10 @@ mod tests {
             assert!(line(&text).chars().all(|c| !is_order(c, Keep::Nothing)));
         }
         let plain = "Grüße, 漢字 שלום 👩‍👩‍👧 \u{200f}\u{feff}\\ '\"";
-        assert_eq!((shown(plain).as_str(), line(&plain).as_str()), (plain, plain));
+        assert_eq!(
+            (shown(plain).as_str(), line(&plain).as_str()),
+            (plain, plain)
+        );
         assert_eq!(shown("\u{1b}[31m\r\n"), "\\u{1b}[31m\\r\n");
         assert_eq!(line(&"a\nb\t\u{9b}\u{202e}"), "a\\nb\\t\\u{9b}\\u{202e}");
     }

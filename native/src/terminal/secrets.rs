@@ -23,8 +23,12 @@ const ADDRESSES: [&str; 7] = [
 fn known() -> &'static [String] {
     static KNOWN: OnceLock<Vec<String>> = OnceLock::new();
     KNOWN.get_or_init(|| {
-        let var = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
-        let mut known: Vec<String> = var("HF_TOKEN").map(|token| token.trim().to_owned()).into_iter().collect();
+        let var =
+            |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let mut known: Vec<String> = var("HF_TOKEN")
+            .map(|token| token.trim().to_owned())
+            .into_iter()
+            .collect();
         for address in ADDRESSES.into_iter().filter_map(var) {
             known.extend(user_info(&address).into_iter().flat_map(spellings));
         }
@@ -41,7 +45,8 @@ fn user_info(address: &str) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (user_info, _) = authority.rsplit_once('@').or_else(|| {
         // A password's slash ought to be written %2F, and often is not.
-        rest.rsplit_once('@').filter(|(before, _)| before.contains(':'))
+        rest.rsplit_once('@')
+            .filter(|(before, _)| before.contains(':'))
     })?;
     Some(user_info)
 }
@@ -49,7 +54,10 @@ fn user_info(address: &str) -> Option<&str> {
 /// Both as they are, without percent signs, and as HTTP sends them; the password alone, too.
 fn spellings(user_info: &str) -> Vec<String> {
     let plain = percent_decoded(user_info);
-    let password = |text: &str| text.split_once(':').map(|(_, password)| password.to_owned());
+    let password = |text: &str| {
+        text.split_once(':')
+            .map(|(_, password)| password.to_owned())
+    };
     let mut all = vec![user_info.to_owned(), base64(plain.as_bytes())];
     all.extend(password(user_info));
     all.extend(password(&plain));
@@ -118,7 +126,8 @@ fn header(line: &str) -> String {
         let end = small.find(name)? + name.len();
         // `authorization: Bearer x`, `"authorization": "Bearer x"`, and not a sentence on authorization.
         let value = small[end..].trim_start_matches(['"', '\'', ' ']);
-        let is_value = name.ends_with(' ') && looks_like_a_token(value) || value.starts_with([':', '=']);
+        let is_value =
+            name.ends_with(' ') && looks_like_a_token(value) || value.starts_with([':', '=']);
         is_value.then_some(end)
     });
     let Some(end) = found.min() else {
@@ -130,7 +139,8 @@ fn header(line: &str) -> String {
 
 fn looks_like_a_token(value: &str) -> bool {
     let token = value.split_whitespace().next().unwrap_or_default();
-    token.len() >= SHORTEST && token.contains(|c: char| c.is_ascii_digit() || matches!(c, '_' | '=' | '.' | '-'))
+    token.len() >= SHORTEST
+        && token.contains(|c: char| c.is_ascii_digit() || matches!(c, '_' | '=' | '.' | '-'))
 }
 
 /// Appends a line, without what stands before the `@` of its addresses.
@@ -139,7 +149,10 @@ fn address(mut line: &str, out: &mut String) {
         let (before, rest) = line.split_at(at + 3);
         out.push_str(before);
         let end = rest
-            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`' | '<' | '>' | '\\'))
+            .find(|c: char| {
+                c.is_whitespace()
+                    || matches!(c, '/' | '?' | '#' | '"' | '\'' | '`' | '<' | '>' | '\\')
+            })
             .unwrap_or(rest.len());
         line = match rest[..end].rfind('@') {
             Some(user_info) => {
@@ -159,7 +172,13 @@ mod tests {
     #[test]
     fn base64_is_rfc_4648() {
         // RFC 4648, section 10; RFC 7617, section 2.
-        for (text, code) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")] {
+        for (text, code) in [
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+        ] {
             assert_eq!(base64(text.as_bytes()), code);
         }
         assert_eq!(base64(b"Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ");
@@ -167,7 +186,9 @@ mod tests {
 
     #[test]
     fn no_spelling_of_a_secret_is_left() {
-        let mut known = spellings(user_info("https://me:p%40ss%20word@proxy.example:3128/").unwrap_or_default());
+        let mut known = spellings(
+            user_info("https://me:p%40ss%20word@proxy.example:3128/").unwrap_or_default(),
+        );
         known.push("hf_0123456789".to_owned());
         for text in [
             "token hf_0123456789 was sent",
@@ -184,11 +205,16 @@ mod tests {
         ] {
             let said = without(text, &known);
             assert!(said.contains(HIDDEN), "{said}");
-            for secret in ["hf_0", "p%40ss", "p@ss", "bWU6", "abc", "QWxh", "a=b", "eyJ", "token@", "a:b"] {
+            for secret in [
+                "hf_0", "p%40ss", "p@ss", "bWU6", "abc", "QWxh", "a=b", "eyJ", "token@", "a:b",
+            ] {
                 assert!(!said.contains(secret), "{said}");
             }
         }
-        assert_eq!(without("DEBUG authorization: x\nnext", &[]), "DEBUG authorization: (hidden)\nnext");
+        assert_eq!(
+            without("DEBUG authorization: x\nnext", &[]),
+            "DEBUG authorization: (hidden)\nnext"
+        );
     }
 
     #[test]

@@ -96,9 +96,14 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 fn files(datasets: &[Dataset], variants: &[Variant]) -> Vec<String> {
     let own = ["run.json", record::ANSWERS, "summary.json", "frontier.svg"];
     let responses = datasets.iter().flat_map(|dataset| {
-        variants.iter().map(|variant| report::responses(&dataset.name, &variant.name))
+        variants
+            .iter()
+            .map(|variant| report::responses(&dataset.name, &variant.name))
     });
-    own.map(str::to_owned).into_iter().chain(responses).collect()
+    own.map(str::to_owned)
+        .into_iter()
+        .chain(responses)
+        .collect()
 }
 
 fn variants(args: &EvalArgs) -> Result<Vec<Variant>, Usage> {

@@ -147,7 +147,10 @@ impl Record {
             Some(Err(_)) if lines.rest_begins(BEGIN) => Some(End::Begun(lines.whole_bytes as u64)),
             Some(Err(error)) => {
                 return Err(error).with_context(|| {
-                    format!("{} is no record of answers: choose another folder", path.display())
+                    format!(
+                        "{} is no record of answers: choose another folder",
+                        path.display()
+                    )
                 });
             }
         };
@@ -210,9 +213,7 @@ impl Record {
             None => Ok(()),
         };
         let written = made_ready.and_then(|()| self.answers.write_all(line.as_bytes()));
-        written.with_context(|| {
-            format!("cannot write {}", self.folder.join(ANSWERS).display())
-        })?;
+        written.with_context(|| format!("cannot write {}", self.folder.join(ANSWERS).display()))?;
         self.keys.insert(row.key());
         self.rows.push(row);
         Ok(())

@@ -126,7 +126,9 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     };
     for line in all {
         let entry = lines::parse(line)?;
-        content.take(entry, &mut checks).map_err(|why| format!("line {}: {why}", line.0))?;
+        content
+            .take(entry, &mut checks)
+            .map_err(|why| format!("line {}: {why}", line.0))?;
     }
     let rest = lines.rest.filter(|_| !parsed.unended);
     if let Some(Ok(entry)) = rest.map(lines::parse::<Entry>) {
@@ -146,7 +148,9 @@ fn header(line: (usize, &[u8])) -> Result<Header, String> {
     }
     match lines::parse(line) {
         Ok(Any { format }) if format != FORMAT => {
-            return Err(format!("it is a record of format {format}, and this version reads format {FORMAT}"));
+            return Err(format!(
+                "it is a record of format {format}, and this version reads format {FORMAT}"
+            ));
         }
         _ => {}
     }
@@ -163,14 +167,29 @@ impl Content {
     }
 
     /// Takes a line, where its run tells it next.
-    fn take(&mut self, entry: Entry, checks: &mut HashMap<(usize, Part), Check>) -> Result<(), String> {
+    fn take(
+        &mut self,
+        entry: Entry,
+        checks: &mut HashMap<(usize, Part), Check>,
+    ) -> Result<(), String> {
         let options = &self.header.options;
-        let check = checks.entry((entry.item, entry.part)).or_insert_with(|| match entry.part {
-            Part::Run => Check::new(options),
-            Part::Baseline => Check::new(&options.baseline()),
-        });
+        let check = checks
+            .entry((entry.item, entry.part))
+            .or_insert_with(|| match entry.part {
+                Part::Run => Check::new(options),
+                Part::Baseline => Check::new(&options.baseline()),
+            });
         check.take(&entry.line)?;
         self.entries.push(entry);
         Ok(())
     }
+}
+
+/// Generations among a record's lines.
+pub fn generations(lines: &[Line]) -> usize {
+    let counts = |line: &&Line| {
+        matches!(line, Line::Candidate(_) | Line::Text { .. })
+            || matches!(line, Line::Dropped { tokens, .. } if *tokens > 0)
+    };
+    lines.iter().filter(counts).count()
 }

@@ -1,7 +1,6 @@
 //! A run as it happens, on stderr: a line for what is done, and one at the bottom for what is under way.
 
-use super::generations;
-use super::format::Part;
+use super::format::{Part, generations};
 use crate::terminal::{self, line};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::tpo::{Line, Options, Progress, Stage};

@@ -1,7 +1,9 @@
 //! `periapt tpo`: refines answers, shows it as it happens, and keeps a record.
 
+mod figures;
 mod format;
 mod live;
+mod page;
 mod record;
 mod report;
 
@@ -21,9 +23,7 @@ use periapt_core::reward::{
     AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, Sum,
 };
 use periapt_core::session::Classifier;
-use periapt_core::tpo::{
-    Line, Local, Options, Outcome, Progress, PromptName, Prompts, Query, refine,
-};
+use periapt_core::tpo::{Local, Options, Outcome, Progress, PromptName, Prompts, Query, refine};
 use record::Record;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
@@ -448,7 +448,8 @@ fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyh
     let reward = best(outcome).unwrap_or(f64::NAN);
     say!(
         "reward {reward:.4} after {} generations, {} tokens",
-        outcome.generations, outcome.tokens
+        outcome.generations,
+        outcome.tokens
     );
     if let Some(baseline) = baseline {
         let other = best(baseline).unwrap_or(f64::NAN);
@@ -459,17 +460,9 @@ fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyh
         };
         say!(
             "best of {} first responses: {other:.4}, {} tokens; {verdict}",
-            baseline.generations, baseline.tokens
+            baseline.generations,
+            baseline.tokens
         );
     }
     Ok(())
-}
-
-/// Generations among a record's lines.
-fn generations(lines: &[Line]) -> usize {
-    let counts = |line: &&Line| {
-        matches!(line, Line::Candidate(_) | Line::Text { .. })
-            || matches!(line, Line::Dropped { tokens, .. } if *tokens > 0)
-    };
-    lines.iter().filter(counts).count()
 }

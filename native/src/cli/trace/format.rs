@@ -128,7 +128,11 @@ impl Trace {
             taken?;
         }
         // Of a run that was killed, it may be the beginning of a line.
-        if let Some(Ok(line)) = lines.rest.filter(|rest| rest.0 != first.0).map(lines::parse) {
+        if let Some(Ok(line)) = lines
+            .rest
+            .filter(|rest| rest.0 != first.0)
+            .map(lines::parse)
+        {
             trace.take(line)?;
         }
         Ok(trace)
@@ -148,8 +152,14 @@ impl Trace {
                         self.tokens.len()
                     ));
                 }
-                let streams = self.header.streams.iter().map(|stream| stream.name.as_str());
-                let missing = streams.chain(["final"]).find(|name| !token.trace.log_prob.contains_key(*name));
+                let streams = self
+                    .header
+                    .streams
+                    .iter()
+                    .map(|stream| stream.name.as_str());
+                let missing = streams
+                    .chain(["final"])
+                    .find(|name| !token.trace.log_prob.contains_key(*name));
                 if let Some(name) = missing {
                     return Err(format!("a token without a log-probability under {name:?}"));
                 }

@@ -26,9 +26,8 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
         TraceCommand::Show { file } => show::show(&read(file)?),
         TraceCommand::Html { file, output } => {
             output::apart(output, [file])?;
-            let trace = read(file)?;
             let output = Output::create(output, Existing::Replace)?;
-            Ok(output.put(html::page(&trace)?.as_bytes())?)
+            Ok(output.put(html::page(&read(file)?)?.as_bytes())?)
         }
     }
 }
