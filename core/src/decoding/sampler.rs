@@ -1,6 +1,6 @@
 //! One token from the scores: greedy, or a seeded draw from a truncated distribution, on the device.
 
-use super::Sampling;
+use super::{DecodingError, Sampling};
 use crate::kernels::sampling::{SETTINGS, guidance, sample};
 use crate::model::Logits;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};

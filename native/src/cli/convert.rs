@@ -17,8 +17,8 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     };
     let mut output = Output::create(&args.output, existing)?;
     let path = model_path(Some(&args.source))?;
-    output.apart_from(source::files(&path)?)?;
     let mut source = source::open(&path)?;
+    output.apart_from(source::files(&path)?)?;
     if let Some(to) = args.quantize {
         source = source::requantize(source, to.into(), &path)?;
     }

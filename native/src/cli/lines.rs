@@ -35,12 +35,14 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Whether what is not ended may be the beginning of a line: it goes on as such lines do, `begin` being how they
-    /// begin.
-    pub fn rest_begins(&self, begin: &str) -> bool {
+    /// Whether what is not ended is the beginning of a line, `begin` being how such lines begin, and not a whole one or
+    /// something else.
+    pub fn rest_is_begun(&self, begin: &str) -> bool {
         let begin = begin.as_bytes();
+        let is_whole = |rest: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(rest).is_ok();
         let fits = |rest: &[u8]| rest.starts_with(begin) || begin.starts_with(rest);
-        self.rest.is_none_or(|(_, rest)| fits(rest))
+        self.rest
+            .is_some_and(|(_, rest)| fits(rest) && !is_whole(rest))
     }
 }
 
@@ -71,8 +73,12 @@ mod tests {
         assert_eq!((numbers, lines.whole_bytes), (vec![1, 3], 13));
         assert_eq!(lines.whole[0].1, b"{}\r");
         assert_eq!(lines.rest, Some((4, &b"{\"a"[..])));
-        assert!(lines.rest_begins("{\"abc\"") && lines.rest_begins("{"));
-        assert!(!lines.rest_begins("{\"b"));
+        assert!(lines.rest_is_begun("{\"abc\"") && lines.rest_is_begun("{"));
+        assert!(!lines.rest_is_begun("{\"b"));
+        assert!(
+            !Lines::of(b"{\"a\": 1}").rest_is_begun("{\"a"),
+            "it is whole"
+        );
         assert_eq!(Lines::of(b"a\n").rest, None);
         assert_eq!(Lines::of(b"").whole.len(), 0);
         let error = parse::<Vec<u8>>((7, b"[1, x]")).unwrap_err();

@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
             terminal::say(error.render().to_string().trim_end());
             return ExitCode::from(USAGE);
         }
-        Err(help) => return ended(help.print().map_err(anyhow::Error::from)),
+        Err(help) => return ended(help.print().map_err(|error| terminal::own(error).into())),
     };
     ended(run(cli))
 }

@@ -129,9 +129,10 @@ fn is_at(_: &File, path: &Path) -> bool {
 /// ignored, as under `nohup`, stays so.
 #[cfg(unix)]
 fn watch() {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     let ignored = ignored();
-    let wanted = [SIGHUP, SIGINT, SIGTERM];
+    // The last one ends nothing: with somebody waiting for it, a file that may not grow is an error of writing.
+    let wanted = [SIGHUP, SIGINT, SIGTERM, SIGXFSZ];
     let wanted = wanted
         .into_iter()
         .filter(|signal| ignored >> (signal - 1) & 1 == 0);
@@ -139,7 +140,7 @@ fn watch() {
         return;
     };
     let wait = move || {
-        for signal in signals.forever() {
+        for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
             under_way(|all| {
                 for path in all {
                     let _ = fs::remove_file(path);

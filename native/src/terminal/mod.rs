@@ -92,7 +92,9 @@ pub fn report_panics() {
 #[error("cannot write standard output: {0}")]
 struct StdoutError(io::Error);
 
-fn own(error: io::Error) -> io::Error {
+/// An error of standard output, marked as such.
+#[must_use]
+pub fn own(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::Interrupted => error,
         kind => io::Error::new(kind, StdoutError(error)),

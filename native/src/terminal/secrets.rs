@@ -32,7 +32,7 @@ fn known() -> &'static [String] {
         for address in ADDRESSES.into_iter().filter_map(var) {
             known.extend(user_info(&address).into_iter().flat_map(spellings));
         }
-        known.retain(|secret| secret.len() >= SHORTEST);
+        known.retain(|secret| secret.len() >= SHORTEST || secret.ends_with('@'));
         // A longer one may hold a shorter one.
         known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         known
@@ -58,7 +58,11 @@ fn spellings(user_info: &str) -> Vec<String> {
         text.split_once(':')
             .map(|(_, password)| password.to_owned())
     };
-    let mut all = vec![user_info.to_owned(), base64(plain.as_bytes())];
+    let mut all = vec![
+        format!("{user_info}@"),
+        user_info.to_owned(),
+        base64(plain.as_bytes()),
+    ];
     all.extend(password(user_info));
     all.extend(password(&plain));
     all.push(plain);
@@ -190,7 +194,9 @@ mod tests {
             user_info("https://me:p%40ss%20word@proxy.example:3128/").unwrap_or_default(),
         );
         known.push("hf_0123456789".to_owned());
+        known.extend(spellings("a:b"));
         for text in [
+            "a proxy: a:b@h",
             "token hf_0123456789 was sent",
             "tried https://me:p%40ss%20word@proxy.example:3128/x",
             "user info: me:p@ss word",

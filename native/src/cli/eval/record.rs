@@ -45,7 +45,7 @@ impl Row {
     /// Refuses what no run writes: names become those of files, and scores are drawn.
     fn check(&self) -> Result<(), String> {
         for (what, name) in [("dataset", &self.dataset), ("method", &self.method)] {
-            if name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\')) {
+            if name.contains(|c: char| c == '\0' || std::path::is_separator(c)) {
                 return Err(format!("the {what} {name:?} is no part of a file's name"));
             }
         }
@@ -138,20 +138,18 @@ impl Record {
             })?;
             record.take(row);
         }
-        record.end = match lines.rest.map(parse) {
+        record.end = match lines.rest {
             None => None,
-            Some(Ok(row)) => {
-                record.take(row);
-                Some(End::Unended)
-            }
-            Some(Err(_)) if lines.rest_begins(BEGIN) => Some(End::Begun(lines.whole_bytes as u64)),
-            Some(Err(error)) => {
-                return Err(error).with_context(|| {
+            Some(_) if lines.rest_is_begun(BEGIN) => Some(End::Begun(lines.whole_bytes as u64)),
+            Some(rest) => {
+                let row = parse(rest).with_context(|| {
                     format!(
                         "{} is no record of answers: choose another folder",
                         path.display()
                     )
-                });
+                })?;
+                record.take(row);
+                Some(End::Unended)
             }
         };
         Ok(record)

@@ -81,8 +81,9 @@ pub struct Content {
     pub entries: Vec<Entry>,
 }
 
-/// How a header begins.
-pub const BEGIN: &str = "{\"type\":\"header\",";
+/// How a header and the other lines begin.
+const BEGIN: &str = "{\"type\":\"header\",";
+const BEGIN_ENTRY: &str = "{\"item\":";
 
 /// A record as a file holds it.
 #[derive(Debug)]
@@ -112,27 +113,27 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     match (all.next(), lines.rest) {
         (Some(first), _) => parsed.content = Some(Content::new(header(first)?)),
         (None, Some(rest)) => {
-            let header = header(rest);
-            if header.is_err() && !lines.rest_begins(BEGIN) {
-                return Err("it is no record".to_owned());
+            if !lines.rest_is_begun(BEGIN) {
+                parsed.content = Some(Content::new(header(rest)?));
+                parsed.unended = true;
             }
-            parsed.unended = header.is_ok();
-            parsed.content = header.ok().map(Content::new);
         }
         (None, None) => {}
     }
     let Some(content) = &mut parsed.content else {
         return Ok(parsed);
     };
+    let mut take = |line: (usize, &[u8])| {
+        let taken = lines::parse(line).map(|entry| content.take(entry, &mut checks))?;
+        taken.map_err(|why| format!("line {}: {why}", line.0))
+    };
     for line in all {
-        let entry = lines::parse(line)?;
-        content
-            .take(entry, &mut checks)
-            .map_err(|why| format!("line {}: {why}", line.0))?;
+        take(line)?;
     }
     let rest = lines.rest.filter(|_| !parsed.unended);
-    if let Some(Ok(entry)) = rest.map(lines::parse::<Entry>) {
-        parsed.unended = content.take(entry, &mut checks).is_ok();
+    if let Some(rest) = rest.filter(|_| !lines.rest_is_begun(BEGIN_ENTRY)) {
+        take(rest)?;
+        parsed.unended = true;
     }
     if parsed.unended {
         parsed.bytes = bytes.len();
