@@ -70,7 +70,7 @@ mod tests {
     fn lines_have_their_numbers_and_the_rest_its_own() {
         let lines = Lines::of(b"\xef\xbb\xbf{}\r\n\n [1] \n{\"a");
         let numbers: Vec<usize> = lines.whole.iter().map(|(number, _)| *number).collect();
-        assert_eq!((numbers, lines.whole_bytes), (vec![1, 3], 13));
+        assert_eq!((numbers, lines.whole_bytes), (vec![1, 3], 14));
         assert_eq!(lines.whole[0].1, b"{}\r");
         assert_eq!(lines.rest, Some((4, &b"{\"a"[..])));
         assert!(lines.rest_is_begun("{\"abc\"") && lines.rest_is_begun("{"));
