@@ -2,14 +2,28 @@
 //! destroys what it is made from, nothing half written stays, and damaged records and traces are refused, not believed.
 //!
 //! Cases from public reports, of this kind of fault in other tools:
-//! - <https://github.com/ggml-org/llama.cpp/issues/28969> (escape sequences of a model's metadata on the terminal)
-//! - <https://github.com/advisories/GHSA-xjqg-9jvg-fgx2> CVE-2024-32487 (a file name with a line break)
-//! - <https://nvd.nist.gov/vuln/detail/CVE-2021-42574> (bidirectional overrides turn text around)
-//! - <https://github.com/rust-lang/cargo/security/advisories/GHSA-rrjw-j4m2-mf34> (a package's name on the terminal)
-//! - <https://github.com/advisories/GHSA-xwfj-jgwm-7wp5> CVE-2025-58160 (escape sequences in a log)
-//! - <https://github.com/ggml-org/llama.cpp/issues/12753> (an output over a device)
-//! - <https://github.com/sharkdp/fd/issues/24> and <https://github.com/rust-lang/rust/issues/46016> (pipes that close)
-//! - <https://lists.gnu.org/archive/html/bug-coreutils/2009-02/msg00222.html> (a full standard output is an error)
+//! - <https://github.com/ggml-org/llama.cpp/issues/28969> escape sequences of a model's metadata on the terminal
+//! - <https://github.com/kylesnowschwartz/zsh-ai-cmd/issues/4> model output with line breaks and backspaces
+//! - <https://github.com/Growth-Circle/cadis/issues/1723> streamed model output, piece by piece
+//! - <https://github.com/andrebrait/DATROMTool/issues/38> names of files in a progress bar
+//! - <https://github.com/poe-platform/poe-code/issues/647> names and arguments in error messages
+//! - <https://github.com/EONRaider/RootWire/issues/53> C1 and bidirectional overrides beside C0
+//! - <https://github.com/scottcrosby-securebine/kali-mcp-server/issues/80> what a server says, and an HTML report
+//! - <https://github.com/uraurora/turnstile/issues/22> recordings that are shown again
+//! - <https://github.com/boxdot/gurk-rs/issues/384> messages of others, in Rust
+//! - <https://github.com/ggml-org/llama.cpp/issues/12753> an output over a device
+//! - <https://github.com/mp3splt/mp3splt/issues/139>, <https://github.com/MarcCote/tractconverter/issues/33>,
+//!   <https://github.com/libjpeg-turbo/libjpeg-turbo/issues/914> an output over its own input
+//! - <https://github.com/uutils/coreutils/issues/9877> an output that is a link to a full device
+//! - <https://github.com/torognes/vsearch/issues/243>, <https://github.com/sharkdp/fd/issues/737>,
+//!   <https://github.com/uutils/coreutils/issues/9782> a full standard output or file that nobody hears of
+//! - <https://github.com/sharkdp/fd/issues/24>, <https://github.com/rust-lang/rust/pull/97970> pipes that close
+//! - <https://github.com/NixOS/nixfmt/issues/11>, <https://github.com/Dr-Emann/applesauce/issues/23>,
+//!   <https://github.com/astral-sh/ruff/issues/26480> what Ctrl-C leaves behind
+//! - <https://github.com/huggingface/OpenEnv/pull/1154>, <https://github.com/microsoft/TypeAgent/pull/2769>,
+//!   <https://github.com/PrimeIntellect-ai/verifiers/pull/803> lines that a run takes up again, damaged
+//! - <https://github.com/Kozea/Radicale/issues/309>, <https://github.com/xrootd/xrootd/issues/2343>,
+//!   <https://github.com/lijunzh/koda/issues/390> tokens and proxies' passwords in logs
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
