@@ -7,8 +7,8 @@ use super::record::{Candidate, Line};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// More tokens than a text can have, and few enough that their sums stay numbers.
-const MOST_TOKENS: usize = u32::MAX as usize;
+/// Twice as many as [`Options::validate`] allows a text; sums of a whole run's stay far from a number's end.
+const MOST_TOKENS: usize = 1 << 17;
 
 /// Follows a run's lines, from its first on. A run may break off anywhere.
 #[derive(Debug, Clone)]
