@@ -1,9 +1,10 @@
 //! The `periapt` binary.
 
-use periapt::cli;
+use periapt::{cli, terminal};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    terminal::report_panics();
     tracing_subscriber::fmt()
         .with_env_filter(
             std::env::var("PERIAPT_LOG")
@@ -12,10 +13,9 @@ fn main() -> ExitCode {
                 .and_then(|filter| tracing_subscriber::EnvFilter::try_new(filter).ok())
                 .unwrap_or_else(|| tracing_subscriber::EnvFilter::new("off")),
         )
-        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_writer(|| terminal::Log)
         .init();
-    match cli::run(cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::report(&error),
-    }
+    // What it was has been said by then.
+    std::panic::catch_unwind(cli::main).unwrap_or(ExitCode::FAILURE)
 }

@@ -2,12 +2,14 @@
 //! logits, and knows nothing of who wants the scores.
 
 mod classifier;
+mod cut;
 mod human;
 mod judge;
 mod preference;
 mod sum;
 
 pub use classifier::ClassifierReward;
+pub use cut::Cut;
 pub use human::{Ask, Choice, Human};
 pub use judge::Judge;
 pub use preference::PreferenceReward;
@@ -15,7 +17,6 @@ pub use sum::{AnyReward, Sum};
 
 use crate::model::ModelError;
 use crate::text::shorten;
-use serde::{Deserialize, Serialize};
 use std::future::Future;
 
 /// Why responses have no scores.
@@ -32,31 +33,6 @@ pub enum RewardError {
         /// What went wrong.
         reason: String,
     },
-}
-
-/// A response that was scored by its beginning alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cut {
-    /// Its place among the responses that were scored.
-    pub response: usize,
-    /// By which reward.
-    pub reward: String,
-    /// Characters of it.
-    pub from: usize,
-    /// Characters that were scored.
-    pub to: usize,
-}
-
-impl Cut {
-    /// Where `text` is less than the whole response.
-    fn new(reward: &str, response: usize, whole: &str, text: &str) -> Option<Self> {
-        (text.len() < whole.len()).then(|| Self {
-            response,
-            reward: reward.to_owned(),
-            from: whole.chars().count(),
-            to: text.chars().count(),
-        })
-    }
 }
 
 /// What `encode` gives for a text in at most `most` tokens, and so much of `text`, up to a sentence's end, as that is.

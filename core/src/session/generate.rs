@@ -1,7 +1,7 @@
 //! Answering: one batch of conversations, decoded together by one method.
 
 use super::batch::{Batch, Pending};
-use super::{Error, Session, read, read_ids};
+use super::{Error, FinishReason, Session, read, read_ids};
 use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
 use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler, wish};
@@ -119,18 +119,6 @@ pub enum Event<'a> {
         /// The answer.
         generation: &'a Generation,
     },
-}
-
-/// Why generating ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FinishReason {
-    /// The model ended its answer.
-    Stop,
-    /// The most tokens allowed, or the end of the context.
-    Length,
-    /// The caller broke off.
-    Cancelled,
 }
 
 /// An answer.

@@ -5,6 +5,7 @@ mod batch;
 mod beam;
 mod classifier;
 mod companions;
+mod finish;
 mod folder;
 mod generate;
 mod load;
@@ -15,8 +16,9 @@ mod stepwise;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
+pub use finish::FinishReason;
 pub use folder::read_folder;
-pub use generate::{Event, FinishReason, GenerateRequest, Generation};
+pub use generate::{Event, GenerateRequest, Generation};
 pub use load::{Loader, tokenizer_spec};
 pub use measure::{StepTime, Steps};
 pub use prompts::Prompting;

@@ -2,37 +2,8 @@
 
 use super::Error;
 use minijinja::{Environment, UndefinedBehavior, context};
-use serde::{Deserialize, Serialize};
 
-/// Which of the four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PromptName {
-    /// The textual loss: chosen against rejected.
-    Compare,
-    /// The textual loss where nothing is rejected.
-    Evaluate,
-    /// The textual gradient.
-    Feedback,
-    /// The update.
-    Improve,
-}
-
-impl PromptName {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Compare, Self::Evaluate, Self::Feedback, Self::Improve];
-
-    /// The template's name, and with `.txt` its file's.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Compare => "compare",
-            Self::Evaluate => "evaluate",
-            Self::Feedback => "feedback",
-            Self::Improve => "improve",
-        }
-    }
-}
+pub use super::prompt_name::PromptName;
 
 /// What a template may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A response with all that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Candidate {
     /// 0 for the first samples, then the round that wrote it.
     pub round: usize,
@@ -23,6 +24,7 @@ pub struct Candidate {
 
 /// Something that was shortened to fit the model's context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Shortened {
     /// Which part of the prompt.
     pub part: String,
@@ -34,7 +36,7 @@ pub struct Shortened {
 
 /// One line of a record. A run's lines in their order are the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Line {
     /// What was asked, and how; first.
     Run {

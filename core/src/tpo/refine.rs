@@ -5,7 +5,7 @@ use super::generator::{Draft, Generator, Job, Writing};
 use super::progress::{Outcome, Progress, Query, Stage};
 use super::prompts::{Parts, PromptName, Prompts};
 use super::record::{Candidate, Line};
-use super::{Error, Mode, Options};
+use super::{Check, Error, Mode, Options};
 use crate::decoding::{Conversation, Sampling};
 use crate::reward::Reward;
 use std::collections::{BTreeMap, VecDeque};
@@ -93,11 +93,17 @@ where
             reward: self.reward.name(),
             prompts: self.prompts.name.clone(),
         };
-        match self.recorded.pop_front() {
+        match self.recorded.front() {
             None => go_on!(self.tell(begin).await),
-            Some(line) if line == begin => {}
+            Some(line) if *line == begin => {}
             Some(_) => return Err(Error::OtherRun(self.query.question.clone())),
         }
+        let mut check = Check::new(self.options);
+        for (line, recorded) in (1..).zip(&self.recorded) {
+            let taken = check.take(recorded);
+            taken.map_err(|why| Error::Damaged { line, why })?;
+        }
+        self.recorded.pop_front();
         let first = Conversation {
             system: self.query.system.clone(),
             earlier: self.query.earlier.clone(),
@@ -156,7 +162,10 @@ where
         };
         match self.has(|line| matches!(line, Line::Update { .. })) {
             true => drop(self.recorded.pop_front()),
-            false => go_on!(self.tell(update).await),
+            false => {
+                self.nothing_left()?;
+                go_on!(self.tell(update).await)
+            }
         }
         let prefix = format!("{OPEN}\n");
         let prompt = conversation(&fitted.input);
@@ -189,7 +198,7 @@ where
         while let Some(line) = self.recorded.pop_front() {
             match line {
                 Line::Candidate(candidate) if candidate.round == round => {
-                    done[candidate.index.min(n - 1)] = true;
+                    done[candidate.index] = true;
                     self.outcome.tokens += candidate.tokens;
                     let number = round * n + candidate.index;
                     self.outcome.candidates.insert(number, candidate);
@@ -200,8 +209,8 @@ where
                     index,
                     tokens,
                     ..
-                } if of == round && !done[index.min(n - 1)] => {
-                    done[index.min(n - 1)] = true;
+                } if of == round && !done[index] => {
+                    done[index] = true;
                     self.outcome.tokens += tokens;
                 }
                 line => {
@@ -214,6 +223,7 @@ where
         if done.iter().all(|done| *done) {
             return Ok(ControlFlow::Continue(()));
         }
+        self.nothing_left()?;
         // The whole batch, so that no response depends on where an earlier run was killed.
         let job = Job {
             conversation,
@@ -266,6 +276,7 @@ where
             self.outcome.tokens += tokens;
             return Ok(ControlFlow::Continue(text));
         }
+        self.nothing_left()?;
         let room = self.room();
         let fitted = fit(self.generator, self.prompts, name, parts, room, "")?;
         let place = match name {
@@ -345,6 +356,7 @@ where
             self.outcome.best = Some(best);
             return Ok(ControlFlow::Continue((best, worst)));
         }
+        self.nothing_left()?;
         let candidates = &self.outcome.candidates;
         let mut fresh: Vec<usize> = Vec::new();
         let mut duplicates: Vec<(usize, usize)> = Vec::new();
@@ -416,6 +428,15 @@ where
         };
         go_on!(self.tell(line).await);
         Ok(ControlFlow::Continue((best, worst)))
+    }
+
+    /// Refuses to write anew what would stand behind lines that the record still has: they are of a run that went
+    /// another way.
+    fn nothing_left(&self) -> Result<(), Error> {
+        match self.recorded.is_empty() {
+            true => Ok(()),
+            false => Err(Error::OtherRun(self.query.question.clone())),
+        }
     }
 
     /// Whether the record goes on with such a line.

@@ -299,3 +299,75 @@ fn templates_are_checked_when_they_are_given() {
     let (system, user) = prompts.render(PromptName::Feedback, &parts).unwrap();
     assert_eq!((system.as_str(), user.as_str()), ("S", "Q: {{ chosen }}"));
 }
+
+/// A number, changed: what a damaged record holds in its place.
+fn damaged(value: &mut serde_json::Value, at: &mut usize, by: u64) -> bool {
+    use serde_json::{Value, json};
+    match value {
+        Value::Object(map) => map.values_mut().any(|value| damaged(value, at, by)),
+        Value::Array(list) => list.iter_mut().any(|value| damaged(value, at, by)),
+        Value::Number(_) if *at > 0 => {
+            *at -= 1;
+            false
+        }
+        Value::Number(_) => {
+            *value = [
+                json!(0),
+                json!(1),
+                json!(7),
+                json!(u64::MAX),
+                json!(u32::MAX),
+                json!(-1),
+                json!(1e300),
+                json!(2.5),
+            ][(by % 8) as usize]
+                .clone();
+            true
+        }
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// Lines that are left out, doubled or exchanged, and numbers that are others: refused, or taken up, and never a panic.
+    #[test]
+    fn a_damaged_record_ends_nothing(n in 1usize..5, d in 0usize..3, seed in any::<u64>(), how in 0u8..5, a: prop::sample::Index, b: prop::sample::Index, by: u64) {
+        let Ok((_, lines)) = Case::new(Mode::Tpo, n, d, seed).run(&[], usize::MAX) else { return Ok(()) };
+        let mut kept = lines.clone();
+        let (a, b) = (a.index(kept.len()), b.index(kept.len()));
+        match how {
+            0 => drop(kept.remove(a)),
+            1 => kept.insert(b, lines[a].clone()),
+            2 => kept.swap(a, b),
+            _ => {
+                let mut value = serde_json::to_value(&kept[a]).unwrap();
+                damaged(&mut value, &mut (by as usize % 6), by);
+                let Ok(line) = serde_json::from_value(value) else { return Ok(()) };
+                kept[a] = line;
+            }
+        }
+        if let Ok((outcome, all)) = Case::new(Mode::Tpo, n, d, seed).run(&kept, usize::MAX) {
+            prop_assert!(outcome.best.is_some_and(|best| outcome.rewards.contains_key(&best)));
+            // What was taken up is a run, from its first line to its last.
+            let mut check = Check::new(&Case::new(Mode::Tpo, n, d, seed).options);
+            for line in &all {
+                prop_assert_eq!(check.take(line), Ok(()));
+            }
+        }
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused() {
+    let (_, lines) = Case::new(Mode::Tpo, 2, 1, 1).run(&[], usize::MAX).unwrap();
+    for line in lines {
+        let mut value = serde_json::to_value(&line).unwrap();
+        value["more"] = 1.into();
+        let error = serde_json::from_value::<Line>(value)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("more"), "{error}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::args::{AmuletUpdateArgs, Form};
 use super::{Usage, input, print_json};
 use crate::store::StoreError;
+use crate::terminal;
 use periapt_core::decoding::{AmuletParams, DecodingError, amulet};
 use periapt_core::device::{self, OpenDevice};
 use periapt_core::session::read;
@@ -62,7 +63,7 @@ pub fn run(args: &AmuletUpdateArgs) -> anyhow::Result<()> {
     if args.json {
         return print_json(&Output { cases });
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     for (index, (case, updated)) in input.cases.iter().zip(&cases).enumerate() {
         let best = updated.log_policy[updated.argmax];
         writeln!(

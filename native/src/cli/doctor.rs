@@ -3,6 +3,7 @@
 use super::args::DoctorArgs;
 use super::print_json;
 use crate::store::{DEFAULT_MODEL, State, Store};
+use crate::terminal::{self, line};
 use anyhow::Context;
 use indicatif::HumanBytes;
 use periapt_core::device::{self, DeviceChoice, describe};
@@ -86,10 +87,13 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             "generation_possible": !broken,
         }))?;
     } else {
-        let mut out = std::io::stdout().lock();
+        let mut out = terminal::report();
         writeln!(out, "GPU adapters: {}", adapters.len())?;
         for adapter in &adapters {
-            let text = |pointer: &str| adapter.pointer(pointer).and_then(Value::as_str);
+            let text = |pointer: &str| {
+                let text = adapter.pointer(pointer).and_then(Value::as_str);
+                line(&text.unwrap_or_default())
+            };
             let size = |pointer: &str| {
                 let bytes = adapter.pointer(pointer).and_then(Value::as_u64);
                 HumanBytes(bytes.unwrap_or(0)).to_string()
@@ -97,10 +101,10 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             writeln!(
                 out,
                 "  {} ({}, {}, {})",
-                text("/device/name").unwrap_or_default(),
-                text("/device/backend").unwrap_or_default(),
-                text("/type").unwrap_or_default(),
-                text("/device/driver").unwrap_or_default(),
+                text("/device/name"),
+                text("/device/backend"),
+                text("/type"),
+                text("/device/driver"),
             )?;
             writeln!(
                 out,
@@ -118,11 +122,16 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
                 .collect();
             writeln!(out, "    features: {}", features.join(", "))?;
         }
-        writeln!(out, "--device auto takes: {} ({why})", auto.name)?;
+        writeln!(
+            out,
+            "--device auto takes: {} ({})",
+            line(&auto.name),
+            line(&why)
+        )?;
         if let Some(bytes) = memory {
             writeln!(out, "host memory available: {}", HumanBytes(bytes))?;
         }
-        writeln!(out, "store: {}", store.root().display())?;
+        writeln!(out, "store: {}", line(&store.root().display()))?;
         writeln!(out, "default model: {model_state}")?;
         if let Some(memory) = &model_memory {
             writeln!(

@@ -3,6 +3,8 @@
 use super::args::{CompareArgs, DecodingArgs, GenerateArgs, MethodArg};
 use super::trace::Recorder;
 use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
+use crate::say;
+use crate::terminal;
 use periapt_core::decoding::streams::{Wish, expand_preference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
@@ -30,7 +32,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         .iter()
         .any(|preference| preference.weight.is_some());
     for preference in preferences.iter().filter(|p| p.weight == Some(0.0)) {
-        notes::say(&format!(
+        crate::terminal::say(&format!(
             "--prefer {:?} has the weight 0, and no effect",
             preference.text
         ));
@@ -136,7 +138,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     for request in &requests {
         let method = &request.method;
         if !args.json {
-            let mut out = std::io::stdout().lock();
+            let mut out = terminal::answer();
             match method {
                 Method::Base | Method::Pref => writeln!(out, "--- {} ---", method.name())?,
                 _ => writeln!(
@@ -152,7 +154,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         notes::record(&mut object, prompting.system);
         answers.push(object);
         if !args.json {
-            writeln!(std::io::stdout())?;
+            writeln!(terminal::answer())?;
         }
     }
     if args.json {
@@ -185,7 +187,7 @@ pub fn check(decoding: &DecodingArgs) -> Result<(), Usage> {
             let what = "--paper-compat takes the best token, as the paper's code does: leave --temperature out";
             return Err(Usage(what.to_owned()));
         }
-        eprintln!(
+        say!(
             "paper-compat: no generation prompt, top-p 0.95 and then the best token, as in the paper's code"
         );
     }
@@ -244,7 +246,7 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
     found.truncate(best);
     let search_ms = millis(started);
     if !args.json {
-        let mut out = std::io::stdout().lock();
+        let mut out = terminal::answer();
         for (place, hypothesis) in found.iter().enumerate() {
             if best > 1 {
                 writeln!(out, "--- {} (score {:.4}) ---", place + 1, hypothesis.score)?;
@@ -298,7 +300,7 @@ fn answer(
     let started = Instant::now();
     let mut prefilled = None;
     let mut written = Ok(());
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::answer();
     let on_event = &mut async |event: Event<'_>| {
         if let Event::Token { text, trace, .. } = event {
             // The first token comes with the prefill's own logits.

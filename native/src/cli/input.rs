@@ -101,7 +101,7 @@ fn stdin() -> anyhow::Result<String> {
     }
     let mut stdin = std::io::stdin().lock();
     if stdin.is_terminal() {
-        notes::say(
+        crate::terminal::say(
             "type the text, and end it with Ctrl-D on a line of its own (Windows: Ctrl-Z and Enter)",
         );
     }

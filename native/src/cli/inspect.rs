@@ -2,6 +2,7 @@
 
 use super::args::InspectArgs;
 use super::{model_path, print_json, source};
+use crate::terminal::{self, line};
 use anyhow::Context;
 use indicatif::{HumanBytes, HumanCount};
 use periapt_core::formats::gguf::{self, Gguf};
@@ -43,16 +44,14 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let path = model_path(args.model.as_deref())?;
     let source = source::open(&path)?;
     let report = Report::new(&path, source.gguf(), args);
-    let mut out = std::io::stdout().lock();
     if args.template {
         let template = report.template;
         let template = template.with_context(|| format!("{} has no template", path.display()))?;
-        writeln!(out, "{template}")?;
+        writeln!(terminal::answer(), "{template}")?;
     } else if args.json {
-        drop(out);
         print_json(&report.json())?;
     } else {
-        report.print(&mut out)?;
+        report.print(&mut terminal::report())?;
     }
     Ok(())
 }
@@ -166,8 +165,8 @@ impl<'a> Report<'a> {
     fn print(&self, out: &mut impl Write) -> anyhow::Result<()> {
         let bytes = self.bytes();
 
-        let known = |key| text(self.gguf, key).unwrap_or("not said");
-        writeln!(out, "{}", self.path.display())?;
+        let known = |key| line(&text(self.gguf, key).unwrap_or("not said"));
+        writeln!(out, "{}", line(&self.path.display()))?;
         writeln!(out, "name          {}", known("general.name"))?;
         writeln!(out, "architecture  {}", known("general.architecture"))?;
         writeln!(out, "licence       {}", known("general.license"))?;
@@ -202,16 +201,16 @@ impl<'a> Report<'a> {
                     out,
                     "template      {lines} lines, {characters} characters (--template prints it)"
                 )?;
-                for line in template.lines().take(TEMPLATE_LINES) {
-                    let line: String = line.chars().take(100).filter(|c| !c.is_control()).collect();
-                    writeln!(out, "  | {line}")?;
+                for text in template.lines().take(TEMPLATE_LINES) {
+                    let text: String = text.chars().take(100).collect();
+                    writeln!(out, "  | {}", line(&text))?;
                 }
             }
         }
         let config = match &self.config {
             Ok(config) => config,
             Err(error) => {
-                writeln!(out, "does not run here: {error}")?;
+                writeln!(out, "does not run here: {}", line(error))?;
                 return Ok(());
             }
         };

@@ -2,6 +2,7 @@
 
 use super::args::LogitsArgs;
 use super::{input, load, notes, print_json};
+use crate::terminal;
 use periapt_core::model::KvType;
 use periapt_core::text::{Message, Role};
 use serde_json::json;
@@ -55,7 +56,7 @@ pub fn run(args: &LogitsArgs) -> anyhow::Result<()> {
         }
         return print_json(&object);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     for (id, logit, piece) in top {
         writeln!(out, "{id:>7}  {logit:>10.4}  {piece:?}")?;
     }

@@ -10,6 +10,7 @@ mod eval;
 mod generate;
 mod input;
 mod inspect;
+mod lines;
 mod logits;
 mod memory;
 mod models;
@@ -26,9 +27,10 @@ mod trace;
 mod tuning;
 
 pub use args::Cli;
-pub use parse::parse;
 
+use crate::output::OutputError;
 use crate::store::{self, StoreError};
+use crate::terminal;
 use anyhow::Context;
 use args::{Command, KernelsArg, ModelArgs};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,7 +39,6 @@ use periapt_core::device::{self, DeviceError};
 use periapt_core::model::ModelError;
 use periapt_core::reward::RewardError;
 use periapt_core::{Error, Session};
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -46,6 +47,28 @@ use std::time::Instant;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// The program: reads the command line, runs the command, and says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match parse::parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // Without colours: a value may hold what looks like them.
+            terminal::say(error.render().to_string().trim_end());
+            return ExitCode::from(USAGE);
+        }
+        Err(help) => return ended(help.print().map_err(|error| terminal::own(error).into())),
+    };
+    ended(run(cli))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result.and_then(|()| Ok(terminal::finish()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
 
 /// Runs one command.
 ///
@@ -78,7 +101,13 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if hung_up(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("periapt: {error:#}");
+    let text = format!("{error:#}");
+    let text = match error.downcast_ref::<StoreError>() {
+        // A list of its own.
+        Some(StoreError::AllSourcesFailed { .. }) => text,
+        _ => terminal::line(&text),
+    };
+    terminal::say(&format!("periapt: {text}"));
     ExitCode::from(exit_code(error))
 }
 
@@ -86,7 +115,7 @@ fn hung_up(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
+        .any(terminal::hung_up)
 }
 
 const USAGE: u8 = 2;
@@ -102,6 +131,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<DeviceError>() {
         return DEVICE;
+    }
+    match error.downcast_ref::<OutputError>() {
+        Some(OutputError::Place { .. }) => return USAGE,
+        Some(OutputError::Write { .. }) => return MODEL,
+        None => {}
     }
     match (
         error.downcast_ref::<Error>(),
@@ -217,8 +251,5 @@ fn millis(since: Instant) -> f64 {
 
 /// Prints a line of JSON.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, value).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
+    Ok(terminal::print_json(value)?)
 }

@@ -3,6 +3,7 @@
 use super::args::{ModelsArgs, ModelsCommand};
 use super::{bar_style, print_json};
 use crate::store::{DEFAULT_MODEL, HubId, ModelSpec, Progress, Resolved, State, Store, StoreError};
+use crate::terminal::{self, line};
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::json;
 use std::io::Write;
@@ -10,7 +11,6 @@ use std::path::PathBuf;
 
 pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
     let store = Store::open()?;
-    let mut out = std::io::stdout().lock();
     match &args.command {
         ModelsCommand::List { json } => list(&store, *json)?,
         ModelsCommand::Pull { name } => {
@@ -19,7 +19,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
                 Resolved::File(path) => path,
                 Resolved::Hub(id) => pull_hub(&store, &id)?,
             };
-            writeln!(out, "{}", path.display())?;
+            terminal::answer().path(&path)?;
         }
         ModelsCommand::Path { name } => {
             let name = or_default(name.as_deref());
@@ -27,7 +27,7 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
                 name: name.to_owned(),
                 root: store.root().to_owned(),
             })?;
-            writeln!(out, "{}", path.display())?;
+            terminal::answer().path(&path)?;
         }
         ModelsCommand::Verify { name } => {
             let verified =
@@ -36,14 +36,16 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
                 true => "is right",
                 false => "is not known, so there is nothing to compare it with",
             };
-            writeln!(out, "{}", verified.path.display())?;
+            let mut out = terminal::report();
+            writeln!(out, "{}", line(&verified.path.display()))?;
             writeln!(out, "sha256 {} {verdict}", verified.sha256)?;
         }
         ModelsCommand::Inspect(args) => super::inspect::run(args)?,
         ModelsCommand::Convert(args) => super::convert::run(args)?,
         ModelsCommand::Rm { name } => {
             let bytes = store.remove(name)?;
-            writeln!(out, "removed {name}, {} freed", HumanBytes(bytes))?;
+            let (name, bytes) = (line(name), HumanBytes(bytes));
+            writeln!(terminal::report(), "removed {name}, {bytes} freed")?;
         }
     }
     Ok(())
@@ -68,7 +70,7 @@ fn or_default(name: Option<&str>) -> &str {
 fn with_bar<T>(work: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> T) -> T {
     let bar = ProgressBar::new(0);
     let result = work(&mut |progress| match progress {
-        Progress::Notice(line) => bar.suspend(|| eprintln!("{line}")),
+        Progress::Notice(line) => bar.suspend(|| terminal::say(line)),
         Progress::Step {
             phase,
             bytes,
@@ -120,11 +122,12 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
             "available": available,
         }));
     }
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "store: {}", store.root().display())?;
+    let mut out = terminal::report();
+    writeln!(out, "store: {}", line(&store.root().display()))?;
     for entry in &entries {
         let size = HumanBytes(entry.bytes).to_string();
-        writeln!(out, "{:<32} {size:>12}  {}", entry.name, state(entry.state))?;
+        let name = line(&entry.name);
+        writeln!(out, "{name:<32} {size:>12}  {}", state(entry.state))?;
     }
     for spec in missing {
         let size = HumanBytes(spec.bytes).to_string();

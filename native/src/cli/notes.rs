@@ -1,15 +1,10 @@
-//! What is said on standard error beside an answer. A standard error that is closed or full ends nothing.
+//! What is said on standard error beside an answer.
 
+use crate::terminal::say;
 use periapt_core::Session;
 use periapt_core::session::Prompting;
 use periapt_core::text::SystemPrompt;
 use serde_json::{Value, json};
-use std::io::Write;
-
-/// Says a line.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
 
 /// Says what the chat template does with system prompts, where it is not what they are meant for.
 pub fn of_template(system: Option<SystemPrompt>) {

@@ -5,11 +5,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
 use std::ffi::OsString;
 
-/// The command line. What is none ends the program with exit code 2, and `--help` with 0.
-#[must_use]
-pub fn parse() -> Cli {
+/// The command line of this process.
+///
+/// # Errors
+///
+/// clap's, for what is none, and for `--help` and `--version`.
+pub fn parse() -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = std::env::args_os().collect();
-    understand(&args).unwrap_or_else(|error| error.exit())
+    understand(&args)
 }
 
 fn understand(args: &[OsString]) -> Result<Cli, clap::Error> {

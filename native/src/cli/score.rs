@@ -2,6 +2,7 @@
 
 use super::args::ScoreArgs;
 use super::{Usage, input, load, notes, print_json, streams};
+use crate::terminal::{self, line};
 use periapt_core::decoding::Conversation;
 use serde_json::json;
 use std::io::Write;
@@ -51,7 +52,7 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         notes::record(&mut object, session.system_prompt());
         return print_json(&object);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     writeln!(
         out,
         "preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
@@ -66,7 +67,7 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
             score.pref_perplexity,
             score.repetition,
             score.tokens,
-            path.display()
+            line(&path.display())
         )?;
     }
     Ok(())

@@ -5,7 +5,9 @@
 
 use super::Usage;
 use super::args::ServeArgs;
+use crate::say;
 use crate::store::{State as Stored, Store};
+use crate::terminal;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use axum::body::Body;
@@ -65,15 +67,15 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         })?;
         let port = listener.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}/");
-        writeln!(std::io::stdout(), "{url}")?;
-        eprintln!(
+        writeln!(terminal::report(), "{url}")?;
+        say!(
             "{} of this machine's models on offer; Ctrl+C ends the server",
             offers.len()
         );
         if args.open
             && let Err(error) = opener::open_browser(&url)
         {
-            eprintln!("no browser could be opened ({error}): open the address yourself");
+            say!("no browser could be opened ({error}): open the address yourself");
         }
         axum::serve(listener, router(&page, offers, port))
             .with_graceful_shutdown(async {

@@ -63,7 +63,7 @@ pub fn sha256(path: &Path) -> anyhow::Result<String> {
 }
 
 /// All files that a model is read from.
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         let header = Gguf::read(&mut open_file(path)?).map_err(Error::from)?;
         return match Split::of(&header.metadata).map_err(Error::from)? {

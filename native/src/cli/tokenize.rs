@@ -2,6 +2,7 @@
 
 use super::args::{DetokenizeArgs, TokenizeArgs};
 use super::{input, model_path, print_json};
+use crate::terminal;
 use anyhow::Context;
 use periapt_core::session::tokenizer_spec;
 use periapt_core::text::Tokenizer;
@@ -24,7 +25,7 @@ pub fn tokenize(args: &TokenizeArgs) -> anyhow::Result<()> {
         let pieces: Vec<_> = pieces().collect();
         return print_json(&json!({ "token_ids": ids, "pieces": pieces }));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     for (id, piece) in ids.iter().zip(pieces()) {
         writeln!(out, "{id:>7}  {piece:?}")?;
     }
@@ -38,7 +39,7 @@ pub fn detokenize(args: &DetokenizeArgs) -> anyhow::Result<()> {
     if args.json {
         return print_json(&json!({ "text": text }));
     }
-    writeln!(std::io::stdout(), "{text}")?;
+    writeln!(terminal::answer(), "{text}")?;
     Ok(())
 }
 

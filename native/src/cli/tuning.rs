@@ -1,5 +1,6 @@
 //! The kernels that were measured to be fastest, remembered in the user's cache folder.
 
+use crate::output;
 use crate::store::Store;
 use periapt_core::Error;
 use periapt_core::kernels::Tuning;
@@ -30,10 +31,7 @@ pub fn apply(
             .map_err(std::io::Error::from)
             .and_then(|bytes| {
                 fs::create_dir_all(path.parent().unwrap_or(&path))?;
-                // Whole or not at all, whoever else writes it.
-                let part = path.with_extension(format!("{}.part", std::process::id()));
-                fs::write(&part, bytes)?;
-                fs::rename(&part, &path)
+                output::write_whole(&path, &bytes).map_err(std::io::Error::other)
             });
         if let Err(error) = written {
             tracing::warn!(%error, path = %path.display(), "cannot remember the fastest kernels");

@@ -3,6 +3,7 @@
 use super::limits::Limits;
 use super::median::Median;
 use crate::cli::args::BenchArgs;
+use crate::terminal;
 use indicatif::HumanBytes;
 use periapt_core::decoding::Method;
 use serde::Serialize;
@@ -56,8 +57,13 @@ pub struct Measured {
 impl Report {
     /// What is known before the first result, and the table's head.
     pub fn print_head(&self) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{} on {}", self.model, self.adapter)?;
+        let mut out = terminal::report();
+        writeln!(
+            out,
+            "{} on {}",
+            terminal::line(&self.model),
+            terminal::line(&self.adapter)
+        )?;
         let weights = HumanBytes(self.weight_bytes as u64);
         writeln!(
             out,
@@ -91,7 +97,7 @@ impl Report {
 
     /// What follows the table.
     pub fn print_tail(&self) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = terminal::report();
         if let Some(first) = self.results.first().filter(|m| !m.kernels_ms.is_empty()) {
             writeln!(
                 out,
@@ -117,7 +123,7 @@ impl Report {
 impl Measured {
     /// Its line of the table.
     pub fn print(&self) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+        let mut out = terminal::report();
         let percent =
             |share: Option<f64>| share.map_or("-".to_owned(), |s| format!("{:.0}%", 100.0 * s));
         let [low, high] = self.step_ms_interval;

@@ -3,6 +3,7 @@
 use super::Usage;
 use super::median::Median;
 use crate::cli::print_json;
+use crate::terminal;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -141,7 +142,7 @@ fn print(versus: &Versus<'_>, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(versus);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     writeln!(
         out,
         "time of this build over that of {} ({} pairs in turns; median and its 95% interval)",

@@ -7,7 +7,10 @@ mod report;
 
 use super::args::{EvalArgs, MethodArg};
 use super::{Loaded, Usage, generate, input, load, notes, reading, source, streams};
+use crate::output;
+use crate::say;
 use crate::store::hash_text;
+use crate::terminal;
 use anyhow::Context;
 use dataset::{Dataset, Question};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,7 +21,6 @@ use periapt_core::session::{BeamRequest, Event, FinishReason, GenerateRequest, G
 use record::{Record, Row, key};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -70,6 +72,9 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         request(args, variant, Vec::new(), 0).validate()?;
     }
     args.decoding.beam().validate()?;
+    for name in files(&datasets, &variants) {
+        output::apart(&args.output.join(name), &args.dataset)?;
+    }
     let loaded = load(&args.model)?;
     notes::of_session(&loaded.session);
     record.settings(&settings(args, &loaded)?)?;
@@ -94,6 +99,20 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     progress.finish();
     report::write(args, &record.rows)
+}
+
+/// The files that a run writes into its folder.
+fn files(datasets: &[Dataset], variants: &[Variant]) -> Vec<String> {
+    let own = ["run.json", record::ANSWERS, "summary.json", "frontier.svg"];
+    let responses = datasets.iter().flat_map(|dataset| {
+        variants
+            .iter()
+            .map(|variant| report::responses(&dataset.name, &variant.name))
+    });
+    own.map(str::to_owned)
+        .into_iter()
+        .chain(responses)
+        .collect()
 }
 
 fn variants(args: &EvalArgs) -> Result<Vec<Variant>, Usage> {
@@ -350,7 +369,7 @@ impl Progress {
         let template = "answers {bar:32} {pos} of {len} ({eta} left)";
         let style = ProgressStyle::with_template(template);
         if !record.rows.is_empty() {
-            eprintln!(
+            say!(
                 "{} answers are there already, {total} to go",
                 record.rows.len()
             );
@@ -360,7 +379,7 @@ impl Progress {
                 ProgressBar::new(total)
                     .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
             ),
-            lines: !std::io::stderr().is_terminal(),
+            lines: !terminal::is_watched(),
             started: Instant::now(),
             last: Instant::now(),
             done: 0,
@@ -376,7 +395,7 @@ impl Progress {
             self.last = Instant::now();
             let left = self.started.elapsed().as_secs_f64() / self.done as f64
                 * (self.total - self.done) as f64;
-            eprintln!("{} of {} answers, {left:.0} s left", self.done, self.total);
+            say!("{} of {} answers, {left:.0} s left", self.done, self.total);
         }
     }
 
@@ -391,8 +410,5 @@ fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(cannot)?;
     }
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    fs::write(&part, text).with_context(cannot)?;
-    fs::rename(&part, path).with_context(cannot)
+    Ok(output::write_whole(path, text.as_bytes())?)
 }

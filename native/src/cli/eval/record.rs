@@ -1,8 +1,10 @@
 //! The folder of a run: `run.json` with the settings, `answers.jsonl` with a line an answer. What a killed run leaves
 //! is whole lines and perhaps the beginning of one, which is dropped when the run is taken up again.
 
-use super::{Usage, write_whole};
-use anyhow::{Context, bail};
+use super::super::Usage;
+use super::super::lines::{self, Lines};
+use crate::output::write_whole;
+use anyhow::{Context, anyhow, bail};
 use periapt_core::session::{FinishReason, Score};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// One answer. It holds nothing that differs from run to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Row {
     pub dataset: String,
     pub index: Value,
@@ -38,6 +41,20 @@ impl Row {
     pub fn key(&self) -> Key {
         key(&self.dataset, &self.method, &self.preference, &self.index)
     }
+
+    /// Refuses what no run writes: names become those of files, and scores are drawn.
+    fn check(&self) -> Result<(), String> {
+        for (what, name) in [("dataset", &self.dataset), ("method", &self.method)] {
+            if name.contains(|c: char| c == '\0' || std::path::is_separator(c)) {
+                return Err(format!("the {what} {name:?} is no part of a file's name"));
+            }
+        }
+        let is_right = |score: &Score| score.base_perplexity > 0.0 && score.pref_perplexity > 0.0;
+        match self.score.as_ref().is_none_or(is_right) {
+            true => Ok(()),
+            false => Err("a perplexity must be above 0".to_owned()),
+        }
+    }
 }
 
 pub fn key(dataset: &str, method: &str, preference: &str, index: &Value) -> Key {
@@ -49,12 +66,34 @@ pub fn key(dataset: &str, method: &str, preference: &str, index: &Value) -> Key 
     )
 }
 
+/// The file of answers in a run's folder.
+pub const ANSWERS: &str = "answers.jsonl";
+
+/// How a row begins.
+const BEGIN: &str = "{\"dataset\":";
+
+fn parse(line: (usize, &[u8])) -> anyhow::Result<Row> {
+    let row: Row = lines::parse(line).map_err(anyhow::Error::msg)?;
+    let wrong = |why| anyhow!("line {}: {why}", line.0);
+    row.check().map_err(wrong)?;
+    Ok(row)
+}
+
+/// What has to happen before the next row is appended.
+enum End {
+    /// The last row gets its end.
+    Unended,
+    /// The beginning of a row that a killed run left makes room: so many bytes are whole.
+    Begun(u64),
+}
+
 pub struct Record {
     folder: PathBuf,
     /// Locked while this run has it.
     answers: File,
     pub rows: Vec<Row>,
     keys: HashSet<Key>,
+    end: Option<End>,
 }
 
 impl Record {
@@ -63,7 +102,7 @@ impl Record {
         let name = folder.display();
         fs::create_dir_all(folder)
             .map_err(|error| Usage(format!("--output: cannot create {name}: {error}")))?;
-        let path = folder.join("answers.jsonl");
+        let path = folder.join(ANSWERS);
         let mut answers = OpenOptions::new()
             .read(true)
             .append(true)
@@ -82,38 +121,44 @@ impl Record {
         answers
             .read_to_end(&mut bytes)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        let whole = bytes
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
-        if whole < bytes.len() {
-            answers
-                .set_len(whole as u64)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-        }
         let mut record = Self {
             folder: folder.to_owned(),
             answers,
             rows: Vec::new(),
             keys: HashSet::new(),
+            end: None,
         };
-        for (index, line) in bytes[..whole].split(|b| *b == b'\n').enumerate() {
-            let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let row: Row = serde_json::from_slice(line).with_context(|| {
+        let lines = Lines::of(&bytes);
+        for line in &lines.whole {
+            let row = parse(*line).with_context(|| {
                 format!(
-                    "{}, line {} is no answer of this version; remove the line, or choose another folder",
-                    path.display(),
-                    index + 1
+                    "{} holds what is no answer of this version; remove the line, or choose another folder",
+                    path.display()
                 )
             })?;
-            if record.keys.insert(row.key()) {
-                record.rows.push(row);
-            }
+            record.take(row);
         }
+        record.end = match lines.rest {
+            None => None,
+            Some(_) if lines.rest_is_begun(BEGIN) => Some(End::Begun(lines.whole_bytes as u64)),
+            Some(rest) => {
+                let row = parse(rest).with_context(|| {
+                    format!(
+                        "{} is no record of answers: choose another folder",
+                        path.display()
+                    )
+                })?;
+                record.take(row);
+                Some(End::Unended)
+            }
+        };
         Ok(record)
+    }
+
+    fn take(&mut self, row: Row) {
+        if self.keys.insert(row.key()) {
+            self.rows.push(row);
+        }
     }
 
     /// Writes the settings down, or holds them against those of the run that is taken up.
@@ -121,7 +166,7 @@ impl Record {
         let path = self.folder.join("run.json");
         match fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                write_whole(&path, &format!("{settings:#}\n"))
+                Ok(write_whole(&path, format!("{settings:#}\n").as_bytes())?)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
             Ok(text) => {
@@ -160,12 +205,13 @@ impl Record {
         // As a later run reads it: what reports say must not depend on who reads the last bit of a number.
         let row: Row = serde_json::from_str(&line)?;
         line.push('\n');
-        self.answers.write_all(line.as_bytes()).map_err(|error| {
-            anyhow::anyhow!(
-                "cannot write {}: {error}",
-                self.folder.join("answers.jsonl").display()
-            )
-        })?;
+        let made_ready = match self.end.take() {
+            Some(End::Unended) => self.answers.write_all(b"\n"),
+            Some(End::Begun(bytes)) => self.answers.set_len(bytes),
+            None => Ok(()),
+        };
+        let written = made_ready.and_then(|()| self.answers.write_all(line.as_bytes()));
+        written.with_context(|| format!("cannot write {}", self.folder.join(ANSWERS).display()))?;
         self.keys.insert(row.key());
         self.rows.push(row);
         Ok(())
@@ -210,11 +256,48 @@ mod tests {
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             let record = Record::open(folder.path()).unwrap();
-            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count();
+            // A row that lacks nothing but its end is there.
+            let unended = usize::from(whole.get(cut) == Some(&b'\n'));
+            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count() + unended;
             assert_eq!(record.rows, (0..lines).map(row).collect::<Vec<_>>());
             drop(record);
-            let left = fs::read(&path).unwrap();
-            assert!(whole.starts_with(&left) && (left.is_empty() || left.ends_with(b"\n")));
+            // Nothing is changed before something is appended.
+            assert_eq!(fs::read(&path).unwrap(), &whole[..cut]);
+        }
+    }
+
+    #[test]
+    fn wherever_it_was_cut_the_next_rows_are_whole() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.child("answers.jsonl");
+        let mut record = Record::open(folder.path()).unwrap();
+        record.push(row(0)).unwrap();
+        record.push(row(1)).unwrap();
+        drop(record);
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let mut record = Record::open(folder.path()).unwrap();
+            let there = record.rows.len();
+            record.push(row(2)).unwrap();
+            drop(record);
+            let record = Record::open(folder.path()).unwrap();
+            assert_eq!(record.rows.len(), there + 1, "cut at {cut}");
+            assert_eq!(record.rows.last(), Some(&row(2)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_left_as_it_is() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.child("answers.jsonl");
+        let mut other = serde_json::to_value(row(0)).unwrap();
+        other["dataset"] = "../../x".into();
+        let outside = format!("{other}\n");
+        for text in ["my notes", "my notes\n", "[1]", "{\"a\": 1}\n", &outside] {
+            fs::write(&path, text).unwrap();
+            assert!(Record::open(folder.path()).is_err(), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::record::Row;
 use super::{EvalArgs, matched_name, plot, write_whole};
 use crate::cli::print_json;
+use crate::terminal;
 use periapt_core::decoding::Method;
 use periapt_core::session::Score;
 use serde::Serialize;
@@ -71,14 +72,18 @@ pub fn write(args: &EvalArgs, rows: &[Row]) -> anyhow::Result<()> {
         }));
     }
     for ((dataset, method), rows) in files {
-        let name = format!("{dataset}.{method}.json");
         let text = format!("{:#}\n", Value::from(rows));
-        write_whole(&folder.join("responses").join(name), &text)?;
+        write_whole(&folder.join(responses(dataset, method)), &text)?;
     }
     if args.json {
         return print_json(&summary);
     }
     table(&lines, matched.as_ref())
+}
+
+/// Where the paper's own file of a method's answers lies in a run's folder.
+pub fn responses(dataset: &str, method: &str) -> String {
+    format!("responses/{dataset}.{method}.json")
 }
 
 fn line(method: &str, rows: &[&Row]) -> Line {
@@ -137,7 +142,7 @@ fn matched(rows: &[Row], method: &str, other: &str) -> Option<Value> {
 }
 
 fn table(lines: &[Line], matched: Option<&Value>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::report();
     writeln!(
         out,
         "{:<18} {:>7} {:>10} {:>8} {:>8} {:>10} {:>10} {:>6} {:>6} {:>7} {:>7}",

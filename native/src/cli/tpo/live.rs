@@ -1,11 +1,10 @@
 //! A run as it happens, on stderr: a line for what is done, and one at the bottom for what is under way.
 
 use super::super::reading;
-use super::generations;
-use super::record::Part;
+use super::format::{Part, generations};
+use crate::terminal::{self, line};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::tpo::{Line, Options, Progress, Stage};
-use std::io::IsTerminal;
 use std::time::Instant;
 
 pub struct Live {
@@ -49,10 +48,10 @@ impl Live {
     }
 
     /// A line above the moving one; also where there is no terminal.
-    fn print(&self, line: &str) {
-        match std::io::stderr().is_terminal() {
-            true => self.bar.println(line),
-            false => eprintln!("{line}"),
+    fn print(&self, text: &str) {
+        match terminal::is_watched() {
+            true => self.bar.println(line(&text)),
+            false => terminal::say(&line(&text)),
         }
     }
 

@@ -1,6 +1,9 @@
 //! `periapt tpo`: refines answers, shows it as it happens, and keeps a record.
 
+mod figures;
+mod format;
 mod live;
+mod page;
 mod record;
 mod report;
 
@@ -10,8 +13,11 @@ use super::{
     Loaded, Usage, input, load, memory, model_path, notes, print_json, reading, source, streams,
     tuning,
 };
+use crate::say;
 use crate::store::hash_text;
+use crate::terminal::{self, line, shown};
 use anyhow::Context;
+use format::{FORMAT, Header, HeaderKind, Part};
 use live::Live;
 use periapt_core::Session;
 use periapt_core::decoding::{AmuletParams, Method, Sampling};
@@ -19,10 +25,8 @@ use periapt_core::reward::{
     AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, Sum,
 };
 use periapt_core::session::Classifier;
-use periapt_core::tpo::{
-    Line, Local, Mode, Options, Outcome, Progress, PromptName, Prompts, Query, refine,
-};
-use record::{FORMAT, Header, HeaderKind, Part, Record};
+use periapt_core::tpo::{Local, Options, Outcome, Progress, PromptName, Prompts, Query, refine};
+use record::Record;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -43,7 +47,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let options = options(args);
     options.validate()?;
     let compares = options.depth() > 0 && !args.no_baseline;
-    if compares && let Err(error) = baseline(&options).validate() {
+    if compares && let Err(error) = options.baseline().validate() {
         // Said now, not after all the rounds.
         return Err(Usage(format!(
             "the comparison draws as many first responses as the run makes generations, and {error}: lower --samples or \
@@ -60,6 +64,10 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let rewards = reward_names(args)?;
     let questions = questions(args)?;
     let chosen = prompts(args.prompts.as_deref())?;
+    let mut record = match &args.record {
+        Some(path) => Some(Record::open(path, args.dataset.as_deref())?),
+        None => None,
+    };
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
@@ -103,10 +111,9 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         prompts: (prompts.name.clone(), hash_text(&format!("{prompts:?}"))),
         options: options.clone(),
     };
-    let mut record = match &args.record {
-        Some(path) => Some(Record::open(path, &header)?),
-        None => None,
-    };
+    if let Some(record) = &mut record {
+        record.begin(&header)?;
+    }
     let mut reward = Sum(rewards
         .iter()
         .map(|(name, weight)| {
@@ -160,7 +167,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         };
         let outcome = one(&options, Part::Run)?;
         let baseline = match compares {
-            true => Some(one(&baseline(&options), Part::Baseline)?),
+            true => Some(one(&options.baseline(), Part::Baseline)?),
             false => None,
         };
         results.push(describe(&outcome, baseline.as_ref(), &header, &options));
@@ -174,15 +181,6 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     match args.dataset {
         Some(_) => print_json(&json!({ "results": results })),
         None => print_json(&results.first()),
-    }
-}
-
-/// As many generations as the run's own, all of them first responses.
-fn baseline(options: &Options) -> Options {
-    Options {
-        mode: Mode::Bon,
-        samples: options.generations(),
-        ..options.clone()
     }
 }
 
@@ -377,9 +375,14 @@ fn ask() -> Ask<'static> {
 
 fn choose(query: &str, a: &str, b: &str) -> Result<Choice, String> {
     let mut input = std::io::stdin().lock();
-    eprintln!("\n--- {query}\n\n--- 1\n{a}\n\n--- 2\n{b}\n");
+    say!(
+        "\n--- {}\n\n--- 1\n{}\n\n--- 2\n{}\n",
+        line(&query),
+        shown(a),
+        shown(b)
+    );
     loop {
-        eprint!("Which is better? 1, 2, or = for neither: ");
+        terminal::prompt("Which is better? 1, 2, or = for neither: ");
         let mut line = String::new();
         match input.read_line(&mut line) {
             Ok(0) => return Err("standard input ended".to_owned()),
@@ -437,7 +440,7 @@ fn describe(
 
 /// The answer on stdout; what it took, and whether that was worth it, on stderr.
 fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::answer();
     if let Some(answer) = outcome.answer() {
         writeln!(out, "{}", answer.text)?;
         if one_of_many {
@@ -445,9 +448,10 @@ fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyh
         }
     }
     let reward = best(outcome).unwrap_or(f64::NAN);
-    eprintln!(
+    say!(
         "reward {reward:.4} after {} generations, {} tokens",
-        outcome.generations, outcome.tokens
+        outcome.generations,
+        outcome.tokens
     );
     if let Some(baseline) = baseline {
         let other = best(baseline).unwrap_or(f64::NAN);
@@ -456,19 +460,11 @@ fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyh
             std::cmp::Ordering::Equal => "the rounds won nothing over it",
             std::cmp::Ordering::Less => "it did better: the rounds did not help here",
         };
-        eprintln!(
+        say!(
             "best of {} first responses: {other:.4}, {} tokens; {verdict}",
-            baseline.generations, baseline.tokens
+            baseline.generations,
+            baseline.tokens
         );
     }
     Ok(())
-}
-
-/// Generations among a record's lines.
-fn generations(lines: &[Line]) -> usize {
-    let counts = |line: &&Line| {
-        matches!(line, Line::Candidate(_) | Line::Text { .. })
-            || matches!(line, Line::Dropped { tokens, .. } if *tokens > 0)
-    };
-    lines.iter().filter(counts).count()
 }

@@ -1,6 +1,7 @@
 //! A trace as one self-contained page.
 
-use super::{Token, Trace};
+use super::format::{Token, Trace};
+use crate::terminal::shown;
 use minijinja::{AutoEscape, Environment, value::Serde};
 use serde_json::{Value, json};
 
@@ -34,7 +35,8 @@ pub fn page(trace: &Trace) -> anyhow::Result<String> {
         ],
     });
     let page = environment.get_template("page")?;
-    Ok(page.render(Serde(values))?)
+    // A page, too, may be written to a terminal.
+    Ok(shown(&page.render(Serde(values))?))
 }
 
 fn describe(token: &Token, reference: &str, streams: &[&str]) -> Value {

@@ -1,6 +1,7 @@
 //! A trace in the terminal.
 
 use super::Trace;
+use crate::terminal::{self, line, shown};
 use anstyle::{AnsiColor, Style};
 use std::io::Write;
 
@@ -20,34 +21,24 @@ fn mark(lift: f64) -> (Style, &'static str) {
     }
 }
 
-/// Text of a file in the terminal: a control character, as an escape sequence begins with, is shown, not sent.
-fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' | '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(shown).collect()
-}
-
 pub fn show(trace: &Trace) -> anyhow::Result<()> {
     // Leaves colours out where the output is no terminal or NO_COLOR is set.
-    let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", printable(&trace.title()))?;
+    let mut out = terminal::coloured();
+    writeln!(out, "{}", line(&trace.title()))?;
     if let Some(preference) = &trace.header.preference {
-        writeln!(out, "preference: {}", printable(preference))?;
+        writeln!(out, "preference: {}", line(preference))?;
     }
-    writeln!(out, "question: {}\n", printable(&trace.header.question))?;
+    writeln!(out, "question: {}\n", shown(&trace.header.question))?;
     let reference = trace.reference();
     for token in &trace.tokens {
         let (style, cue) = mark(token.lift(reference));
-        write!(out, "{style}{}{cue}{style:#}", printable(&token.text))?;
+        write!(out, "{style}{}{cue}{style:#}", shown(&token.text))?;
     }
     writeln!(out, "\n")?;
     writeln!(
         out,
         "▲ likelier than under {} by e or more, ▼ unlikelier; doubled: by e^3",
-        printable(reference)
+        line(&reference)
     )?;
     let count = trace.tokens.len().max(1) as f64;
     let mean = |of: fn(&super::Token) -> f64| trace.tokens.iter().map(of).sum::<f64>() / count;
@@ -71,10 +62,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_more_than_colour_and_escapes_are_not_sent() {
+    fn marks_are_more_than_colour() {
         assert_eq!(mark(1.5).1, "▲");
         assert_eq!(mark(-9.0).1, "▼▼");
         assert_eq!(mark(0.2), (Style::new(), ""));
-        assert_eq!(printable("a\x1b[31m\nb"), "a\\u{1b}[31m\nb");
     }
 }

@@ -1,0 +1,13 @@
+//! How an answer ends.
+
+/// Why generating ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// The model ended its answer.
+    Stop,
+    /// The most tokens allowed, or the end of the context.
+    Length,
+    /// The caller broke off.
+    Cancelled,
+}

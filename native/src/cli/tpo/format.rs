@@ -1,0 +1,199 @@
+//! A record's lines, and reading them.
+
+use super::super::lines::{self, Lines};
+use periapt_core::tpo::{Check, Line, Options};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// The format's number.
+pub const FORMAT: u32 = 1;
+
+/// What all lines of a file share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    #[serde(rename = "type")]
+    pub kind: HeaderKind,
+    pub format: u32,
+    pub periapt: String,
+    /// `{name, sha256}`.
+    pub model: Value,
+    pub device: Value,
+    pub kv: String,
+    pub reward: String,
+    /// `{name, sha256}` of the model behind the reward `classifier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_model: Option<Value>,
+    pub preference: Option<String>,
+    pub method: String,
+    pub system: Option<String>,
+    /// What the chat template did with system prompts, where it did not write them as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+    /// The day that the chat template tells the model, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// The set's name, and the sha256 of its four templates.
+    pub prompts: (String, String),
+    pub options: Options,
+}
+
+impl Header {
+    /// The reward, with the model behind it where it has one of its own.
+    pub fn reward_name(&self) -> String {
+        let name = self.reward_model.as_ref().map(|model| &model["name"]);
+        match name.and_then(Value::as_str) {
+            Some(name) => format!("{} ({name})", self.reward),
+            None => self.reward.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeaderKind {
+    Header,
+}
+
+/// Whose a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The run's own.
+    Run,
+    /// Best-of-N with as many generations.
+    Baseline,
+}
+
+/// A line with where it belongs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The question's number.
+    pub item: usize,
+    pub part: Part,
+    pub ms: f64,
+    #[serde(flatten)]
+    pub line: Line,
+}
+
+/// A record's content.
+#[derive(Debug)]
+pub struct Content {
+    pub header: Header,
+    pub entries: Vec<Entry>,
+}
+
+/// How a header and the other lines begin.
+const BEGIN: &str = "{\"type\":\"header\",";
+const BEGIN_ENTRY: &str = "{\"item\":";
+
+/// A record as a file holds it.
+#[derive(Debug)]
+pub struct Parsed {
+    /// Nothing where there is not even a header.
+    pub content: Option<Content>,
+    /// Bytes of it; what follows is the beginning of a line.
+    pub bytes: usize,
+    /// Whether the last line lacks its end.
+    pub unended: bool,
+}
+
+/// Reads a whole record, and checks what who uses it relies on. A line that lacks nothing but its end counts.
+///
+/// # Errors
+///
+/// In words, with the line's number.
+pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
+    let lines = Lines::of(bytes);
+    let mut all = lines.whole.iter().copied();
+    let mut parsed = Parsed {
+        content: None,
+        bytes: lines.whole_bytes,
+        unended: false,
+    };
+    let mut checks = HashMap::new();
+    match (all.next(), lines.rest) {
+        (Some(first), _) => parsed.content = Some(Content::new(header(first)?)),
+        (None, Some(rest)) => {
+            if !lines.rest_is_begun(BEGIN) {
+                parsed.content = Some(Content::new(header(rest)?));
+                parsed.unended = true;
+            }
+        }
+        (None, None) => {}
+    }
+    let Some(content) = &mut parsed.content else {
+        return Ok(parsed);
+    };
+    let mut take = |line: (usize, &[u8])| {
+        let taken = lines::parse(line).map(|entry| content.take(entry, &mut checks))?;
+        taken.map_err(|why| format!("line {}: {why}", line.0))
+    };
+    for line in all {
+        take(line)?;
+    }
+    let rest = lines.rest.filter(|_| !parsed.unended);
+    if let Some(rest) = rest.filter(|_| !lines.rest_is_begun(BEGIN_ENTRY)) {
+        take(rest)?;
+        parsed.unended = true;
+    }
+    if parsed.unended {
+        parsed.bytes = bytes.len();
+    }
+    Ok(parsed)
+}
+
+/// The first line: its format before all else, since another one's header may hold other things.
+fn header(line: (usize, &[u8])) -> Result<Header, String> {
+    #[derive(Deserialize)]
+    struct Any {
+        format: u32,
+    }
+    match lines::parse(line) {
+        Ok(Any { format }) if format != FORMAT => {
+            return Err(format!(
+                "it is a record of format {format}, and this version reads format {FORMAT}"
+            ));
+        }
+        _ => {}
+    }
+    let header: Header = lines::parse(line)?;
+    let valid = header.options.validate();
+    valid.map_err(|error| format!("line {}: {error}", line.0))?;
+    Ok(header)
+}
+
+impl Content {
+    fn new(header: Header) -> Self {
+        let entries = Vec::new();
+        Self { header, entries }
+    }
+
+    /// Takes a line, where its run tells it next.
+    fn take(
+        &mut self,
+        entry: Entry,
+        checks: &mut HashMap<(usize, Part), Check>,
+    ) -> Result<(), String> {
+        let options = &self.header.options;
+        let check = checks
+            .entry((entry.item, entry.part))
+            .or_insert_with(|| match entry.part {
+                Part::Run => Check::new(options),
+                Part::Baseline => Check::new(&options.baseline()),
+            });
+        check.take(&entry.line)?;
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// Generations among a record's lines.
+pub fn generations(lines: &[Line]) -> usize {
+    let counts = |line: &&Line| {
+        matches!(line, Line::Candidate(_) | Line::Text { .. })
+            || matches!(line, Line::Dropped { tokens, .. } if *tokens > 0)
+    };
+    lines.iter().filter(counts).count()
+}
