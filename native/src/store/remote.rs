@@ -1,25 +1,39 @@
-//! How sources are reached: addresses, the hub's token, commands, time limits.
+//! How sources are reached: the hub's token, redirects, proxies, commands, time limits.
 
-use std::{env, ffi::OsString, fmt, time::Duration};
-
+use super::{
+    StoreError,
+    address::{HUB_VARIABLE, Hub, is_loopback, shown},
+    hub_id::safe,
+    proxy,
+};
+use std::{
+    env,
+    ffi::OsString,
+    fmt,
+    time::{Duration, SystemTime},
+};
 use ureq::{
-    Agent, Body, RequestBuilder,
+    Agent, Body,
     config::RedirectAuthHeaders,
     http::{Response, header},
-    typestate::WithoutBody,
 };
+use url::Url;
 
-/// Redirects followed within the hub.
-const HUB_REDIRECTS: usize = 4;
+/// Redirects followed, one after the other.
+const REDIRECTS: usize = 10;
+
+const DEFAULT_HUB: &str = "https://huggingface.co";
 
 /// How the store reaches its sources; [`Remote::from_env`] is what the program uses.
 #[derive(Clone)]
 pub struct Remote {
-    /// Base URL of the model hub, without a slash at the end.
+    /// Base URL of the model hub.
     pub hub: String,
     /// The hub's access token. It goes to [`Self::hub`] only: over HTTPS (or to this very machine), and along
     /// a redirect only within the hub itself.
     pub token: Option<String>,
+    /// The variable that forbids to ask anybody.
+    pub offline: Option<&'static str>,
     /// Commands that run pip, tried in order until one exists.
     pub pip: Vec<Vec<OsString>>,
     /// Limit for name resolution, and again for connecting.
@@ -43,8 +57,9 @@ impl Default for Remote {
         ]
         .map(|line| line.split(' ').map(OsString::from).collect());
         Self {
-            hub: "https://huggingface.co".to_owned(),
+            hub: DEFAULT_HUB.to_owned(),
             token: None,
+            offline: None,
             pip: pip.to_vec(),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
@@ -55,95 +70,76 @@ impl Default for Remote {
 }
 
 impl Remote {
-    /// The defaults, with the hub taken from `HF_ENDPOINT` and the token from `HF_TOKEN` where they are set.
+    /// The defaults, with the hub taken from `HF_ENDPOINT` and the token from `HF_TOKEN` where they are set; what is wrong
+    /// with them is said when they are needed. `HF_HUB_OFFLINE=1` (or `TRANSFORMERS_OFFLINE=1`) forbids to ask anybody.
     #[must_use]
     pub fn from_env() -> Self {
-        let var = |name| {
-            let value = env::var(name).ok()?.trim().to_owned();
+        let var = |name: &str| {
+            let value = env::var_os(name)?.to_string_lossy().trim().to_owned();
             (!value.is_empty()).then_some(value)
         };
-        let mut remote = Self {
-            token: var("HF_TOKEN"),
-            ..Self::default()
+        let is_on = |name: &&str| {
+            var(name).is_some_and(|value| {
+                ["1", "true", "yes", "on"]
+                    .iter()
+                    .any(|on| value.eq_ignore_ascii_case(on))
+            })
         };
-        if let Some(hub) = var("HF_ENDPOINT") {
-            hub.trim_end_matches('/').clone_into(&mut remote.hub);
+        Self {
+            token: var("HF_TOKEN"),
+            hub: var(HUB_VARIABLE).unwrap_or_else(|| DEFAULT_HUB.to_owned()),
+            offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]
+                .into_iter()
+                .find(is_on),
+            ..Self::default()
         }
-        remote
     }
 
-    /// A client with the limits.
-    pub(super) fn agent(&self) -> Agent {
-        let mut config = Agent::config_builder()
+    /// [`StoreError::Offline`] where nobody may be asked for `what`.
+    pub(super) fn is_online(&self, what: &str) -> Result<(), StoreError> {
+        match self.offline {
+            Some(variable) => Err(StoreError::Offline {
+                what: what.to_owned(),
+                variable,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The way to the hub, where what the user has set for it can be used.
+    pub(super) fn reach(&self) -> Result<Reach<'_>, StoreError> {
+        let hub = Hub::parse(&self.hub)?;
+        if let Some(token) = &self.token
+            && let Some(at) = token.find(|c: char| !c.is_ascii_graphic())
+        {
+            return Err(StoreError::variable(
+                "HF_TOKEN",
+                format!(
+                    "its character {} is none that a token can have (a line break, a space, a letter with an accent?): \
+                     copy the token again",
+                    token[..at].chars().count() + 1
+                ),
+            ));
+        }
+        let agent = Agent::config_builder()
             .http_status_as_error(false)
             .redirect_auth_headers(RedirectAuthHeaders::Never)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .user_agent(concat!("periapt/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
+            .proxy(None)
             .timeout_resolve(Some(self.connect_timeout))
             .timeout_connect(Some(self.connect_timeout))
             .timeout_recv_response(Some(self.stall_timeout))
             .timeout_per_read(Some(self.stall_timeout))
-            .timeout_per_write(Some(self.stall_timeout));
-        if self.hub_is_loopback() {
-            config = config.proxy(None);
-        }
-        config.build().into()
-    }
-
-    /// Sends a request to the hub and follows redirects: within the hub (its private files need that) with the token,
-    /// elsewhere without.
-    pub(super) fn call(
-        &self,
-        agent: &Agent,
-        url: &str,
-        headers: &[(header::HeaderName, &str)],
-    ) -> Result<Response<Body>, ureq::Error> {
-        let mut url = url.to_owned();
-        for _ in 0..HUB_REDIRECTS {
-            if !url.starts_with(&format!("{}/", self.origin())) {
-                break;
-            }
-            let mut request = self.get(agent, &url);
-            for (name, value) in headers {
-                request = request.header(name, *value);
-            }
-            let request = request.config().max_redirects(0);
-            let response = request.max_redirects_will_error(false).build().call()?;
-            let place = response.headers().get(header::LOCATION);
-            let place = place.and_then(|place| place.to_str().ok());
-            match place.filter(|_| response.status().is_redirection()) {
-                None => return Ok(response),
-                Some(path) if path.starts_with('/') && !path.starts_with("//") => {
-                    url = format!("{}{path}", self.origin());
-                }
-                Some(place) => place.clone_into(&mut url),
-            }
-        }
-        let mut request = agent.get(&url);
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        request.call()
-    }
-
-    /// The hub's scheme, host and port.
-    fn origin(&self) -> &str {
-        let host = self.hub.find("://").map_or(0, |at| at + 3);
-        let end = self.hub[host..]
-            .find('/')
-            .map_or(self.hub.len(), |at| host + at);
-        &self.hub[..end]
-    }
-
-    /// A request to the hub, with the token where it may go.
-    pub(super) fn get(&self, agent: &Agent, url: &str) -> RequestBuilder<WithoutBody> {
-        let request = agent.get(url);
-        match &self.token {
-            Some(token) if url.starts_with("https://") || self.hub_is_loopback() => {
-                request.header(header::AUTHORIZATION, format!("Bearer {token}"))
-            }
-            _ => request,
-        }
+            .timeout_per_write(Some(self.stall_timeout))
+            .build();
+        Ok(Reach {
+            remote: self,
+            hub,
+            agent: agent.into(),
+        })
     }
 
     /// A file of a dataset on the hub, at most 64 MiB, named `OWNER/NAME/PATH`.
@@ -157,30 +153,182 @@ impl Remote {
         let [owner, name, file] = parts[..] else {
             return Err("a dataset on the hub is named OWNER/NAME/PATH".to_owned());
         };
-        let url = format!("{}/datasets/{owner}/{name}/resolve/main/{file}", self.hub);
-        let response = self.get(&self.agent(), &url).call();
-        let mut response = response.map_err(|error| format!("{}: {error}", self.hub))?;
+        if !safe(id) {
+            return Err(format!("{id:?} is no name of a dataset's file"));
+        }
+        self.is_online(id).map_err(|error| error.to_string())?;
+        let reach = self.reach().map_err(|error| error.to_string())?;
+        let place = ["datasets", owner, name, "resolve", "main"];
+        let url = reach.hub.at(place.into_iter().chain(file.split('/')));
+        let mut response = reach.get(&url, &[]).map_err(|error| error.to_string())?;
         if !response.status().is_success() {
-            return Err(format!("{} answers {}", self.hub, response.status()));
+            return Err(format!("{} answers {}", reach.name(), response.status()));
         }
         let body = response.body_mut().with_config().limit(MOST);
         body.read_to_string().map_err(|error| error.to_string())
     }
+}
 
-    /// Whether the hub runs on this machine.
-    pub(super) fn hub_is_loopback(&self) -> bool {
-        ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-            .iter()
-            .filter_map(|host| self.hub.strip_prefix(host))
-            .any(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+/// Why a request brought no answer.
+#[derive(Debug)]
+pub(super) enum Unreached {
+    /// What the user has set, or the machine.
+    Store(StoreError),
+    /// The server, or the way to it. `again`: the connection was there, so that another one may do better.
+    Server { why: String, again: bool },
+}
+
+impl fmt::Display for Unreached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Server { why, .. } => f.write_str(why),
+        }
     }
+}
+
+/// A way to the hub.
+pub(super) struct Reach<'a> {
+    pub remote: &'a Remote,
+    pub hub: Hub,
+    agent: Agent,
+}
+
+impl Reach<'_> {
+    /// Asks for an address of the hub and follows redirects: within the hub (its private files need that) with the token,
+    /// elsewhere without; from HTTPS never to anything else.
+    pub(super) fn get(
+        &self,
+        url: &Url,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Response<Body>, Unreached> {
+        let refuse = |why| Err(Unreached::Server { why, again: false });
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            let response = self.once(&url, headers)?;
+            let place = response.headers().get(header::LOCATION);
+            let Some(place) = place.filter(|_| response.status().is_redirection()) else {
+                return Ok(response);
+            };
+            match follow(&url, &String::from_utf8_lossy(place.as_bytes())) {
+                Ok(next) => url = next,
+                Err(why) => return refuse(why),
+            }
+        }
+        refuse(format!(
+            "{} redirects more than {REDIRECTS} times, at last to {}",
+            self.name(),
+            shown(&url)
+        ))
+    }
+
+    fn once(
+        &self,
+        url: &Url,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Response<Body>, Unreached> {
+        let proxy = match is_loopback(url) {
+            true => None,
+            false => proxy::from_env(url).map_err(Unreached::Store)?,
+        };
+        let is_own = self.hub.has(url);
+        let token = self.token().filter(|_| is_own);
+        let mut request = match is_own && token.is_none() {
+            true => self.agent.get(self.hub.with_login(url).as_str()),
+            false => self.agent.get(url.as_str()),
+        };
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let through = proxy.as_ref().map(|chosen| chosen.proxy.clone());
+        let answer = request.config().proxy(through).build().call();
+        answer.map_err(|error| {
+            let place = match is_own {
+                true => self.name(),
+                false => url.origin().ascii_serialization(),
+            };
+            let through = proxy.map_or(String::new(), |chosen| {
+                format!(
+                    " (through the proxy {}, which {} names)",
+                    chosen.shown, chosen.variable
+                )
+            });
+            let said = self.hub.hide(&error.to_string());
+            Unreached::Server {
+                why: format!("{place}{through}: {said}"),
+                again: may_pass(&error),
+            }
+        })
+    }
+
+    /// The token, where it may go to the hub.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.remote
+            .token
+            .as_deref()
+            .filter(|_| self.hub.is_private())
+    }
+
+    /// The hub, as a message names it: with the variable that set it.
+    pub(super) fn name(&self) -> String {
+        match self.remote.hub == DEFAULT_HUB {
+            true => self.hub.to_string(),
+            false => format!("{} ({HUB_VARIABLE})", self.hub),
+        }
+    }
+}
+
+/// Where a redirect leads: on the web, and from HTTPS to nothing less.
+fn follow(url: &Url, place: &str) -> Result<Url, String> {
+    let from = shown(url);
+    let next = url.join(place);
+    let next = next.map_err(|_| format!("{from} redirects to what is no address"))?;
+    match (url.scheme(), next.scheme()) {
+        (_, "https") | ("http", "http") => Ok(next),
+        _ => Err(format!(
+            "{from} redirects to {}, where anybody in between could read and change what comes: refused",
+            shown(&next)
+        )),
+    }
+}
+
+/// Whether a connection that was there broke, or stayed silent: the next one may do better.
+fn may_pass(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    match error {
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof
+        ),
+        ureq::Error::Protocol(_) => true,
+        ureq::Error::Timeout(limit) => matches!(
+            limit,
+            ureq::Timeout::SendRequest | ureq::Timeout::RecvResponse | ureq::Timeout::RecvBody
+        ),
+        _ => false,
+    }
+}
+
+/// How long a server asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    // A date that has passed, by whichever clock, asks for no wait.
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
-            .field("hub", &self.hub)
+            .field("hub", &super::address::without_login(&self.hub))
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
+            .field("offline", &self.offline)
             .field("pip", &self.pip)
             .finish_non_exhaustive()
     }
@@ -188,20 +336,84 @@ impl fmt::Debug for Remote {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
+    /// https://github.com/huggingface/huggingface_hub/issues/3584 (a date), RFC 9110, section 10.2.3 (both).
     #[test]
-    fn only_this_machine_is_loopback() {
-        let is = |hub: &str| {
-            let hub = hub.to_owned();
-            Remote {
-                hub,
-                ..Remote::default()
-            }
-            .hub_is_loopback()
+    fn waits_are_seconds_or_dates() {
+        let now = httpdate::parse_http_date("Fri, 31 Dec 1999 23:59:59 GMT").unwrap();
+        let of = |value: &str| retry_after(value, now).map(|wait| wait.as_secs());
+        assert_eq!(of("120"), Some(120));
+        assert_eq!(of(" 0 "), Some(0));
+        assert_eq!(of("99999999999999999999999"), Some(u64::MAX));
+        assert_eq!(of("Sat, 01 Jan 2000 00:00:29 GMT"), Some(30));
+        assert_eq!(of("Friday, 31-Dec-99 23:59:59 GMT"), Some(0));
+        assert_eq!(of("Fri Dec 31 23:59:58 1999"), Some(0));
+        for none in ["", "-1", "1.5", "soon", "2 s"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+    }
+
+    /// https://curl.se/docs/CVE-2022-27774.html and CVE-2022-27775 (where secrets go along redirects),
+    /// https://github.com/huggingface/huggingface_hub/issues/1949 (relative redirects).
+    #[test]
+    fn redirects_lead_to_nothing_less() {
+        let to = |from: &str, place: &str| {
+            follow(&Url::parse(from).unwrap(), place).map(String::from)
         };
-        assert!(is("http://127.0.0.1") && is("http://localhost:80") && is("http://[::1]/mirror"));
-        assert!(!is("http://127.0.0.1.example.org") && !is("http://localhosts") && !is(""));
-        assert!(!is("http://mirror.example.org/http://localhost"));
+        for (from, place, next) in [
+            ("https://h.x/a/b", "/c?d=e", "https://h.x/c?d=e"),
+            ("https://h.x/a/b", "c", "https://h.x/a/c"),
+            ("https://h.x/a/b", "?c", "https://h.x/a/b?c"),
+            ("https://h.x/a/b", "//cdn.x/c", "https://cdn.x/c"),
+            ("https://h.x/a", "https://cdn.x:8/c d", "https://cdn.x:8/c%20d"),
+            ("http://h.x/a", "http://cdn.x/c", "http://cdn.x/c"),
+            ("http://h.x/a", "https://cdn.x/c", "https://cdn.x/c"),
+        ] {
+            assert_eq!(to(from, place).unwrap(), next);
+        }
+        for (from, place) in [
+            ("https://h.x/a", "http://h.x/a"),
+            ("https://h.x/a", "HTTP://cdn.x/c"),
+            ("https://h.x/a", "http://localhost/c"),
+            ("https://h.x/a", "file:///etc/passwd"),
+            ("http://h.x/a", "ftp://h.x/a"),
+            ("http://h.x/a", "data:,x"),
+            ("https://h.x/a", "https://"),
+        ] {
+            let error = to(from, place).unwrap_err();
+            assert!(error.contains("redirects to"), "{error}");
+        }
+        let error = to("https://u:geheim@h.x/a?key=geheim", "http://u:geheim@h.x/?geheim");
+        assert!(!error.unwrap_err().contains("geheim"));
+    }
+
+    #[test]
+    fn a_token_is_no_more_than_a_token() {
+        for bad in ["hf_a\nb", "hf_a b", "hf_ä", "\u{feff}hf_a", "hf_a\u{7f}"] {
+            let remote = Remote {
+                token: Some(bad.to_owned()),
+                ..Remote::default()
+            };
+            let error = remote.reach().err().unwrap().to_string();
+            assert!(error.contains("HF_TOKEN"), "{error}");
+            assert!(!error.contains("hf_"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_token_goes_over_https_or_stays_here() {
+        let sent = |hub: &str| {
+            let remote = Remote {
+                hub: hub.to_owned(),
+                token: Some("hf_x".to_owned()),
+                ..Remote::default()
+            };
+            remote.reach().unwrap().token().is_some()
+        };
+        assert!(sent("https://mirror.example") && sent("http://127.0.0.1:1"));
+        assert!(!sent("http://mirror.example") && !sent("http://localhost:80@mirror.example"));
     }
 }
