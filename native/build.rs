@@ -18,7 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             .to_owned();
     for name in files {
         let path = root.join(&name);
-        let changed = fs::metadata(&path)?.modified()?.duration_since(UNIX_EPOCH)?;
+        let changed = fs::metadata(&path)?
+            .modified()?
+            .duration_since(UNIX_EPOCH)?;
         writeln!(
             list,
             "    ({name:?}, include_bytes!({path:?}), {}, {}),",

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-#[path = "common/http.rs"]
-mod http;
 #[path = "net/downloads.rs"]
 mod downloads;
 #[path = "net/environment.rs"]
 mod environment;
 #[path = "net/folders.rs"]
 mod folders;
+#[path = "common/http.rs"]
+mod http;
 #[cfg(unix)]
 #[path = "net/processes.rs"]
 mod processes;
@@ -30,7 +30,11 @@ use std::time::Duration;
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A large file as the hub's API tells of it.
@@ -103,7 +107,11 @@ fn bytes(count: usize) -> Vec<u8> {
 
 /// A port of this machine where nobody listens.
 fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// The real binary without this machine's own proxies and hub.
@@ -111,9 +119,16 @@ fn command(args: &[&str], vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_periapt"));
     command.args(args).stdin(Stdio::null());
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
-        command.env_remove(name).env_remove(name.to_ascii_lowercase());
+        command
+            .env_remove(name)
+            .env_remove(name.to_ascii_lowercase());
     }
-    for name in ["HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"] {
+    for name in [
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+    ] {
         command.env_remove(name);
     }
     command.envs(vars.iter().copied());

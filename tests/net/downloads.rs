@@ -18,7 +18,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
         file.extend(piece);
     }
     let crc = !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
     });
     file.extend(crc.to_le_bytes());
     file.extend((bytes.len() as u32).to_le_bytes());
@@ -40,16 +42,29 @@ fn the_right_bytes_come_in_the_end() {
     };
     let plain = |bytes: &[u8], request: &Request| ranged(bytes, request, "");
     let cases: Vec<(&str, Answer)> = vec![
-        ("ranges are ignored after a cut", Box::new(move |bytes, number, request| match number {
-            0 => cut(bytes, request, ""),
-            _ => plain(bytes, &Request::default()),
-        })),
-        ("416 after a cut", Box::new(move |bytes, number, request| match (number, request.range) {
-            (0, _) => cut(bytes, request, ""),
-            (_, Some(_)) => status("416 Range Not Satisfiable\r\nContent-Range: bytes */300000"),
-            _ => plain(bytes, request),
-        })),
-        ("another range than asked for", Box::new(move |bytes, number, request| match (number, request.range) {
+        (
+            "ranges are ignored after a cut",
+            Box::new(move |bytes, number, request| match number {
+                0 => cut(bytes, request, ""),
+                _ => plain(bytes, &Request::default()),
+            }),
+        ),
+        (
+            "416 after a cut",
+            Box::new(
+                move |bytes, number, request| match (number, request.range) {
+                    (0, _) => cut(bytes, request, ""),
+                    (_, Some(_)) => {
+                        status("416 Range Not Satisfiable\r\nContent-Range: bytes */300000")
+                    }
+                    _ => plain(bytes, request),
+                },
+            ),
+        ),
+        (
+            "another range than asked for",
+            Box::new(move |bytes, number, request| {
+                match (number, request.range) {
             (0, _) => cut(bytes, request, ""),
             (_, Some(_)) => Reply {
                 head: "206 Partial Content\r\nContent-Range: bytes 0-9/300000\r\nContent-Length: 10\r\n".to_owned(),
@@ -57,58 +72,105 @@ fn the_right_bytes_come_in_the_end() {
                 hold: false,
             },
             _ => plain(bytes, request),
-        })),
-        ("another file, told by its tag alone", Box::new(move |bytes, number, request| match number {
-            0 => cut(&vec![7; bytes.len()], request, "ETag: \"old\"\r\n"),
-            _ => ranged(bytes, request, "ETag: \"new\"\r\n"),
-        })),
-        ("another file, not told at all", Box::new(move |bytes, number, request| match number {
-            0 => cut(&vec![7; bytes.len()], request, ""),
-            _ => plain(bytes, request),
-        })),
-        ("429 with seconds", Box::new(move |bytes, number, request| match number {
-            0..3 => status("429 Too Many Requests\r\nRetry-After: 0"),
-            _ => plain(bytes, request),
-        })),
-        ("429 with a date that has passed", Box::new(move |bytes, number, request| match number {
-            0..3 => status("429 Too Many Requests\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT"),
-            _ => plain(bytes, request),
-        })),
-        ("503 with nonsense", Box::new(move |bytes, number, request| match number {
-            0..3 => status("503 Service Unavailable\r\nRetry-After: soon"),
-            _ => plain(bytes, request),
-        })),
-        ("hangs up without an answer", Box::new(move |bytes, number, request| match number {
-            0 => Reply { head: "\0".to_owned(), ..Reply::default() },
-            _ => plain(bytes, request),
-        })),
-        ("encoded though nobody asked", Box::new(move |bytes, _, _| {
-            let body = gzip(bytes);
-            Reply {
-                head: format!("200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n", body.len()),
-                body,
+        }
+            }),
+        ),
+        (
+            "another file, told by its tag alone",
+            Box::new(move |bytes, number, request| match number {
+                0 => cut(&vec![7; bytes.len()], request, "ETag: \"old\"\r\n"),
+                _ => ranged(bytes, request, "ETag: \"new\"\r\n"),
+            }),
+        ),
+        (
+            "another file, not told at all",
+            Box::new(move |bytes, number, request| match number {
+                0 => cut(&vec![7; bytes.len()], request, ""),
+                _ => plain(bytes, request),
+            }),
+        ),
+        (
+            "429 with seconds",
+            Box::new(move |bytes, number, request| match number {
+                0..3 => status("429 Too Many Requests\r\nRetry-After: 0"),
+                _ => plain(bytes, request),
+            }),
+        ),
+        (
+            "429 with a date that has passed",
+            Box::new(move |bytes, number, request| match number {
+                0..3 => {
+                    status("429 Too Many Requests\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT")
+                }
+                _ => plain(bytes, request),
+            }),
+        ),
+        (
+            "503 with nonsense",
+            Box::new(move |bytes, number, request| match number {
+                0..3 => status("503 Service Unavailable\r\nRetry-After: soon"),
+                _ => plain(bytes, request),
+            }),
+        ),
+        (
+            "hangs up without an answer",
+            Box::new(move |bytes, number, request| match number {
+                0 => Reply {
+                    head: "\0".to_owned(),
+                    ..Reply::default()
+                },
+                _ => plain(bytes, request),
+            }),
+        ),
+        (
+            "encoded though nobody asked",
+            Box::new(move |bytes, _, _| {
+                let body = gzip(bytes);
+                Reply {
+                    head: format!(
+                        "200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n",
+                        body.len()
+                    ),
+                    body,
+                    hold: false,
+                }
+            }),
+        ),
+        (
+            "no length",
+            Box::new(move |bytes, _, _| Reply {
+                head: "200 OK\r\n".to_owned(),
+                body: bytes.to_vec(),
                 hold: false,
-            }
-        })),
-        ("no length", Box::new(move |bytes, _, _| Reply {
-            head: "200 OK\r\n".to_owned(),
-            body: bytes.to_vec(),
-            hold: false,
-        })),
-        ("chunked", Box::new(move |bytes, _, _| Reply {
-            head: "200 OK\r\nTransfer-Encoding: chunked\r\n".to_owned(),
-            body: [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat(),
-            hold: false,
-        })),
-        ("redirects within the hub", Box::new(move |bytes, _, request| match request.path.as_str() {
-            "/cdn/m.gguf?k=v%20w" => plain(bytes, request),
-            "/cdn/x" => status("302 Found\r\nLocation: m.gguf?k=v w"),
-            _ => status("307 Temporary Redirect\r\nLocation: /cdn/x"),
-        })),
+            }),
+        ),
+        (
+            "chunked",
+            Box::new(move |bytes, _, _| Reply {
+                head: "200 OK\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+                body: [
+                    format!("{:x}\r\n", bytes.len()).as_bytes(),
+                    bytes,
+                    b"\r\n0\r\n\r\n",
+                ]
+                .concat(),
+                hold: false,
+            }),
+        ),
+        (
+            "redirects within the hub",
+            Box::new(move |bytes, _, request| match request.path.as_str() {
+                "/cdn/m.gguf?k=v%20w" => plain(bytes, request),
+                "/cdn/x" => status("302 Found\r\nLocation: m.gguf?k=v w"),
+                _ => status("307 Temporary Redirect\r\nLocation: /cdn/x"),
+            }),
+        ),
     ];
     for (what, answer) in cases {
         let served = file.clone();
-        let server = hub_of(&file, move |number, request| answer(&served, number, request));
+        let server = hub_of(&file, move |number, request| {
+            answer(&served, number, request)
+        });
         let dir = TempDir::new().unwrap();
         let path = pull(&store(&server.url, dir.path()), "o/m");
         let path = path.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -135,18 +197,30 @@ fn what_is_not_the_file_is_named() {
         (ok(*page), "web page"),
         (unframed(page), "web page"),
         (ok(page_of_its_size), "web page"),
-        (status("200 OK\r\nContent-Type: TEXT/HTML;charset=utf-8"), "web page"),
+        (
+            status("200 OK\r\nContent-Type: TEXT/HTML;charset=utf-8"),
+            "web page",
+        ),
         (status("200 OK\r\nContent-Encoding: br"), "encoded as `br`"),
         (ok(vec![0; 2999]), "2999 bytes"),
         (ok(vec![0; 3001]), "3001 bytes"),
         (unframed(&vec![0; 3001]), "more than"),
-        (status("302 Found\r\nLocation: /loop"), "redirects more than"),
+        (
+            status("302 Found\r\nLocation: /loop"),
+            "redirects more than",
+        ),
         (status("302 Found\r\nLocation: http://["), "no address"),
-        (status("302 Found\r\nLocation: ftp://cdn.invalid/x"), "redirects to ftp"),
+        (
+            status("302 Found\r\nLocation: ftp://cdn.invalid/x"),
+            "redirects to ftp",
+        ),
         (status("302 Found"), "302"),
         (status("304 Not Modified"), "304"),
         (status("451 Unavailable For Legal Reasons"), "451"),
-        (status("429 Too Many Requests\r\nRetry-After: 86400"), "86400 s"),
+        (
+            status("429 Too Many Requests\r\nRetry-After: 86400"),
+            "86400 s",
+        ),
     ];
     for (reply, says) in cases {
         let server = hub_of(&file, move |_, _| Reply {
@@ -155,7 +229,9 @@ fn what_is_not_the_file_is_named() {
             hold: false,
         });
         let dir = TempDir::new().unwrap();
-        let error = pull(&store(&server.url, dir.path()), "o/m").unwrap_err().to_string();
+        let error = pull(&store(&server.url, dir.path()), "o/m")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(says), "{says}: {error}");
         assert!(!dir.path().join("o--m@main/m.gguf").exists(), "{says}");
     }
@@ -168,21 +244,46 @@ fn a_listing_comes_or_is_explained() {
     let file = bytes(3000);
     let about = json!({ "sha": COMMIT, "siblings": [large("m.gguf", &file)] }).to_string();
     let with_mark = ["\u{feff}", &about].concat();
-    let shouted = about.replace(&hex(Sha256::digest(&file)), &hex(Sha256::digest(&file)).to_uppercase());
+    let shouted = about.replace(
+        &hex(Sha256::digest(&file)),
+        &hex(Sha256::digest(&file)).to_uppercase(),
+    );
     let unsized_ = json!({ "sha": COMMIT, "siblings": [{ "rfilename": "m.gguf" }] }).to_string();
     let climbing = json!({ "sha": "../..", "siblings": [large("m.gguf", &file)] }).to_string();
     let cases: Vec<(Vec<Reply>, Result<(), &str>)> = vec![
         (vec![ok(with_mark)], Ok(())),
         (vec![ok(shouted)], Ok(())),
-        (vec![status("500 Oops"), status("429 Slow\r\nRetry-After: 0"), ok(about.clone())], Ok(())),
-        (vec![Reply { body: about[..50].into(), ..ok(about.clone()) }, ok(about.clone())], Ok(())),
-        (vec![status("307 Found\r\nLocation: /api/elsewhere"), ok(about)], Ok(())),
+        (
+            vec![
+                status("500 Oops"),
+                status("429 Slow\r\nRetry-After: 0"),
+                ok(about.clone()),
+            ],
+            Ok(()),
+        ),
+        (
+            vec![
+                Reply {
+                    body: about[..50].into(),
+                    ..ok(about.clone())
+                },
+                ok(about.clone()),
+            ],
+            Ok(()),
+        ),
+        (
+            vec![status("307 Found\r\nLocation: /api/elsewhere"), ok(about)],
+            Ok(()),
+        ),
         (vec![ok("<html>captive portal</html>")], Err("web page")),
         (vec![ok("[]")], Err("can't be read")),
         (vec![ok("")], Err("can't be read")),
         (vec![ok(unsized_)], Err("no sizes")),
         (vec![ok(climbing)], Err("its commit")),
-        (vec![status("200 OK\r\nContent-Type: text/html")], Err("web page")),
+        (
+            vec![status("200 OK\r\nContent-Type: text/html")],
+            Err("web page"),
+        ),
         (vec![status("404 Not Found")], Err("has no `o/m@main`")),
         (vec![status("401 Unauthorized")], Err("HF_TOKEN")),
         (vec![status("503 Busy\r\nRetry-After: 4000")], Err("4000 s")),
@@ -222,7 +323,10 @@ fn names_are_asked_for_encoded() {
         ("sub dir/mö del+1.gguf", "sub%20dir/m%C3%B6%20del+1.gguf"),
         ("50% #1.gguf", "50%25%20%231.gguf"),
         ("%41%2e.gguf", "%2541%252e.gguf"),
-        ("日本語/モデル.gguf", "%E6%97%A5%E6%9C%AC%E8%AA%9E/%E3%83%A2%E3%83%87%E3%83%AB.gguf"),
+        (
+            "日本語/モデル.gguf",
+            "%E6%97%A5%E6%9C%AC%E8%AA%9E/%E3%83%A2%E3%83%87%E3%83%AB.gguf",
+        ),
         ("a&b=c;d,e!.gguf", "a&b=c;d,e!.gguf"),
         ("a'b(c)[d]{e}.gguf", "a'b(c)[d]%7Be%7D.gguf"),
     ];
@@ -248,7 +352,11 @@ fn names_are_asked_for_encoded() {
             let path = pull(&store, &format!("o/m@{revision}")).unwrap();
             assert!(fs::read(&path).unwrap() == file);
             assert!(path.ends_with(name), "{}", path.display());
-            let asked: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
+            let asked: Vec<String> = server
+                .requests()
+                .into_iter()
+                .map(|request| request.path)
+                .collect();
             let wanted = [
                 format!("/api/hf/api/models/o/m/revision/{api}?blobs=true"),
                 format!("/api/hf/o/m/resolve/{tree}/{encoded}"),
@@ -275,7 +383,10 @@ fn waiting_is_told() {
         }
     });
     pulled.unwrap();
-    assert!(notices.contains("429") && notices.contains("in 1 s, as it asks"), "{notices}");
+    assert!(
+        notices.contains("429") && notices.contains("in 1 s, as it asks"),
+        "{notices}"
+    );
 }
 
 /// A password in the address goes to the hub, as the browser would send it, and nowhere else, and is never said; a token goes
@@ -287,7 +398,10 @@ fn a_password_goes_to_the_hub_alone() {
         let file = file.clone();
         move |_, request| ranged(&file, request, "")
     });
-    let location = format!("302 Found\r\nLocation: {}/cdn", elsewhere.url.replace("127.0.0.1", "localhost"));
+    let location = format!(
+        "302 Found\r\nLocation: {}/cdn",
+        elsewhere.url.replace("127.0.0.1", "localhost")
+    );
     let server = hub_of(&file, move |_, _| status(&location));
     let hub = server.url.replace("http://", "http://me:geheim@");
     for (token, sent) in [(None, "Basic bWU6Z2VoZWlt"), (Some("hf_x"), "Bearer hf_x")] {
@@ -313,7 +427,13 @@ fn a_password_goes_to_the_hub_alone() {
     }
     let port = closed_port();
     let dir = TempDir::new().unwrap();
-    let error = pull(&store(&format!("http://me:geheim@127.0.0.1:{port}"), dir.path()), "o/m");
+    let error = pull(
+        &store(&format!("http://me:geheim@127.0.0.1:{port}"), dir.path()),
+        "o/m",
+    );
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("HF_ENDPOINT") && !error.contains("geheim"), "{error}");
+    assert!(
+        error.contains("HF_ENDPOINT") && !error.contains("geheim"),
+        "{error}"
+    );
 }

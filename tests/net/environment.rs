@@ -28,22 +28,40 @@ fn the_variable_at_fault_is_named() {
         (vec![("HF_ENDPOINT", "https:hub.invalid:x")], "HF_ENDPOINT"),
         (vec![("HF_ENDPOINT", "http://")], "HF_ENDPOINT"),
         (vec![("HF_ENDPOINT", "http://[::1")], "HF_ENDPOINT"),
-        (vec![("HF_ENDPOINT", "http://hub.invalid:99999")], "HF_ENDPOINT"),
-        (vec![("HF_ENDPOINT", "http://hub.invalid/?geheim")], "HF_ENDPOINT"),
-        (vec![("HF_ENDPOINT", "https://me:geheim@hub .invalid")], "HF_ENDPOINT"),
-        (vec![("HF_ENDPOINT", "me:geheim@hub.invalid")], "HF_ENDPOINT"),
+        (
+            vec![("HF_ENDPOINT", "http://hub.invalid:99999")],
+            "HF_ENDPOINT",
+        ),
+        (
+            vec![("HF_ENDPOINT", "http://hub.invalid/?geheim")],
+            "HF_ENDPOINT",
+        ),
+        (
+            vec![("HF_ENDPOINT", "https://me:geheim@hub .invalid")],
+            "HF_ENDPOINT",
+        ),
+        (
+            vec![("HF_ENDPOINT", "me:geheim@hub.invalid")],
+            "HF_ENDPOINT",
+        ),
         (vec![hub], "HF_ENDPOINT"),
         (vec![hub, ("HF_TOKEN", "hf_geheim\nhf_geheim")], "HF_TOKEN"),
         (vec![hub, ("HF_TOKEN", "hf_geheimß")], "HF_TOKEN"),
         (vec![hub, ("HF_TOKEN", "Bearer hf_geheim")], "HF_TOKEN"),
-        (vec![hub, ("HTTP_PROXY", "foo://me:geheim@p:1")], "HTTP_PROXY"),
+        (
+            vec![hub, ("HTTP_PROXY", "foo://me:geheim@p:1")],
+            "HTTP_PROXY",
+        ),
         (vec![hub, ("http_proxy", "http://p:port")], "http_proxy"),
         (vec![hub, ("HTTPS_PROXY", "socks9://p:1")], "HTTPS_PROXY"),
         (vec![hub, ("all_proxy", "http://")], "all_proxy"),
         (vec![hub, ("ALL_PROXY", "a proxy")], "ALL_PROXY"),
         (vec![("HF_HUB_OFFLINE", "1")], "HF_HUB_OFFLINE"),
         (vec![("HF_HUB_OFFLINE", "TRUE")], "HF_HUB_OFFLINE"),
-        (vec![("TRANSFORMERS_OFFLINE", "yes")], "TRANSFORMERS_OFFLINE"),
+        (
+            vec![("TRANSFORMERS_OFFLINE", "yes")],
+            "TRANSFORMERS_OFFLINE",
+        ),
     ] {
         let (code, text) = pulled(&vars);
         assert_eq!(code, Some(3), "{vars:?}: {text}");
@@ -97,7 +115,11 @@ fn what_is_empty_or_unused_is_no_fault() {
         ("HF_HUB_OFFLINE", "1"),
     ] {
         let vars = [("PERIAPT_MODELS", store), (name, value)];
-        for args in [&["models", "list"][..], &["models", "path", "o/m"], &["models", "pull", "o/m"]] {
+        for args in [
+            &["models", "list"][..],
+            &["models", "path", "o/m"],
+            &["models", "pull", "o/m"],
+        ] {
             let output = command(args, &vars).output().unwrap();
             assert!(output.status.success(), "{name}: {}", said(&output));
         }
@@ -118,9 +140,15 @@ fn a_store_that_is_none_names_its_variable() {
         (&below, &["models", "pull", "o/m"]),
         (&below, &["models", "pull"]),
     ] {
-        let output = command(args, &[("PERIAPT_MODELS", store), hub]).output().unwrap();
+        let output = command(args, &[("PERIAPT_MODELS", store), hub])
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(3), "{args:?}: {}", said(&output));
-        assert!(said(&output).contains("PERIAPT_MODELS"), "{args:?}: {}", said(&output));
+        assert!(
+            said(&output).contains("PERIAPT_MODELS"),
+            "{args:?}: {}",
+            said(&output)
+        );
     }
 }
 
@@ -160,7 +188,10 @@ fn proxy(file: Vec<u8>) -> (u16, std::sync::mpsc::Receiver<String>) {
 
 /// The first line of a head that is read whole.
 fn head(reader: &mut impl BufRead) -> String {
-    let mut lines = reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let mut lines = reader
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
     lines.for_each(drop);
     first

@@ -2,7 +2,9 @@
 
 use super::args::{ModelsArgs, ModelsCommand};
 use super::{bar_style, print_json};
-use crate::store::{DEFAULT_MODEL, HubId, ModelSpec, Progress, Resolved, State, Store, StoreError, Verified};
+use crate::store::{
+    DEFAULT_MODEL, HubId, ModelSpec, Progress, Resolved, State, Store, StoreError, Verified,
+};
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::json;
 use std::io::Write;
@@ -53,7 +55,11 @@ fn verdict(verified: &Verified) -> String {
             "is not known, so there is nothing to compare it with".to_owned()
         }
         _ => {
-            let files: Vec<_> = verified.unknown.iter().map(|name| name.escape_debug().to_string()).collect();
+            let files: Vec<_> = verified
+                .unknown
+                .iter()
+                .map(|name| name.escape_debug().to_string())
+                .collect();
             format!(
                 "is not known as a whole: nobody has told the hashes of {}, so that they were not compared. All other files \
                  are right. (`periapt models rm` and `pull` ask for the hashes of a model that an older version pulled)",

@@ -119,7 +119,12 @@ fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
             );
         }
     };
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     let store = Store::open()?;
     for entry in store.list()? {
         if entry.state != Stored::Complete {

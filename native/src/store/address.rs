@@ -39,7 +39,8 @@ impl Hub {
         if base.query().is_some() || base.fragment().is_some() {
             return Err(wrong("it may not hold `?` or `#`"));
         }
-        let login = (!base.username().is_empty() || base.password().is_some()).then(|| base.clone());
+        let login =
+            (!base.username().is_empty() || base.password().is_some()).then(|| base.clone());
         // Both can be taken from every address that has a host.
         let _ = base.set_username("");
         let _ = base.set_password(None);

@@ -15,7 +15,9 @@ pub enum StoreError {
         why: String,
     },
     /// Nobody may be asked.
-    #[error("`{what}` is not here, and {variable} forbids to ask for it: unset it, or put the model into the store another way")]
+    #[error(
+        "`{what}` is not here, and {variable} forbids to ask for it: unset it, or put the model into the store another way"
+    )]
     Offline {
         /// What was wanted.
         what: String,

@@ -72,7 +72,10 @@ pub(super) fn judge<B>(response: &Response<B>, of: &str) -> Result<(), Trouble> 
             "the server answers {status} and asks to be left alone for {} s: try again then",
             long.as_secs()
         )),
-        pause => Err(Trouble::Again(format!("the server answers {status}"), pause)),
+        pause => Err(Trouble::Again(
+            format!("the server answers {status}"),
+            pause,
+        )),
     }
 }
 
@@ -228,7 +231,11 @@ impl<'a> Download<'a> {
         ) {
             return refuse(format!("the server answers {}", response.status()));
         }
-        let is_html = |kind: &str| kind.trim_start().to_ascii_lowercase().starts_with("text/html");
+        let is_html = |kind: &str| {
+            kind.trim_start()
+                .to_ascii_lowercase()
+                .starts_with("text/html")
+        };
         if text(response, header::CONTENT_TYPE).is_some_and(is_html) {
             return refuse(
                 "the server sends a web page instead of the model (a login page or a proxy in between?)".into(),
@@ -250,7 +257,8 @@ impl<'a> Download<'a> {
                     // What can't be read says nothing.
                     let body = response.body_mut().as_reader();
                     let _ = body.take(512).read_to_end(&mut start);
-                    let is = impostor(&start).map_or(String::new(), |what| format!(": it is {what}"));
+                    let is =
+                        impostor(&start).map_or(String::new(), |what| format!(": it is {what}"));
                     refuse(format!(
                         "the server offers a file of {length} bytes, but the model has {want}{is}"
                     ))

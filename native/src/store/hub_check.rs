@@ -108,7 +108,11 @@ impl Store {
         let path = place(&folder, files);
         if path == folder {
             let own: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-            unknown.extend(readable(&folder)?.into_iter().filter(|name| !own.contains(name.as_str())));
+            unknown.extend(
+                readable(&folder)?
+                    .into_iter()
+                    .filter(|name| !own.contains(name.as_str())),
+            );
         }
         Ok(Verified {
             path,

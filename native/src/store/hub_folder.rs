@@ -69,7 +69,9 @@ impl Store {
             return Ok(None);
         };
         let listing = read_record(path)?;
-        Ok(Some(listing.and_then(|listing| listing.id()).unwrap_or(by_name)))
+        Ok(Some(
+            listing.and_then(|listing| listing.id()).unwrap_or(by_name),
+        ))
     }
 
     /// Whether a pull into `folder` is under way no more: no file of it is a part, a model's weights are there, and of each
@@ -109,7 +111,11 @@ impl Store {
         let mut found = Vec::new();
         let listing = read_record(folder)?;
         for file in listing.iter().flat_map(|listing| &listing.files) {
-            let parts = || listing.as_ref().map_or(Vec::new(), |l| l.parts_of(&file.path));
+            let parts = || {
+                listing
+                    .as_ref()
+                    .map_or(Vec::new(), |l| l.parts_of(&file.path))
+            };
             let is_model = file.path.ends_with(".gguf") && safe(&file.path);
             if is_model && are_there(folder, &parts())? {
                 let is_alone = strip_part(&file.path).len() + ".gguf".len() == file.path.len();

@@ -282,8 +282,8 @@ mod tests {
     fn no_two_ids_share_a_folder() {
         let mut folders = std::collections::BTreeSet::new();
         let revisions = [
-            "x/y", "x--y", "x%2Fy", "x%252Fy", "x%y", "x-y", "x/-y", "x-/y", "main", "Main", "x/y/z", "x--y/z",
-            "x/y--z", "#1", "v1.0+cpu",
+            "x/y", "x--y", "x%2Fy", "x%252Fy", "x%y", "x-y", "x/-y", "x-/y", "main", "Main",
+            "x/y/z", "x--y/z", "x/y--z", "#1", "v1.0+cpu",
         ];
         for repo in ["a/b", "a-b/c", "a/b-c"] {
             for revision in revisions {
@@ -296,7 +296,12 @@ mod tests {
 
     #[test]
     fn paths_of_a_listing_stay_inside() {
-        for good in ["a.gguf", "Q4/a-00001-of-00002.gguf", "50% #1.gguf", "mö.gguf"] {
+        for good in [
+            "a.gguf",
+            "Q4/a-00001-of-00002.gguf",
+            "50% #1.gguf",
+            "mö.gguf",
+        ] {
             assert!(safe(good), "{good}");
         }
         for bad in [

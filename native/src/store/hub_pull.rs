@@ -283,7 +283,9 @@ fn ask_once(id: &HubId, reach: &Reach<'_>) -> Result<Option<Listing>, Trouble> {
         ureq::Error::BodyExceedsLimit(_) => refuse(format!("its listing is over {MOST} bytes")),
         error => Trouble::Again(format!("its listing broke off ({error})"), Duration::ZERO),
     })?;
-    if impostor(&body).is_some() || kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+    if impostor(&body).is_some()
+        || kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+    {
         return Err(refuse(format!(
             "{} answers with a web page instead of a listing (a login page or a proxy in between, or no hub?)",
             reach.name()
@@ -301,7 +303,11 @@ fn ask_once(id: &HubId, reach: &Reach<'_>) -> Result<Option<Listing>, Trouble> {
         return Err(refuse(format!("its commit is named {commit:?}")));
     }
     let told = info.siblings.len();
-    let files: Vec<HubFile> = info.siblings.into_iter().filter_map(Sibling::file).collect();
+    let files: Vec<HubFile> = info
+        .siblings
+        .into_iter()
+        .filter_map(Sibling::file)
+        .collect();
     if files.is_empty() && told > 0 {
         return Err(refuse(format!(
             "{} tells no sizes of its files, without which they can't be checked (a mirror that leaves out `blobs=true`?)",

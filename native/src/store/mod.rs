@@ -194,12 +194,13 @@ impl Store {
             // What is wrong with one hides no other.
             let entry = self.entry(&path, file_name);
             entries.extend(entry.unwrap_or_else(|_| {
+                let spec = self.known.iter().find(|spec| spec.file == file_name);
                 Some(Entry {
-                    name: file_name.to_owned(),
+                    name: spec.map_or(file_name, |spec| spec.name).to_owned(),
                     path: path.clone(),
                     bytes: 0,
                     state: State::Unreadable,
-                    spec: None,
+                    spec,
                 })
             }));
         }

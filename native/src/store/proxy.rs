@@ -66,7 +66,7 @@ fn choose(
             continue;
         }
         let shown = without_login(value);
-        let proxy = Proxy::new(value).ok().filter(|proxy| !proxy.host().is_empty());
+        let proxy = Proxy::new(value).ok().filter(has_place);
         let proxy = proxy.ok_or_else(|| {
             StoreError::variable(
                 variable,
@@ -83,6 +83,18 @@ fn choose(
         });
     }
     Ok(chosen)
+}
+
+/// Whether there is a host, and what stands behind it is a port: the library takes the default one for what is none.
+fn has_place(proxy: &Proxy) -> bool {
+    let place = proxy.uri().authority().map_or("", |place| place.as_str());
+    let place = place.rsplit('@').next().unwrap_or_default();
+    let port = place.strip_prefix(proxy.host()).unwrap_or(place);
+    let is_port = |port: &str| {
+        port.strip_prefix(':')
+            .is_some_and(|port| port.parse::<u16>().is_ok())
+    };
+    !proxy.host().is_empty() && (port.is_empty() || is_port(port))
 }
 
 /// Whether the list in NO_PROXY leaves this target out: `*`, a domain (with what is below it, a leading dot or `*.` makes no
@@ -219,8 +231,15 @@ mod tests {
         }
         // Wrong is wrong, even where another one goes first.
         let both = [("https_proxy", "http://a:1"), ("ALL_PROXY", "foo://b")];
-        assert!(chosen("https://x.example", &both).unwrap_err().contains("ALL_PROXY"));
-        let shown = chosen("https://x.example", &[("ALL_PROXY", "http://me:geheim@p:1")]);
+        assert!(
+            chosen("https://x.example", &both)
+                .unwrap_err()
+                .contains("ALL_PROXY")
+        );
+        let shown = chosen(
+            "https://x.example",
+            &[("ALL_PROXY", "http://me:geheim@p:1")],
+        );
         assert_eq!(shown.unwrap().unwrap(), "ALL_PROXY ***@p:1");
     }
 

@@ -301,7 +301,10 @@ fn may_pass(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Io(error) => matches!(
             error.kind(),
-            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof
+            Kind::ConnectionReset
+                | Kind::ConnectionAborted
+                | Kind::BrokenPipe
+                | Kind::UnexpectedEof
         ),
         ureq::Error::Protocol(_) => true,
         ureq::Error::Timeout(limit) => matches!(
@@ -360,15 +363,18 @@ mod tests {
     /// https://github.com/huggingface/huggingface_hub/issues/1949 (relative redirects).
     #[test]
     fn redirects_lead_to_nothing_less() {
-        let to = |from: &str, place: &str| {
-            follow(&Url::parse(from).unwrap(), place).map(String::from)
-        };
+        let to =
+            |from: &str, place: &str| follow(&Url::parse(from).unwrap(), place).map(String::from);
         for (from, place, next) in [
             ("https://h.x/a/b", "/c?d=e", "https://h.x/c?d=e"),
             ("https://h.x/a/b", "c", "https://h.x/a/c"),
             ("https://h.x/a/b", "?c", "https://h.x/a/b?c"),
             ("https://h.x/a/b", "//cdn.x/c", "https://cdn.x/c"),
-            ("https://h.x/a", "https://cdn.x:8/c d", "https://cdn.x:8/c%20d"),
+            (
+                "https://h.x/a",
+                "https://cdn.x:8/c d",
+                "https://cdn.x:8/c%20d",
+            ),
             ("http://h.x/a", "http://cdn.x/c", "http://cdn.x/c"),
             ("http://h.x/a", "https://cdn.x/c", "https://cdn.x/c"),
         ] {
@@ -386,7 +392,10 @@ mod tests {
             let error = to(from, place).unwrap_err();
             assert!(error.contains("redirects to"), "{error}");
         }
-        let error = to("https://u:geheim@h.x/a?key=geheim", "http://u:geheim@h.x/?geheim");
+        let error = to(
+            "https://u:geheim@h.x/a?key=geheim",
+            "http://u:geheim@h.x/?geheim",
+        );
         assert!(!error.unwrap_err().contains("geheim"));
     }
 

@@ -141,7 +141,12 @@ impl Page {
             return Ok((about, content.bytes.clone()));
         }
         let below = format!("{name}/");
-        let is_dir = name.is_empty() || self.0.range(below.clone()..).next().is_some_and(|(name, _)| name.starts_with(&below));
+        let is_dir = name.is_empty()
+            || self
+                .0
+                .range(below.clone()..)
+                .next()
+                .is_some_and(|(name, _)| name.starts_with(&below));
         match is_dir {
             true => Ok((
                 About {
@@ -163,13 +168,15 @@ impl Backend for Page {
     type MetadataFuture = Ready<io::Result<About>>;
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
-        let found = self.find(&path).and_then(|(about, bytes)| match about.is_dir {
-            true => Err(ErrorKind::NotFound.into()),
-            false => Ok(Opened {
-                reader: Cursor::new(bytes),
-                about,
-            }),
-        });
+        let found = self
+            .find(&path)
+            .and_then(|(about, bytes)| match about.is_dir {
+                true => Err(ErrorKind::NotFound.into()),
+                false => Ok(Opened {
+                    reader: Cursor::new(bytes),
+                    about,
+                }),
+            });
         ready(found)
     }
 

@@ -48,6 +48,8 @@ fn head_of(request: &Request) -> Request {
     *head.method_mut() = Method::HEAD;
     *head.uri_mut() = request.uri().clone();
     *head.headers_mut() = request.headers().clone();
+    // What the router has read from the address.
+    *head.extensions_mut() = request.extensions().clone();
     for name in [
         IF_MATCH,
         IF_NONE_MATCH,
@@ -66,7 +68,11 @@ fn only(headers: &mut HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
 }
 
 fn join(headers: &mut HeaderMap, name: &HeaderName) {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let lines: Vec<&[u8]> = headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     if lines.len() > 1
         && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..]))
     {
@@ -82,8 +88,13 @@ fn holds(condition: &HeaderValue, headers: &HeaderMap, now: SystemTime) -> bool 
         return !text.starts_with("W/") && headers.get(ETAG) == Some(condition);
     }
     let date = |text: &str| httpdate::parse_http_date(text).ok();
-    let changed = headers.get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
-    let second = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let changed = headers
+        .get(LAST_MODIFIED)
+        .and_then(|value| value.to_str().ok());
+    let second = |time: SystemTime| {
+        time.duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    };
     match (date(text), changed.and_then(date)) {
         (Some(wanted), Some(changed)) => wanted == changed && second(changed) < second(now),
         _ => false,
@@ -184,7 +195,11 @@ mod tests {
             ("bytes=-5", 0, "bytes=-0"),
         ] {
             let range = Range::parse(text).map(|range| range.of(bytes));
-            assert_eq!(range.as_ref().map(|range| range.to_str().unwrap()), Some(plain), "{text}");
+            assert_eq!(
+                range.as_ref().map(|range| range.to_str().unwrap()),
+                Some(plain),
+                "{text}"
+            );
         }
         for ignored in [
             "items=0-3",
