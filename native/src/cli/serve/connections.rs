@@ -97,13 +97,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut si
             let _ = stream.try_write(FULL);
             continue;
         }
-        let connection = open.add();
-        let (open, router) = (Arc::clone(&open), router.clone());
-        let (ends, alive) = (ends.clone(), alive.clone());
+        let place = Place(open.add(), Arc::clone(&open));
+        let (router, ends, alive) = (router.clone(), ends.clone(), alive.clone());
         tokio::spawn(async move {
-            run(stream, &connection, router, limits, ends).await;
-            open.remove(&connection);
-            drop(alive);
+            run(stream, &place.0, router, limits, ends).await;
+            drop((place, alive));
         });
     }
     drop((listener, alive));
@@ -191,10 +189,6 @@ impl Open {
         connection
     }
 
-    fn remove(&self, connection: &Connection) {
-        own(&self.0).1.remove(&connection.number);
-    }
-
     /// Closes the connection that has been idle for the longest, if one is.
     fn close_idle(&self) -> bool {
         let mut open = own(&self.0);
@@ -208,6 +202,15 @@ impl Open {
             connection.close.notify_one();
         }
         closed.is_some()
+    }
+}
+
+/// A connection's place among the others, free again however it ends.
+struct Place(Arc<Connection>, Arc<Open>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        own(&self.1.0).1.remove(&self.0.number);
     }
 }
 

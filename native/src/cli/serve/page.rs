@@ -105,7 +105,7 @@ impl Page {
                 }
                 let content = Content {
                     bytes: fs::read(&path).with_context(cannot)?.into(),
-                    changed: about.modified().unwrap_or(UNIX_EPOCH),
+                    changed: in_bounds(about.modified().unwrap_or(UNIX_EPOCH)),
                 };
                 files.insert(format!("{prefix}{name}"), content);
             }
@@ -159,6 +159,12 @@ impl Page {
             false => Err(ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// The nearest time that a date in HTTP can say: the years from 1970 to 9999.
+pub fn in_bounds(time: SystemTime) -> SystemTime {
+    const END: Duration = Duration::from_secs(253_402_300_799);
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + END)
 }
 
 impl Backend for Page {
