@@ -6,8 +6,9 @@ use periapt::store::Progress;
 use std::fs;
 use temp_dir::TempDir;
 
-/// https://github.com/huggingface/huggingface_hub/issues/2004 (names with `#` and `%`), 1121 (revisions with slashes);
-/// RFC 3986, section 2.1.
+/// https://github.com/huggingface/datasets/issues/5099 (`#` in a path), https://github.com/alvarobartt/hf-mem/pull/68 and
+/// https://github.com/huggingface/huggingface_hub/pull/4418 (`/` and `#` in a revision), the same's issue 2808 (a hub below a
+/// path); RFC 3986, section 2.1.
 #[test]
 fn names_are_asked_for_encoded() {
     let file = bytes(3000);
@@ -60,7 +61,7 @@ fn names_are_asked_for_encoded() {
 }
 
 /// A password in the address goes to the hub, as the browser would send it, and nowhere else, and is never said; a token goes
-/// before it (https://github.com/huggingface/huggingface_hub/issues/2152, https://curl.se/docs/CVE-2022-27774.html).
+/// before it (https://github.com/adobe/fetch/issues/447: where they went along a redirect).
 #[test]
 fn a_password_goes_to_the_hub_alone() {
     let file = bytes(3000);

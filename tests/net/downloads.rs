@@ -29,9 +29,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 type Answer = Box<dyn Fn(&[u8], usize, &Request) -> Reply + Send>;
 
-/// https://github.com/huggingface/huggingface_hub/issues/2197 (416), 1926 and 3584 (429), 2095 (encoded bodies),
-/// https://github.com/ollama/ollama/issues/1736 (broken off), https://github.com/pypa/pip/issues/4796 (ranges ignored),
-/// https://github.com/aria2/aria2/issues/1576 (another file between two parts), RFC 9110, sections 10.2.3 and 14.
+/// https://github.com/huggingface/huggingface_hub/issues/2197 (416), pull/3778 (ranges ignored), pull/4143 (other ranges),
+/// https://github.com/thewh1teagle/vibe/issues/1163 (429), https://github.com/guma44/GEOparse/issues/80 (encoded bodies),
+/// https://github.com/padeoe/hf-mirror-site/issues/31 (no length), https://github.com/owncloud/client/issues/756 (another file
+/// between two parts), RFC 9110, sections 10.2.3 and 14.
 #[test]
 fn the_right_bytes_come_in_the_end() {
     let file = bytes(300_000);
@@ -178,8 +179,9 @@ fn the_right_bytes_come_in_the_end() {
     }
 }
 
-/// https://github.com/ollama/ollama/issues/5699 and https://github.com/huggingface/huggingface_hub/issues/1498 (web pages in
-/// place of files), https://github.com/ggml-org/llama.cpp/issues/3938 (LFS pointers), RFC 9110, sections 8.4 and 15.4.
+/// https://github.com/huggingface/transformers/issues/8497 and https://github.com/huggingface/diffusers/pull/13559 (LFS
+/// pointers), https://github.com/containers/podman-desktop-extension-ai-lab/issues/977 (what came while the hub was down), RFC 9110,
+/// sections 8.4 and 15.4.
 #[test]
 fn what_is_not_the_file_is_named() {
     let file = bytes(3000);
@@ -237,8 +239,8 @@ fn what_is_not_the_file_is_named() {
     }
 }
 
-/// The listing itself: https://github.com/huggingface/huggingface_hub/issues/1498 (a captive portal), 2152, and mirrors that
-/// know half of the API.
+/// The listing itself: https://github.com/thewh1teagle/vibe/issues/1163 (429), and mirrors that know half of the API
+/// (https://github.com/padeoe/hf-mirror-site/issues/31).
 #[test]
 fn a_listing_comes_or_is_explained() {
     let file = bytes(3000);

@@ -14,9 +14,9 @@ fn pulled(vars: &[(&str, &str)]) -> (Option<i32>, String) {
     (output.status.code(), said(&output))
 }
 
-/// https://github.com/huggingface/huggingface_hub/issues/2152 (no scheme), 1989 (a slash at the end), 2540 (a line break in
-/// the token); https://github.com/ggml-org/llama.cpp/issues/13140 (another endpoint);
-/// https://github.com/psf/requests/issues/5297 (proxies that are none), 6027 (socks); https://bugs.python.org/issue29142.
+/// https://github.com/huggingface/huggingface_hub/issues/2152 (the endpoint); https://github.com/zalando-nakadi/fahrschein/issues/398
+/// (a line break in the token), https://github.com/hetznercloud/cli/issues/102 (a stray letter, and the token printed);
+/// https://github.com/qutebrowser/qutebrowser/issues/282 (a proxy that cannot be used, without a word).
 #[test]
 fn the_variable_at_fault_is_named() {
     let hub = ("HF_ENDPOINT", "http://hub.invalid");
@@ -246,7 +246,8 @@ fn what_a_proxy_brings_is_taken_and_what_it_does_not_is_not() {
     }
 }
 
-/// https://github.com/ollama/ollama/issues/2168, https://github.com/astral-sh/uv/issues/2130: a proxy that is not there.
+/// https://github.com/janhq/jan/issues/2080 (a proxy that is not there),
+/// https://github.com/bodaay/HuggingFaceModelDownloader/issues/16 (one that was passed by).
 #[test]
 fn a_proxy_that_is_not_there_is_named_and_not_passed_by() {
     let port = closed_port();

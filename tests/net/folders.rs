@@ -66,8 +66,9 @@ fn folder_model(weights: &[u8]) -> Vec<(Value, &[u8])> {
     files
 }
 
-/// https://github.com/huggingface/huggingface_hub/issues/2364 and https://github.com/ggml-org/llama.cpp/issues/8580 (damage that
-/// a check did not find), https://github.com/huggingface/huggingface_hub/issues/1580 (small files).
+/// https://github.com/huggingface/huggingface_hub/issues/2364 and https://github.com/huggingface/transformers/issues/12557 (damage
+/// that nothing found), https://github.com/huggingface/swift-transformers/issues/313 (of `tokenizer.json`),
+/// https://github.com/paiml/aprender/issues/3971 (of `config.json`).
 #[test]
 fn every_file_is_compared_and_what_is_not_is_named() {
     let weights = bytes(5000);
@@ -172,7 +173,8 @@ fn a_small_file_that_is_another_is_refused() {
     assert!(!dir.path().join("o--m@main/config.json").exists());
 }
 
-/// https://github.com/huggingface/huggingface_hub/issues/1981 (files of two commits), 2203 (a lost power supply).
+/// https://github.com/owncloud/client/issues/756 and https://github.com/otter-browser/otter-browser/issues/275: what is there already
+/// is another version's.
 #[test]
 fn a_lost_record_mixes_no_commits() {
     let (old, new) = (bytes(5000), bytes(5004)[4..].to_vec());
@@ -212,7 +214,7 @@ fn a_lost_record_mixes_no_commits() {
     }
 }
 
-/// https://github.com/huggingface/huggingface_hub/issues/1121 (revisions with slashes share a place).
+/// https://github.com/huggingface/huggingface_hub/pull/1316 (where revisions with slashes lie).
 #[test]
 fn revisions_have_folders_of_their_own_and_old_ones_are_found() {
     let (server, shared) = changing();
@@ -263,8 +265,8 @@ fn revisions_have_folders_of_their_own_and_old_ones_are_found() {
     assert_eq!(names(&store), both[..1]);
 }
 
-/// https://github.com/ollama/ollama/issues/4670 (one broken manifest hid all models),
-/// https://github.com/huggingface/huggingface_hub/issues/1692 (links), https://github.com/sharkdp/fd/issues/1451 (pipes).
+/// https://github.com/AUTOMATIC1111/stable-diffusion-webui/pull/7528 and https://github.com/NixOS/nix/issues/2344 (broken links),
+/// https://github.com/pybamm-team/PyBaMM/pull/5727 (a broken manifest that hid all other models).
 #[cfg(unix)]
 #[test]
 fn what_is_wrong_beside_a_model_hides_it_not() {

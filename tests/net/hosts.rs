@@ -6,8 +6,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use temp_dir::TempDir;
 
-/// RFC 9112, sections 3.2 and 3.2.2, and DNS rebinding: https://github.com/ollama/ollama/issues/6493,
-/// https://github.com/webpack/webpack-dev-server/issues/887 (names), https://github.com/vitejs/vite/security/advisories/GHSA-vg6x-rcgg-rjx6.
+/// RFC 9112, sections 3.2 and 3.2.2, and DNS rebinding: https://github.com/ollama/ollama/pull/17721 (a port without a name),
+/// https://github.com/clopca/open-mem/pull/10 (a name that begins like ours), https://github.com/milady-ai/milady/pull/564.
 #[test]
 fn hosts() {
     let page = Page::start(&[]);
@@ -33,6 +33,7 @@ fn hosts() {
         format!("localhost:{}", port ^ 1),
         format!("127.0.0.1:0{port}"),
         format!("127.1:{port}"),
+        format!(":{port}"),
         format!("0.0.0.0:{port}"),
         format!("2130706433:{port}"),
         format!("[::1]:{port}"),
@@ -66,8 +67,8 @@ fn hosts() {
     assert_eq!(of(format!("GET / HTTP/1.0\nHost: {own}")), 200);
 }
 
-/// What the page's folder holds and does not: https://nvd.nist.gov/vuln/detail/CVE-2024-0840 (links),
-/// https://github.com/vercel/serve/issues/347 (hidden files), RFC 3986, section 6.2.2.3 (dots).
+/// What the page's folder holds and does not: https://github.com/aio-libs/aiohttp/pull/8079 and https://github.com/h3js/srvx/pull/252
+/// (links), https://github.com/functionalscript/functionalscript/pull/1693 (hidden files, ways out), RFC 3986, section 6.2.2.3.
 #[cfg(unix)]
 #[test]
 fn nothing_but_the_page() {

@@ -44,8 +44,8 @@ fn begun(mut stream: TcpStream) -> TcpStream {
 const DOWNLOAD: &str = "GET /models/large.gguf HTTP/1.1\r\nHost: HOST\r\n\r\n";
 const KEPT: &str = "GET /models.json HTTP/1.1\r\nHost: HOST\r\n\r\n";
 
-/// https://github.com/tokio-rs/axum/issues/2611, https://github.com/hyperium/hyper/issues/2787,
-/// https://github.com/encode/uvicorn/issues/1339, https://github.com/vitejs/vite/issues/3414.
+/// https://github.com/tokio-rs/axum/issues/2611, https://github.com/hyperium/hyper/issues/1885 and 3576 (silent connections),
+/// https://github.com/utensils/mold/issues/1582 (who stops reading), https://github.com/tokio-rs/axum/issues/1070 (no deadline).
 #[test]
 fn it_ends_whatever_connections_do() {
     type Open = fn(&Page) -> TcpStream;
@@ -105,8 +105,8 @@ fn an_answer_on_its_way_is_given() {
     assert!(TcpStream::connect(("127.0.0.1", page.port)).is_err());
 }
 
-/// https://github.com/hyperium/hyper/issues/2457 (heads that never end), https://nvd.nist.gov/vuln/detail/CVE-2007-6750
-/// (Slowloris), https://github.com/tokio-rs/axum/issues/2716 (no bound).
+/// https://github.com/hyperium/hyper/issues/2457 and 3970 (heads that never end),
+/// https://github.com/sparq-org/sparq/pull/507 (a library without a deadline for them).
 #[test]
 fn silent_connections_keep_nobody_out() {
     let page = Page::start(&["--max-connections", "4"]);
@@ -224,8 +224,7 @@ fn pip(tools: &TempDir, store: &Path) -> (Child, u32) {
     panic!("pip was not started");
 }
 
-/// https://github.com/python/cpython/issues/119842 and https://github.com/rust-lang/cargo/issues/6885: who is ended leaves
-/// programs running.
+/// https://github.com/bottlepy/bottle/issues/78, https://github.com/imbue-ai/mngr/issues/1280: who is ended leaves programs running.
 #[test]
 fn pip_ends_with_us() {
     let (tools, store) = (TempDir::new().unwrap(), TempDir::new().unwrap());

@@ -114,9 +114,9 @@ fn answer(bytes: &[u8]) -> Answer {
 
 const PATHS: [&str; 2] = ["/models/m.gguf", "/assets/a.js"];
 
-/// RFC 9110, section 14, and https://github.com/tower-rs/tower-http/issues/220 (several),
-/// https://github.com/tokio-rs/axum/discussions/1638, https://github.com/python/cpython/issues/86809 (servers without),
-/// https://github.com/vercel/serve-handler/issues/52 (what is unsatisfiable).
+/// RFC 9110, section 14, and https://github.com/tower-rs/tower-http/issues/725 (several) and 384 (beyond the end),
+/// https://github.com/denoland/std/pull/3354 (a table of what servers answer), https://github.com/h3js/srvx/pull/275 (units, what is
+/// malformed).
 #[test]
 fn ranges() {
     let page = Page::start(&[]);
@@ -191,9 +191,9 @@ fn ranges() {
     assert_eq!((list.status, list.body[0]), (200, b'{'));
 }
 
-/// RFC 9110, sections 13.1 and 13.2.2; https://github.com/axboe/fio/issues/1313 and
-/// https://github.com/pillarjs/send/issues/182 (If-Range), https://github.com/nodejs/undici/issues/3095 (lists),
-/// https://github.com/encode/starlette/issues/2323 (who goes first).
+/// RFC 9110, sections 13.1 and 13.2.2; https://github.com/h3js/srvx/pull/275 (If-Range), https://github.com/h3js/h3/pull/1454 and
+/// https://github.com/bottlepy/bottle/pull/1529 (who goes first), https://github.com/http4s/http4s/issues/2529 (tags),
+/// https://github.com/static-web-server/static-web-server/pull/679 (weak ones).
 #[test]
 fn conditions() {
     let page = Page::start(&[]);
@@ -320,7 +320,8 @@ fn conditions() {
     assert_eq!((answer.status, &answer.body[..]), (200, &b"9876543210"[..]));
 }
 
-/// RFC 9110, sections 9.1, 9.3.2 and 15.5.6; https://github.com/expressjs/express/issues/3412 (HEAD).
+/// RFC 9110, sections 9.1, 9.3.2 and 15.5.6; https://github.com/iron/staticfile/issues/54 (all methods as GET),
+/// https://github.com/static-web-server/static-web-server/issues/11 (HEAD), https://github.com/h3js/h3/pull/868 (Allow).
 #[test]
 fn methods() {
     let page = Page::start(&[]);
@@ -380,7 +381,8 @@ fn methods() {
     }
 }
 
-/// Times of change that no date in HTTP can tell (https://github.com/pyfisch/httpdate/issues/17).
+/// Times of change that no date in HTTP can tell (https://github.com/hyperium/headers/issues/230,
+/// https://github.com/actix/actix-web/issues/2748).
 #[test]
 fn times_before_and_after_all_dates() {
     let page = Page::start(&[]);

@@ -133,8 +133,7 @@ mod tests {
         Hub::parse(text).unwrap()
     }
 
-    /// `localhost:80` before an `@` is a name and a password, the host comes behind:
-    /// https://daniel.haxx.se/blog/2022/02/10/dont-mix-url-parsers/
+    /// `localhost:80` before an `@` is a name and a password, the host comes behind: RFC 3986, section 3.2.1.
     #[test]
     fn only_this_machine_is_loopback() {
         for yes in [
@@ -187,8 +186,8 @@ mod tests {
         }
     }
 
-    /// A mirror below a path, with and without a slash at its end (https://github.com/huggingface/huggingface_hub/issues/2152
-    /// and others); names with every character that means something in an address (RFC 3986, section 3.3).
+    /// A mirror below a path, with and without a slash at its end
+    /// (https://github.com/huggingface/huggingface_hub/issues/2808); names with every character that means something in an address (RFC 3986, section 3.3).
     #[test]
     fn what_is_asked_for_is_encoded() {
         for (base, start) in [

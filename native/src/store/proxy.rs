@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// curl(1), "ENVIRONMENT", and https://about.gitlab.com/blog/2021/01/27/we-need-to-talk-no-proxy/ on who goes first.
+    /// curl(1), "ENVIRONMENT", on who goes first.
     #[test]
     fn the_scheme_and_the_case_choose() {
         let all = [
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(of(s, &all[3..]).unwrap(), "ALL_PROXY socks5h://d:4");
         assert_eq!(of(h, &all[..1]).unwrap(), "https_proxy http://a:1");
         assert_eq!(of(s, &[]), None);
-        // An empty variable counts as unset: https://github.com/psf/requests/issues/4871
+        // An empty variable counts as unset.
         let unset = [("https_proxy", ""), ("HTTPS_PROXY", "http://b:2")];
         assert_eq!(of(s, &unset).unwrap(), "HTTPS_PROXY http://b:2");
     }
@@ -243,9 +243,9 @@ mod tests {
         assert_eq!(shown.unwrap().unwrap(), "ALL_PROXY ***@p:1");
     }
 
-    /// Reports of how lists differ: curl's https://curl.se/docs/manpage.html#--noproxy, Go's httpproxy documentation,
-    /// https://github.com/psf/requests/issues/5000 (ports), https://github.com/curl/curl/issues/8746 (CIDR),
-    /// https://bugs.python.org/issue39057 (leading dots).
+    /// Reports of how lists differ: https://github.com/curl/curl/issues/1208 and 9773 (CIDR),
+    /// https://github.com/docker/docs/issues/9745 (`*.`), https://github.com/nahi/httpclient/pull/110 (leading dots),
+    /// https://github.com/redhat-developer/red-hat-developers-documentation-rhdh/pull/709 (spaces, ports).
     #[test]
     fn no_proxy_lists() {
         let spares = |list: &str, url: &str| spares(list, &Url::parse(url).unwrap());

@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// https://github.com/huggingface/huggingface_hub/issues/3584 (a date), RFC 9110, section 10.2.3 (both).
+    /// RFC 9110, section 10.2.3, and the three forms of a date in 5.6.7.
     #[test]
     fn waits_are_seconds_or_dates() {
         let now = httpdate::parse_http_date("Fri, 31 Dec 1999 23:59:59 GMT").unwrap();
@@ -222,8 +222,7 @@ mod tests {
         }
     }
 
-    /// https://curl.se/docs/CVE-2022-27774.html and CVE-2022-27775 (where secrets go along redirects),
-    /// https://github.com/huggingface/huggingface_hub/issues/1949 (relative redirects).
+    /// https://github.com/psf/requests/issues/4716 (from https to http); RFC 3986, section 5.4 (relative ones).
     #[test]
     fn redirects_lead_to_nothing_less() {
         let to =

@@ -171,8 +171,8 @@ mod tests {
     use super::*;
 
     /// The examples of RFC 9110, section 14.1.2, and what reports of servers are about:
-    /// https://github.com/tower-rs/tower-http/issues/220 (several), https://github.com/golang/go/issues/40940 (empty list
-    /// elements), https://github.com/expressjs/serve-static/issues/90 (units), https://bugs.python.org/issue42643 (suffixes).
+    /// https://github.com/tower-rs/tower-http/issues/725 (several) and 384 (beyond the end),
+    /// https://github.com/denoland/std/pull/3354 (suffixes), https://github.com/h3js/srvx/pull/275 (units, what is malformed).
     #[test]
     fn ranges_are_read_as_the_standard_says() {
         for (text, bytes, plain) in [
