@@ -64,11 +64,11 @@ fn watch() {
         let Ok(runtime) = runtime else {
             return;
         };
-        let _within = runtime.enter();
+        let within = runtime.enter();
         let Ok(mut terminate) = signal(SignalKind::terminate()) else {
             return;
         };
-        drop(_within);
+        drop(within);
         thread::spawn(move || {
             runtime.block_on(terminate.recv());
             let running = own(&RUNNING);

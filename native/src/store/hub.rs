@@ -5,9 +5,9 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     thread,
+    time::{Duration, SystemTime},
 };
 
-use std::time::{Duration, SystemTime};
 use ureq::{
     Body,
     http::{Response, StatusCode, header},

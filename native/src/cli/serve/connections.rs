@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// From the first signal on, what is under way has so long.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -93,7 +93,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut si
             continue;
         };
         if open.count() >= limits.connections && !open.close_idle() {
-            // As much as the kernel takes at once.
+            // As much as the kernel takes at once, to who can't be heard anyway.
+            let _ = timeout(PAUSE, stream.writable()).await;
             let _ = stream.try_write(FULL);
             continue;
         }
