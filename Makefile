@@ -14,7 +14,7 @@ help:
 	@echo "make test    all tests, the page in a real browser included (45 minutes the first time)"
 	@echo "make build   the command line, target/release/periapt"
 	@echo "make model   pull the default model (98 MB)"
-	@echo "make web     the page, into www/dist"
+	@echo "make web     the page, into www/dist and into target/release/periapt"
 	@echo "make bench   how fast the model runs here, by rows and method, on the GPU and the CPU"
 	@echo "make lint    formatting, clippy, shellcheck"
 	@echo "make fmt     format the Rust code"

@@ -31,4 +31,13 @@ fi
 say "bundling the page"
 (cd www && npm run --silent build)
 node scripts/compress.mjs
-echo "The page is in www/dist."
+
+# The program holds the page, too (native/build.rs); only where the page is another one, it is built anew.
+embedded=native/page
+if ! diff -rq -x '*.br' -x '*.gz' -x .gitignore -x README.md www/dist "$embedded" >/dev/null; then
+    say "building the page into periapt (two minutes)"
+    find "$embedded" -mindepth 1 ! -name .gitignore ! -path "$embedded/README.md" -delete
+    (cd www/dist && find . -type f ! -name '*.br' ! -name '*.gz' -print0 | tar -c --null -T - -f -) | tar -x -C "$embedded" -f -
+    cargo build --release --locked --workspace --exclude periapt-web
+fi
+echo "The page is in www/dist, and in target/release/periapt."

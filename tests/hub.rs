@@ -57,6 +57,15 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// As `git hash-object` has it.
+fn blob_id(bytes: &[u8]) -> String {
+    let header = format!("blob {}\0", bytes.len());
+    sha1::Sha1::digest([header.as_bytes(), bytes].concat())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 type Files = HashMap<&'static str, Vec<u8>>;
 
 /// What the hub's API says of these files; those over 1000 bytes are large files, with a hash.
@@ -64,7 +73,7 @@ fn info(files: &Files, commit: &str) -> Vec<u8> {
     let siblings: Vec<Value> = files
         .iter()
         .map(|(name, bytes)| match bytes.len() {
-            0..1000 => json!({ "rfilename": name, "size": bytes.len() }),
+            0..1000 => json!({ "rfilename": name, "size": bytes.len(), "blobId": blob_id(bytes) }),
             size => json!({
                 "rfilename": name,
                 "size": size,

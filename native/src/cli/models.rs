@@ -2,7 +2,9 @@
 
 use super::args::{ModelsArgs, ModelsCommand};
 use super::{bar_style, print_json};
-use crate::store::{DEFAULT_MODEL, HubId, ModelSpec, Progress, Resolved, State, Store, StoreError};
+use crate::store::{
+    DEFAULT_MODEL, HubId, ModelSpec, Progress, Resolved, State, Store, StoreError, Verified,
+};
 use crate::terminal::{self, line};
 use indicatif::{HumanBytes, ProgressBar};
 use serde_json::json;
@@ -32,13 +34,9 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
         ModelsCommand::Verify { name } => {
             let verified =
                 with_bar(|callback| store.verify(or_default(name.as_deref()), callback))?;
-            let verdict = match verified.known {
-                true => "is right",
-                false => "is not known, so there is nothing to compare it with",
-            };
             let mut out = terminal::report();
             writeln!(out, "{}", line(&verified.path.display()))?;
-            writeln!(out, "sha256 {} {verdict}", verified.sha256)?;
+            writeln!(out, "sha256 {} {}", verified.sha256, line(&verdict(&verified)))?;
         }
         ModelsCommand::Inspect(args) => super::inspect::run(args)?,
         ModelsCommand::Convert(args) => super::convert::run(args)?,
@@ -49,6 +47,28 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a verification without a fault has found.
+fn verdict(verified: &Verified) -> String {
+    match (verified.known, &verified.path) {
+        (true, _) => "is right".to_owned(),
+        (_, path) if path.is_file() => {
+            "is not known, so there is nothing to compare it with".to_owned()
+        }
+        _ => {
+            let files: Vec<_> = verified
+                .unknown
+                .iter()
+                .map(|name| name.escape_debug().to_string())
+                .collect();
+            format!(
+                "is not known as a whole: nobody has told the hashes of {}, so that they were not compared. All other files \
+                 are right. (`periapt models rm` and `pull` ask for the hashes of a model that an older version pulled)",
+                files.join(", ")
+            )
+        }
+    }
 }
 
 /// Pulls a model, saying on stderr what and how large.
@@ -92,6 +112,7 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
         State::Complete => "complete",
         State::Partial => "partial",
         State::WrongSize => "wrong size",
+        State::Unreadable => "unreadable",
     };
     let missing: Vec<_> = store
         .known()

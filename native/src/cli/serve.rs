@@ -2,34 +2,43 @@
 //!
 //! The server listens on 127.0.0.1 alone, answers only requests that name it so (a foreign site's name that was
 //! rebound to this address does not), allows no other origin to read from it, and changes nothing.
+//!
+//! Reading order: this file (what is served to whom), `page` (the page's files), `ranges` (parts of files), `connections`
+//! (how many, how long, and the end).
+
+mod connections;
+mod page;
+mod ranges;
 
 use super::Usage;
 use super::args::ServeArgs;
 use crate::say;
 use crate::store::{State as Stored, Store};
 use crate::terminal;
-use anyhow::{Context, anyhow};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path as UrlPath, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderName, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use connections::{Limits, Signals};
+use page::Page;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeFile;
 use tower_http::timeout::TimeoutLayer;
 
 /// Nothing here reads a request's body.
@@ -46,19 +55,27 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
 struct Offer {
     path: PathBuf,
     bytes: u64,
-    sha256: Option<&'static str>,
+    sha256: Option<String>,
 }
 
 /// By the name in their address.
 type Offers = Arc<BTreeMap<String, Offer>>;
 
 pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let page = page(args.page.as_deref())?;
+    let page = match &args.page {
+        Some(folder) => Page::read(folder)?,
+        None => Page::embedded()?,
+    };
     let offers = Arc::new(offers(&args.model)?);
+    let limits = Limits {
+        connections: args.max_connections,
+        head: Duration::from_secs(args.head_timeout),
+        stall: Duration::from_secs(args.stall_timeout),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Usage(format!(
@@ -67,6 +84,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         })?;
         let port = listener.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}/");
+        // Before anybody knows the address: who reads it may end us.
+        let signals = Signals::listen()?;
         writeln!(terminal::report(), "{url}")?;
         say!(
             "{} of this machine's models on offer; Ctrl+C ends the server",
@@ -77,60 +96,23 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         {
             say!("no browser could be opened ({error}): open the address yourself");
         }
-        axum::serve(listener, router(&page, offers, port))
-            .with_graceful_shutdown(async {
-                // Where there are no signals to wait for, killing the process ends it.
-                if tokio::signal::ctrl_c().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            })
-            .await
-            .context("the server ended")
-    })
-}
-
-/// The folder with the page.
-fn page(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let is_page = |folder: &Path| folder.join("index.html").is_file();
-    if let Some(folder) = wanted {
-        return match is_page(folder) {
-            true => Ok(folder.to_owned()),
-            false => Err(Usage(format!(
-                "--page: {} holds no index.html; `make web` builds the page into www/dist",
-                folder.display()
-            ))
-            .into()),
-        };
-    }
-    // target/release/periapt in its own source tree.
-    let built = std::env::current_exe().ok().and_then(|program| {
-        Some(
-            program
-                .canonicalize()
-                .ok()?
-                .ancestors()
-                .nth(3)?
-                .join("www/dist"),
-        )
+        connections::serve(listener, router(page, offers, port), limits, signals).await;
+        Ok(())
     });
-    [Some(PathBuf::from("www/dist")), built]
-        .into_iter()
-        .flatten()
-        .find(|folder| is_page(folder))
-        .ok_or_else(|| {
-            anyhow!("the page isn't built: run `make web`, or name its folder with --page")
-        })
+    // A file that is being read (over a network, say) delays no end.
+    runtime.shutdown_background();
+    ended
 }
 
-/// The store's complete files, and those of `--model`.
+/// The store's complete files, and those of `--model`, by name: of a model from the hub its GGUF files.
 fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
     let mut offers = BTreeMap::new();
-    let mut add = |path: &Path, bytes, sha256| {
-        let name = path.file_name().map(|name| name.to_string_lossy());
-        if let Some(name) = name {
+    let mut add = |name: String, path: &Path, bytes, sha256| {
+        // What can't be read is not on offer.
+        if File::open(path).is_ok() {
             let path = path.to_owned();
             offers.insert(
-                name.into_owned(),
+                name,
                 Offer {
                     path,
                     bytes,
@@ -139,29 +121,47 @@ fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
             );
         }
     };
-    for entry in Store::open()?.list()? {
-        if entry.state == Stored::Complete {
-            add(&entry.path, entry.bytes, entry.spec.map(|spec| spec.sha256));
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let store = Store::open()?;
+    for entry in store.list()? {
+        if entry.state != Stored::Complete {
+            continue;
+        }
+        if !entry.path.is_dir() {
+            let sha256 = entry.spec.map(|spec| spec.sha256.to_owned());
+            add(name(&entry.path), &entry.path, entry.bytes, sha256);
+            continue;
+        }
+        for file in store.hub_ggufs(&entry.path).unwrap_or_default() {
+            add(file.name, &file.path, file.bytes, file.sha256);
         }
     }
     for path in files {
-        let about = std::fs::metadata(path)
-            .map_err(|error| Usage(format!("--model: cannot read {}: {error}", path.display())))?;
+        let unreadable = |error: std::io::Error| {
+            Usage(format!("--model: cannot read {}: {error}", path.display()))
+        };
+        let about = std::fs::metadata(path).map_err(unreadable)?;
         if !about.is_file() {
             return Err(Usage(format!("--model: {} is no file", path.display())).into());
         }
-        add(path, about.len(), None);
+        File::open(path).map_err(unreadable)?;
+        add(name(path), path, about.len(), None);
     }
     Ok(offers)
 }
 
-fn router(page: &Path, offers: Offers, port: u16) -> Router {
-    let files = ServeDir::new(page).precompressed_br().precompressed_gzip();
+fn router(page: Page, offers: Offers, port: u16) -> Router {
     Router::new()
         .route("/models.json", get(list))
-        .route("/models/{name}", get(model))
+        .route("/models/{*name}", get(model))
         .with_state(offers)
-        .fallback_service(files)
+        .fallback(move |request| page.clone().answer(request))
+        .layer(middleware::from_fn(ranges::ranges))
         .layer(middleware::from_fn(guard))
         .layer(middleware::from_fn_with_state(port, only_by_name))
         .layer(RequestBodyLimitLayer::new(MOST_BODY_BYTES))
@@ -171,18 +171,25 @@ fn router(page: &Path, offers: Offers, port: u16) -> Router {
         ))
 }
 
-/// Refuses who calls this server by another name than its own.
+/// Refuses who calls this server by another name than its own. What stands in the request's first line counts before the
+/// header (RFC 9112, section 3.2.2); a request without a name is none, unless it is older than names.
 async fn only_by_name(State(port): State<u16>, request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok());
-    let is_own = |name: &str| {
-        let rest = host.and_then(|host| host.strip_prefix(name));
-        // Port 80 is left out of the name.
-        rest == Some(&format!(":{port}")) || (port == 80 && rest == Some(""))
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        (None, _) if request.version() == Version::HTTP_10 => "",
+        _ => return (StatusCode::BAD_REQUEST, "A request names one host.\n").into_response(),
     };
-    if is_own("127.0.0.1") || is_own("localhost") {
+    let host = match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => host,
+    };
+    let (name, number) = host.rsplit_once(':').unwrap_or((host, "80"));
+    let is_own = ["127.0.0.1", "localhost", "localhost."]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own));
+    // Browsers leave port 80 out of the name.
+    if is_own && number == port.to_string() {
         return next.run(request).await;
     }
     let why = format!("This server answers as http://127.0.0.1:{port}/ alone.\n");
@@ -197,6 +204,11 @@ async fn guard(request: Request, next: Next) -> Response {
         true => "public, max-age=31536000, immutable",
         false => "no-cache",
     };
+    if response.status() == StatusCode::NOT_MODIFIED {
+        // As the whole answer would say.
+        let coding = HeaderValue::from_static("accept-encoding");
+        response.headers_mut().insert(VARY, coding);
+    }
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -242,19 +254,18 @@ async fn model(
     let Some(offer) = offers.get(&name) else {
         return (StatusCode::NOT_FOUND, "No such model is on offer.\n").into_response();
     };
-    let mut headers = HeaderMap::new();
-    if let Some(tag) = tag(&offer.path) {
-        headers.insert(ETAG, tag);
+    // The library takes no other time.
+    let changed = tokio::fs::metadata(&offer.path).await;
+    let changed = changed.and_then(|about| about.modified());
+    if changed.is_ok_and(|changed| page::in_bounds(changed) != changed) {
+        let why = "The file's time of change is none that HTTP can tell: `touch` it.\n";
+        return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     }
     match ServeFile::new(&offer.path).try_call(request).await {
-        Ok(response) => (headers, response).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(response) => response.into_response(),
+        Err(_) => {
+            let why = "The file could be read when this server started, and can't any more.\n";
+            (StatusCode::NOT_FOUND, why).into_response()
+        }
     }
-}
-
-/// Changes with the file, so that no download goes on with another one's bytes.
-fn tag(path: &Path) -> Option<HeaderValue> {
-    let about = std::fs::metadata(path).ok()?;
-    let changed = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    HeaderValue::from_str(&format!("\"{:x}-{:x}\"", about.len(), changed.as_nanos())).ok()
 }

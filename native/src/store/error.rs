@@ -6,6 +6,24 @@ use std::{fmt, io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// A variable of the environment holds what cannot be used.
+    #[error("{name}: {why}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it, without what may be secret.
+        why: String,
+    },
+    /// Nobody may be asked.
+    #[error(
+        "`{what}` is not here, and {variable} forbids to ask for it: unset it, or put the model into the store another way"
+    )]
+    Offline {
+        /// What was wanted.
+        what: String,
+        /// The variable that forbids it.
+        variable: &'static str,
+    },
     /// No folder for the store can be found.
     #[error(
         "no home folder is known, so there is no place for models: set PERIAPT_MODELS to a folder"
@@ -92,7 +110,7 @@ pub enum StoreError {
     },
     /// A known model's file holds other bytes than the model.
     #[error(
-        "{} is damaged: its sha256 is {have}, but `{name}` has {want}: remove it (`periapt models rm {name}`) and pull it again (`periapt models pull {name}`)",
+        "{} is damaged: its {kind} is {have}, but `{name}` has {want}: remove it (`periapt models rm {name}`) and pull it again (`periapt models pull {name}`)",
         path.display()
     )]
     HashMismatch {
@@ -100,6 +118,8 @@ pub enum StoreError {
         name: String,
         /// The file.
         path: PathBuf,
+        /// Which hash.
+        kind: &'static str,
         /// The file's hash.
         have: String,
         /// The hash it should have.
@@ -130,6 +150,17 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store's folder cannot be read.
+    #[error(
+        "cannot read the model store {}: {source}. PERIAPT_MODELS sets another folder",
+        root.display()
+    )]
+    Unreadable {
+        /// The store's folder.
+        root: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Reading or writing a file failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -144,7 +175,11 @@ pub enum StoreError {
     #[error(
         "the hub refuses `{id}` ({status}): {}. Gated models want their terms accepted on the hub's page first; a \
          misspelt name looks the same",
-        if *token { "the token in HF_TOKEN has no access to it" } else { "it may need an account's token in HF_TOKEN" }
+        match (token, withheld) {
+            (true, _) => "the token in HF_TOKEN has no access to it",
+            (_, true) => "HF_TOKEN was not sent, since HF_ENDPOINT is no https:// address",
+            _ => "it may need an account's token in HF_TOKEN",
+        }
     )]
     HubRefused {
         /// What was asked for.
@@ -153,6 +188,8 @@ pub enum StoreError {
         status: u16,
         /// Whether a token was sent.
         token: bool,
+        /// Whether there is one that may not go to this hub.
+        withheld: bool,
     },
     /// The hub has no such repository or revision.
     #[error(
@@ -203,6 +240,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What is wrong with the variable `name`.
+    pub(super) fn variable(name: &'static str, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self::Variable { name, why }
+    }
+
     /// Wraps an I/O error of `action` on `path`; for use with `map_err`.
     pub(super) fn io(
         action: &'static str,

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{Callback, Phase, Progress, StoreError};
@@ -53,6 +54,18 @@ pub(super) fn settle(whole: &Path, path: &Path) -> Result<(), StoreError> {
     fs::rename(whole, path).map_err(StoreError::io("rename into place", path))
 }
 
+/// Writes a small file so that it is there whole or not at all, even after a loss of power.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let scratch = path.with_added_extension("tmp");
+    fs::write(&scratch, bytes).map_err(|e| StoreError::write(&scratch, 0, e))?;
+    settle(&scratch, path)?;
+    // A folder can be synced on some systems alone.
+    if let Some(Ok(folder)) = path.parent().map(File::open) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
 pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path)(e)),
@@ -62,10 +75,24 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
 
 /// Size and SHA-256 of a file.
 pub(crate) fn hash(path: &Path, progress: Callback<'_>) -> Result<(u64, String), StoreError> {
+    hash_as(path, |_| Sha256::new(), progress)
+}
+
+/// The id that Git gives to a file: the SHA-1 of its bytes behind a header with their number.
+pub(super) fn blob_id(path: &Path, progress: Callback<'_>) -> Result<String, StoreError> {
+    let begin = |bytes| Sha1::new_with_prefix(format!("blob {bytes}\0"));
+    Ok(hash_as(path, begin, progress)?.1)
+}
+
+fn hash_as<H: Digest>(
+    path: &Path,
+    begin: impl FnOnce(u64) -> H,
+    progress: Callback<'_>,
+) -> Result<(u64, String), StoreError> {
     let mut file = File::open(path).map_err(StoreError::io("open", path))?;
     let total = file.metadata().map_err(StoreError::io("read", path))?.len();
     let label = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut hasher = Sha256::new();
+    let mut hasher = begin(total);
     let mut chunk = vec![0; 1024 * 1024];
     let mut bytes = 0;
     loop {

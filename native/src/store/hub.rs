@@ -5,21 +5,30 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     thread,
+    time::{Duration, SystemTime},
 };
 
 use ureq::{
-    Agent,
+    Body,
     http::{Response, StatusCode, header},
 };
+use url::Url;
 
-use super::{Callback, Phase, Progress, Remote, StoreError, error::Failed};
+use super::{
+    Callback, Phase, Progress, StoreError,
+    error::Failed,
+    reach::{Reach, Unreached, retry_after},
+};
 
 const CHUNK: usize = 128 * 1024;
 
-/// Why one request did not end with the whole file.
-enum Trouble {
-    /// Worth another request: the part keeps what has come.
-    Again(String),
+/// A server that asks for a longer pause is left alone until the next pull.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Why one request did not end with what was asked for.
+pub(super) enum Trouble {
+    /// Worth another request, after this pause at least: the part keeps what has come.
+    Again(String, Duration),
     /// Not worth one.
     Final(Failed),
 }
@@ -30,19 +39,76 @@ impl From<StoreError> for Trouble {
     }
 }
 
+impl From<Unreached> for Trouble {
+    fn from(unreached: Unreached) -> Self {
+        match unreached {
+            Unreached::Store(error) => error.into(),
+            Unreached::Server { why, again: true } => again(why),
+            Unreached::Server { why, .. } => Self::Final(Failed::Source(why)),
+        }
+    }
+}
+
+fn again(why: impl Into<String>) -> Trouble {
+    Trouble::Again(why.into(), Duration::ZERO)
+}
+
+/// What an answer means that is none: whether, and when, to ask again.
+pub(super) fn judge<B>(response: &Response<B>, of: &str) -> Result<(), Trouble> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Err(Trouble::Final(Failed::Refused(status.as_u16())));
+    }
+    if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+        return refuse(format!("the server answers {status} for {of}"));
+    }
+    let pause = text(response, header::RETRY_AFTER);
+    let pause = pause.and_then(|pause| retry_after(pause, SystemTime::now()));
+    match pause.unwrap_or_default() {
+        long if long > LONGEST_PAUSE => refuse(format!(
+            "the server answers {status} and asks to be left alone for {} s: try again then",
+            long.as_secs()
+        )),
+        pause => Err(Trouble::Again(
+            format!("the server answers {status}"),
+            pause,
+        )),
+    }
+}
+
+/// Whether a body that begins so is no model's, but what is often sent in place of one.
+pub(super) fn impostor(start: &[u8]) -> Option<&'static str> {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let start = start.trim_ascii_start();
+    let begins = |with: &str| {
+        start
+            .get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    if begins("<!doctype html") || begins("<html") {
+        Some("a web page (a login page or a proxy in between?)")
+    } else if begins("version https://git-lfs.github.com/spec/") {
+        Some("a Git LFS pointer, which only names the file")
+    } else {
+        None
+    }
+}
+
 fn refuse<T>(why: String) -> Result<T, Trouble> {
     Err(Trouble::Final(Failed::Source(why)))
 }
 
 /// A file on the hub on its way into `part`.
 pub(super) struct Download<'a> {
-    pub remote: &'a Remote,
+    reach: &'a Reach<'a>,
     /// Bytes of the whole file.
     want: u64,
-    pub label: &'a str,
-    pub part: &'a Path,
-    url: String,
-    agent: Agent,
+    label: &'a str,
+    part: &'a Path,
+    url: Url,
     /// The strong ETag of the bytes received in this pull, for `If-Range`.
     etag: Option<String>,
     /// Whether this pull has received any bytes yet.
@@ -52,19 +118,18 @@ pub(super) struct Download<'a> {
 impl<'a> Download<'a> {
     /// A download of `want` bytes from `url`, an address of the hub.
     pub(super) fn new(
-        remote: &'a Remote,
-        url: String,
+        reach: &'a Reach<'a>,
+        url: Url,
         want: u64,
         label: &'a str,
         part: &'a Path,
     ) -> Self {
         Self {
-            remote,
+            reach,
             want,
             label,
             part,
             url,
-            agent: remote.agent(),
             etag: None,
             received: false,
         }
@@ -76,22 +141,27 @@ impl<'a> Download<'a> {
         let mut best = self.have()?;
         let mut barren = 0;
         loop {
-            let why = match self.request(progress) {
+            let (why, asked) = match self.request(progress) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Final(failed)) => return Err(failed),
-                Err(Trouble::Again(why)) => why,
+                Err(Trouble::Again(why, asked)) => (why, asked),
             };
             let have = self.have()?;
             barren = if have > best { 1 } else { barren + 1 };
             best = best.max(have);
-            if barren >= self.remote.attempts {
+            if barren >= self.reach.remote.attempts {
                 return Err(Failed::Source(format!(
                     "{why}; {have} of {} bytes are kept for the next pull",
                     self.want
                 )));
             }
-            progress(Progress::Notice(&format!("{why}; trying again")));
-            thread::sleep(self.remote.retry_pause * 2_u32.saturating_pow(barren - 1));
+            let pause = self.reach.remote.retry_pause * 2_u32.saturating_pow(barren - 1);
+            let pause = pause.max(asked);
+            progress(Progress::Notice(&match asked.as_secs() {
+                0 => format!("{why}; trying again"),
+                _ => format!("{why}; trying again in {} s, as it asks", pause.as_secs()),
+            }));
+            thread::sleep(pause);
         }
     }
 
@@ -103,6 +173,12 @@ impl<'a> Download<'a> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(e) => Err(StoreError::io("read", self.part)(e)),
         }
+    }
+
+    /// Drops the part, for this reason, to start over.
+    fn afresh<T>(&self, why: &str) -> Result<T, Trouble> {
+        self.drop_part()?;
+        Err(again(format!("{why}, so it is dropped")))
     }
 
     fn drop_part(&self) -> Result<(), StoreError> {
@@ -131,12 +207,11 @@ impl<'a> Download<'a> {
                 headers.push((header::IF_RANGE, etag));
             }
         }
-        let response = match self.remote.call(&self.agent, &self.url, &headers) {
-            Ok(response) => response,
-            Err(e) if self.received => return Err(Trouble::Again(e.to_string())),
-            Err(e) => return refuse(format!("{}: {e}", self.remote.hub)),
+        let mut response = match self.reach.get(&self.url, &headers) {
+            Err(Unreached::Server { why, .. }) if self.received => return Err(again(why)),
+            answer => answer?,
         };
-        have = self.accept(&response, have)?;
+        have = self.accept(&mut response, have)?;
         self.etag = text(&response, header::ETAG)
             .filter(|etag| !etag.starts_with("W/"))
             .map(str::to_owned);
@@ -144,41 +219,66 @@ impl<'a> Download<'a> {
     }
 
     /// Judges the answer's head; returns the offset at which its body belongs.
-    fn accept<B>(&self, response: &Response<B>, have: u64) -> Result<u64, Trouble> {
+    fn accept(&self, response: &mut Response<Body>, have: u64) -> Result<u64, Trouble> {
         let want = self.want;
-        match response.status() {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
-            StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => {
-                self.drop_part()?;
-                return Err(Trouble::Again(
-                    "the server cannot go on from the part that is here, so it is dropped".into(),
-                ));
-            }
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(Trouble::Final(Failed::Refused(response.status().as_u16())));
-            }
-            status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-                return Err(Trouble::Again(format!("the server answers {status}")));
-            }
-            status => return refuse(format!("the server answers {status} for {}", self.url)),
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && have > 0 {
+            return self.afresh("the server cannot go on from the part that is here");
         }
-        if text(response, header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html")) {
+        judge(response, &super::address::shown(&self.url))?;
+        if !matches!(
+            response.status(),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT
+        ) {
+            return refuse(format!("the server answers {}", response.status()));
+        }
+        let is_html = |kind: &str| {
+            kind.trim_start()
+                .to_ascii_lowercase()
+                .starts_with("text/html")
+        };
+        if text(response, header::CONTENT_TYPE).is_some_and(is_html) {
             return refuse(
                 "the server sends a web page instead of the model (a login page or a proxy in between?)".into(),
             );
         }
+        if let Some(coding) = text(response, header::CONTENT_ENCODING)
+            && !coding.eq_ignore_ascii_case("identity")
+        {
+            return refuse(format!(
+                "the server sends the file encoded as `{}`, which nobody asked for",
+                coding.escape_debug()
+            ));
+        }
         if response.status() == StatusCode::OK {
             return match text(response, header::CONTENT_LENGTH).and_then(|n| n.parse::<u64>().ok())
             {
-                Some(length) if length != want => refuse(format!(
-                    "the server offers a file of {length} bytes, but the model has {want}"
-                )),
+                Some(length) if length != want => {
+                    let mut start = Vec::new();
+                    // What can't be read says nothing.
+                    let body = response.body_mut().as_reader();
+                    let _ = body.take(512).read_to_end(&mut start);
+                    let is =
+                        impostor(&start).map_or(String::new(), |what| format!(": it is {what}"));
+                    refuse(format!(
+                        "the server offers a file of {length} bytes, but the model has {want}{is}"
+                    ))
+                }
                 _ => Ok(0),
             };
+        }
+        let changed = |tag: &str| self.etag.as_deref().is_some_and(|own| own != tag);
+        if text(response, header::ETAG).is_some_and(changed) {
+            return self.afresh("another file lies at the address than before");
         }
         let range = text(response, header::CONTENT_RANGE).unwrap_or_default();
         let total = match content_range(range) {
             Some((start, total)) if start == have => total,
+            _ if have > 0 => {
+                return self.afresh(&format!(
+                    "the server answers with the range `{}`, asked from byte {have}",
+                    range.escape_debug()
+                ));
+            }
             _ => {
                 return refuse(format!(
                     "the server answers with the range `{range}`, asked from byte {have}"
@@ -196,7 +296,7 @@ impl<'a> Download<'a> {
     /// Writes the body to the part from offset `have` on.
     fn receive(
         &mut self,
-        response: Response<ureq::Body>,
+        response: Response<Body>,
         mut have: u64,
         progress: Callback<'_>,
     ) -> Result<(), Trouble> {
@@ -224,7 +324,7 @@ impl<'a> Download<'a> {
             let n = match body.read(&mut chunk) {
                 Ok(0) if have == want => return Ok(()),
                 Ok(0) => {
-                    return Err(Trouble::Again(format!(
+                    return Err(again(format!(
                         "the server stopped after {have} of {want} bytes"
                     )));
                 }
@@ -232,11 +332,15 @@ impl<'a> Download<'a> {
                 // All bytes are here: how the connection ends does not matter.
                 Err(_) if have == want => return Ok(()),
                 Err(e) => {
-                    return Err(Trouble::Again(format!(
+                    return Err(again(format!(
                         "the connection broke after {have} of {want} bytes ({e})"
                     )));
                 }
             };
+            if let Some(what) = impostor(&chunk[..n]).filter(|_| have == 0) {
+                self.drop_part()?;
+                return refuse(format!("in place of the model the server sends {what}"));
+            }
             if have + n as u64 > want {
                 self.drop_part()?;
                 return refuse(format!(

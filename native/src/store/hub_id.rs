@@ -33,13 +33,16 @@ pub(super) struct HubFile {
     pub bytes: u64,
     /// Known of the large files.
     pub sha256: Option<String>,
+    /// The id that Git gives to its bytes; known of the small ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
 }
 
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// What a folder of safetensors has beside its weights; those that a repository lacks are left out.
-const BESIDE: [&str; 6] = [
+pub(super) const BESIDE: [&str; 6] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -83,10 +86,16 @@ impl HubId {
         })
     }
 
-    /// The folder in the store that holds the repository at this revision.
+    /// The folder in the store that holds the repository at this revision: no two ids share one. (No repository's name
+    /// holds `--`.)
     pub(super) fn folder(&self) -> String {
-        let flat = |text: &str| text.replace('/', "--");
-        format!("{}@{}", flat(&self.repo), flat(&self.revision))
+        let revision = self.revision.replace('%', "%25").replace('/', "%2F");
+        format!("{}@{revision}", self.repo.replace('/', "--"))
+    }
+
+    /// The folder's name before: revisions with `/` and with `--` shared one.
+    pub(super) fn old_folder(&self) -> String {
+        format!("{}@{}", self.repo, self.revision).replace('/', "--")
     }
 
     /// The id of the whole repository in a folder of that name.
@@ -95,7 +104,7 @@ impl HubId {
         let id = Self::parse(&format!(
             "{}@{}",
             repo.replacen("--", "/", 1),
-            revision.replace("--", "/")
+            revision.replace("%2F", "/").replace("%25", "%")
         ))?;
         (id.folder() == folder).then_some(id)
     }
@@ -121,15 +130,23 @@ pub(super) fn safe(path: &str) -> bool {
                 && !part.ends_with(".part")
                 && !part.contains(|c: char| {
                     c.is_control()
-                        || matches!(
-                            c,
-                            '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '%' | '#'
-                        )
+                        || matches!(c, '\\' | ':')
+                        || (cfg!(windows) && matches!(c, '*' | '?' | '"' | '<' | '>' | '|'))
                 })
         })
 }
 
 impl Listing {
+    /// Whether this is what `id`'s repository holds at its revision.
+    pub(super) fn is_of(&self, id: &HubId) -> bool {
+        self.repo == id.repo && self.revision == id.revision
+    }
+
+    /// The id of the whole repository.
+    pub(super) fn id(&self) -> Option<HubId> {
+        HubId::parse(&format!("{}@{}", self.repo, self.revision))
+    }
+
     pub(super) fn file(&self, path: &str) -> Option<&HubFile> {
         self.files.iter().find(|file| file.path == path)
     }
@@ -199,7 +216,7 @@ impl Listing {
 const QUANTIZATIONS: [&str; 6] = ["q", "iq", "f16", "f32", "bf16", "mxfp4"];
 
 /// A file's path without `.gguf`, and without `-00001-of-00002` before it.
-fn strip_part(path: &str) -> &str {
+pub(super) fn strip_part(path: &str) -> &str {
     let stem = path.strip_suffix(".gguf").unwrap_or(path);
     let split = stem.len().checked_sub("-00001-of-00002".len());
     let Some((rest, part)) = split.and_then(|at| stem.split_at_checked(at)) else {
@@ -251,27 +268,45 @@ mod tests {
         assert_eq!(id.file.as_deref(), Some("sub/x.Q4_0.gguf"));
         assert_eq!(id.revision, "refs/pr/1");
         assert_eq!(id.to_string(), "a/b:sub/x.Q4_0.gguf@refs/pr/1");
-        assert_eq!(id.folder(), "a--b@refs--pr--1");
-        assert_eq!(
-            HubId::of_folder("a--b@refs--pr--1").unwrap().revision,
-            "refs/pr/1"
-        );
+        assert_eq!(id.folder(), "a--b@refs%2Fpr%2F1");
+        assert_eq!(id.old_folder(), "a--b@refs--pr--1");
         for none in [
             "a", "a/b/c", "./a", "../a", "/a", "a/", "/", "a/b.gguf", "a/b@", "a/b@../x", "a/b:",
-            "a/b:../x", "a\\b/c", "a b/c", "a/b:c%2e", "C:/x", "a/.b", "-a/b", "a/b@x..", "a--b/c",
+            "a/b:../x", "a\\b/c", "a b/c", "C:/x", "a/.b", "-a/b", "a/b@x..", "a--b/c",
         ] {
             assert_eq!(HubId::parse(none), None, "{none}");
         }
     }
 
     #[test]
+    fn no_two_ids_share_a_folder() {
+        let mut folders = std::collections::BTreeSet::new();
+        let revisions = [
+            "x/y", "x--y", "x%2Fy", "x%252Fy", "x%y", "x-y", "x/-y", "x-/y", "main", "Main",
+            "x/y/z", "x--y/z", "x/y--z", "#1", "v1.0+cpu",
+        ];
+        for repo in ["a/b", "a-b/c", "a/b-c"] {
+            for revision in revisions {
+                let id = HubId::parse(&format!("{repo}@{revision}")).unwrap();
+                assert_eq!(HubId::of_folder(&id.folder()), Some(id.clone()), "{id}");
+                assert!(folders.insert(id.folder()), "{id}");
+            }
+        }
+    }
+
+    #[test]
     fn paths_of_a_listing_stay_inside() {
-        for good in ["a.gguf", "Q4/a-00001-of-00002.gguf"] {
+        for good in [
+            "a.gguf",
+            "Q4/a-00001-of-00002.gguf",
+            "50% #1.gguf",
+            "mö.gguf",
+        ] {
             assert!(safe(good), "{good}");
         }
         for bad in [
             "../a", "/a", "a/../b", "a//b", "a\\b", "C:a", ".git/x", "a\0", "", "a/", "a.part",
-            "a?b",
+            "a\nb",
         ] {
             assert!(!safe(bad), "{bad}");
         }
@@ -282,6 +317,7 @@ mod tests {
             path: (*path).to_owned(),
             bytes: 1,
             sha256: None,
+            blob: None,
         };
         Listing {
             repo: "a/b".to_owned(),

@@ -3,21 +3,27 @@
 //! `--model` is only looked at), may reach the network and start pip only inside [`Store::pull`], prints nothing
 //! (progress goes to a callback), and knows nothing of what is inside a model file.
 //!
-//! A model from the hub is a folder, `OWNER--NAME@REVISION`, with `.listing.json`, what the repository held, at which
-//! commit, when it was first asked for. All else is flat: `FILE` is a whole model, `FILE.part` the beginning of one, `.FILE.lock` what makes two pulls
-//! at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
+//! A model from the hub is a folder, `OWNER--NAME@REVISION` (with `%2F` for a revision's `/`), with `.listing.json`, what
+//! the repository held, at which commit, when it was first asked for. All else is flat: `FILE` is a whole model, `FILE.part`
+//! the beginning of one, `.FILE.lock` what makes two pulls at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
 //! whole content was hashed and written to disk.
 //!
 //! Reading order: [`ModelSpec`] (what is known), [`Store`] (what can be done), `hub` and `pip` (the two kinds of source).
 
+mod address;
+mod children;
 mod error;
 mod files;
 mod hub;
+mod hub_check;
+mod hub_folder;
 mod hub_id;
 mod hub_pull;
 mod pip;
 mod progress;
+mod proxy;
 mod pull;
+mod reach;
 mod remote;
 mod spec;
 
@@ -32,6 +38,7 @@ use files::{check_name, file_bytes, is_there, remove_folder};
 pub(crate) use files::{hash, hash_of_files, hash_text};
 
 pub use error::StoreError;
+pub use hub_folder::HubGguf;
 pub use hub_id::HubId;
 pub use progress::{Callback, Phase, Progress};
 pub use remote::Remote;
@@ -69,6 +76,8 @@ pub enum State {
     Partial,
     /// A known model's file that has another size than the model.
     WrongSize,
+    /// Something that cannot be looked at: a link that leads nowhere or in a circle, a folder without access.
+    Unreadable,
 }
 
 /// What a verification found.
@@ -80,9 +89,10 @@ pub struct Verified {
     pub bytes: u64,
     /// Its SHA-256, 64 lower-case hexadecimal digits; of several files that of the list of theirs.
     pub sha256: String,
-    /// Whether the hash was compared: false for a file whose right hash nobody knows. Of several files the hub knows those
-    /// of the large ones.
+    /// Whether all hashes were compared.
     pub known: bool,
+    /// The files whose right hash nobody knows, by name.
+    pub unknown: Vec<String>,
 }
 
 /// What the text after `--model` means.
@@ -169,7 +179,12 @@ impl Store {
         let dir = match fs::read_dir(&self.root) {
             Ok(dir) => dir,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(StoreError::io("read", &self.root)(e)),
+            Err(source) => {
+                return Err(StoreError::Unreadable {
+                    root: self.root.clone(),
+                    source,
+                });
+            }
         };
         let mut entries = Vec::new();
         for item in dir {
@@ -177,44 +192,63 @@ impl Store {
             let Some(file_name) = path.file_name().and_then(OsStr::to_str) else {
                 continue;
             };
-            if let Some(id) = HubId::of_folder(file_name).filter(|_| path.is_dir()) {
-                entries.push(Entry {
-                    name: id.to_string(),
-                    bytes: pip::folder_bytes(&path),
-                    state: match self.hub_whole(&path)? {
-                        true => State::Complete,
-                        false => State::Partial,
-                    },
-                    spec: None,
-                    path,
-                });
-                continue;
-            }
-            let (file, partial) = match file_name.strip_suffix(".part") {
-                Some(file) => (file, true),
-                None => (file_name, false),
-            };
-            let spec = self.known.iter().find(|spec| spec.file == file);
-            if spec.is_none() && check_name(file).is_err() {
-                continue;
-            }
-            let Some(bytes) = file_bytes(&path)? else {
-                continue;
-            };
-            entries.push(Entry {
-                name: spec.map_or(file, |spec| spec.name).to_owned(),
-                bytes,
-                state: match spec {
-                    _ if partial => State::Partial,
-                    Some(spec) if spec.bytes != bytes => State::WrongSize,
-                    _ => State::Complete,
-                },
-                spec,
-                path,
-            });
+            // What is wrong with one hides no other.
+            let entry = self.entry(&path, file_name);
+            entries.extend(entry.unwrap_or_else(|_| {
+                let spec = self.known.iter().find(|spec| spec.file == file_name);
+                let id = HubId::of_folder(file_name).map(|id| id.to_string());
+                let name = spec.map_or(file_name, |spec| spec.name);
+                Some(Entry {
+                    name: id.unwrap_or_else(|| name.to_owned()),
+                    path: path.clone(),
+                    bytes: 0,
+                    state: State::Unreadable,
+                    spec,
+                })
+            }));
         }
         entries.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
         Ok(entries)
+    }
+
+    /// What `path` in the store's folder is, if it is one of its own.
+    fn entry(&self, path: &Path, file_name: &str) -> Result<Option<Entry>, StoreError> {
+        if let Some(id) = Self::hub_id(path, file_name)? {
+            return Ok(Some(Entry {
+                name: id.to_string(),
+                path: path.to_owned(),
+                bytes: pip::folder_bytes(path),
+                state: match self.hub_whole(path)? {
+                    true => State::Complete,
+                    false => State::Partial,
+                },
+                spec: None,
+            }));
+        }
+        let (file, partial) = match file_name.strip_suffix(".part") {
+            Some(file) => (file, true),
+            None => (file_name, false),
+        };
+        let spec = self.known.iter().find(|spec| spec.file == file);
+        if spec.is_none() && check_name(file).is_err() {
+            return Ok(None);
+        }
+        let about = fs::metadata(path).map_err(StoreError::io("read", path))?;
+        if !about.is_file() {
+            return Ok(None);
+        }
+        let bytes = about.len();
+        Ok(Some(Entry {
+            name: spec.map_or(file, |spec| spec.name).to_owned(),
+            path: path.to_owned(),
+            bytes,
+            state: match spec {
+                _ if partial => State::Partial,
+                Some(spec) if spec.bytes != bytes => State::WrongSize,
+                _ => State::Complete,
+            },
+            spec,
+        }))
     }
 
     /// The file of the model `name` (a known model's name, or a file name in the store), if the whole of it is there.
@@ -259,6 +293,7 @@ impl Store {
             Some(spec) if spec.sha256 != sha256 => Err(StoreError::HashMismatch {
                 name: name.to_owned(),
                 path,
+                kind: "sha256",
                 have: sha256,
                 want: spec.sha256.to_owned(),
             }),
@@ -267,6 +302,7 @@ impl Store {
                 bytes,
                 sha256,
                 known: spec.is_some(),
+                unknown: spec.map_or_else(|| vec![name.to_owned()], |_| Vec::new()),
             }),
         }
     }

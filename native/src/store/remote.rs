@@ -1,25 +1,25 @@
-//! How sources are reached: addresses, the hub's token, commands, time limits.
+//! How sources are reached: the hub and its token, commands, time limits.
 
+use super::{
+    StoreError,
+    address::{HUB_VARIABLE, Hub, without_login},
+    hub_id::safe,
+    reach::Reach,
+};
 use std::{env, ffi::OsString, fmt, time::Duration};
 
-use ureq::{
-    Agent, Body, RequestBuilder,
-    config::RedirectAuthHeaders,
-    http::{Response, header},
-    typestate::WithoutBody,
-};
-
-/// Redirects followed within the hub.
-const HUB_REDIRECTS: usize = 4;
+pub(super) const DEFAULT_HUB: &str = "https://huggingface.co";
 
 /// How the store reaches its sources; [`Remote::from_env`] is what the program uses.
 #[derive(Clone)]
 pub struct Remote {
-    /// Base URL of the model hub, without a slash at the end.
+    /// Base URL of the model hub.
     pub hub: String,
     /// The hub's access token. It goes to [`Self::hub`] only: over HTTPS (or to this very machine), and along
     /// a redirect only within the hub itself.
     pub token: Option<String>,
+    /// The variable that forbids to ask anybody.
+    pub offline: Option<&'static str>,
     /// Commands that run pip, tried in order until one exists.
     pub pip: Vec<Vec<OsString>>,
     /// Limit for name resolution, and again for connecting.
@@ -43,8 +43,9 @@ impl Default for Remote {
         ]
         .map(|line| line.split(' ').map(OsString::from).collect());
         Self {
-            hub: "https://huggingface.co".to_owned(),
+            hub: DEFAULT_HUB.to_owned(),
             token: None,
+            offline: None,
             pip: pip.to_vec(),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
@@ -55,95 +56,58 @@ impl Default for Remote {
 }
 
 impl Remote {
-    /// The defaults, with the hub taken from `HF_ENDPOINT` and the token from `HF_TOKEN` where they are set.
+    /// The defaults, with the hub taken from `HF_ENDPOINT` and the token from `HF_TOKEN` where they are set; what is wrong
+    /// with them is said when they are needed. `HF_HUB_OFFLINE=1` (or `TRANSFORMERS_OFFLINE=1`) forbids to ask anybody.
     #[must_use]
     pub fn from_env() -> Self {
-        let var = |name| {
-            let value = env::var(name).ok()?.trim().to_owned();
+        let var = |name: &str| {
+            let value = env::var_os(name)?.to_string_lossy().trim().to_owned();
             (!value.is_empty()).then_some(value)
         };
-        let mut remote = Self {
-            token: var("HF_TOKEN"),
-            ..Self::default()
+        let is_on = |name: &&str| {
+            var(name).is_some_and(|value| {
+                ["1", "true", "yes", "on"]
+                    .iter()
+                    .any(|on| value.eq_ignore_ascii_case(on))
+            })
         };
-        if let Some(hub) = var("HF_ENDPOINT") {
-            hub.trim_end_matches('/').clone_into(&mut remote.hub);
+        Self {
+            token: var("HF_TOKEN"),
+            hub: var(HUB_VARIABLE).unwrap_or_else(|| DEFAULT_HUB.to_owned()),
+            offline: ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]
+                .into_iter()
+                .find(is_on),
+            ..Self::default()
         }
-        remote
     }
 
-    /// A client with the limits.
-    pub(super) fn agent(&self) -> Agent {
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::Never)
-            .user_agent(concat!("periapt/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            .timeout_resolve(Some(self.connect_timeout))
-            .timeout_connect(Some(self.connect_timeout))
-            .timeout_recv_response(Some(self.stall_timeout))
-            .timeout_per_read(Some(self.stall_timeout))
-            .timeout_per_write(Some(self.stall_timeout));
-        if self.hub_is_loopback() {
-            config = config.proxy(None);
+    /// [`StoreError::Offline`] where nobody may be asked for `what`.
+    pub(super) fn is_online(&self, what: &str) -> Result<(), StoreError> {
+        match self.offline {
+            Some(variable) => Err(StoreError::Offline {
+                what: what.to_owned(),
+                variable,
+            }),
+            None => Ok(()),
         }
-        config.build().into()
     }
 
-    /// Sends a request to the hub and follows redirects: within the hub (its private files need that) with the token,
-    /// elsewhere without.
-    pub(super) fn call(
-        &self,
-        agent: &Agent,
-        url: &str,
-        headers: &[(header::HeaderName, &str)],
-    ) -> Result<Response<Body>, ureq::Error> {
-        let mut url = url.to_owned();
-        for _ in 0..HUB_REDIRECTS {
-            if !url.starts_with(&format!("{}/", self.origin())) {
-                break;
-            }
-            let mut request = self.get(agent, &url);
-            for (name, value) in headers {
-                request = request.header(name, *value);
-            }
-            let request = request.config().max_redirects(0);
-            let response = request.max_redirects_will_error(false).build().call()?;
-            let place = response.headers().get(header::LOCATION);
-            let place = place.and_then(|place| place.to_str().ok());
-            match place.filter(|_| response.status().is_redirection()) {
-                None => return Ok(response),
-                Some(path) if path.starts_with('/') && !path.starts_with("//") => {
-                    url = format!("{}{path}", self.origin());
-                }
-                Some(place) => place.clone_into(&mut url),
-            }
+    /// The way to the hub, where what the user has set for it can be used.
+    pub(super) fn reach(&self) -> Result<Reach<'_>, StoreError> {
+        let hub = Hub::parse(&self.hub)?;
+        if let Some(token) = &self.token
+            && let Some(at) = token.find(|c: char| !c.is_ascii_graphic())
+        {
+            return Err(StoreError::variable(
+                "HF_TOKEN",
+                format!(
+                    "its character {} is none that a token can have (a line break, a space, a letter with an accent?): \
+                     copy the token again",
+                    token[..at].chars().count() + 1
+                ),
+            ));
         }
-        let mut request = agent.get(&url);
-        for (name, value) in headers {
-            request = request.header(name, *value);
-        }
-        request.call()
-    }
-
-    /// The hub's scheme, host and port.
-    fn origin(&self) -> &str {
-        let host = self.hub.find("://").map_or(0, |at| at + 3);
-        let end = self.hub[host..]
-            .find('/')
-            .map_or(self.hub.len(), |at| host + at);
-        &self.hub[..end]
-    }
-
-    /// A request to the hub, with the token where it may go.
-    pub(super) fn get(&self, agent: &Agent, url: &str) -> RequestBuilder<WithoutBody> {
-        let request = agent.get(url);
-        match &self.token {
-            Some(token) if url.starts_with("https://") || self.hub_is_loopback() => {
-                request.header(header::AUTHORIZATION, format!("Bearer {token}"))
-            }
-            _ => request,
-        }
+        Ok(Reach::new(self, hub))
     }
 
     /// A file of a dataset on the hub, at most 64 MiB, named `OWNER/NAME/PATH`.
@@ -157,30 +121,28 @@ impl Remote {
         let [owner, name, file] = parts[..] else {
             return Err("a dataset on the hub is named OWNER/NAME/PATH".to_owned());
         };
-        let url = format!("{}/datasets/{owner}/{name}/resolve/main/{file}", self.hub);
-        let response = self.get(&self.agent(), &url).call();
-        let mut response = response.map_err(|error| format!("{}: {error}", self.hub))?;
+        if !safe(id) {
+            return Err(format!("{id:?} is no name of a dataset's file"));
+        }
+        self.is_online(id).map_err(|error| error.to_string())?;
+        let reach = self.reach().map_err(|error| error.to_string())?;
+        let place = ["datasets", owner, name, "resolve", "main"];
+        let url = reach.hub.at(place.into_iter().chain(file.split('/')));
+        let mut response = reach.get(&url, &[]).map_err(|error| error.to_string())?;
         if !response.status().is_success() {
-            return Err(format!("{} answers {}", self.hub, response.status()));
+            return Err(format!("{} answers {}", reach.name(), response.status()));
         }
         let body = response.body_mut().with_config().limit(MOST);
         body.read_to_string().map_err(|error| error.to_string())
-    }
-
-    /// Whether the hub runs on this machine.
-    pub(super) fn hub_is_loopback(&self) -> bool {
-        ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-            .iter()
-            .filter_map(|host| self.hub.strip_prefix(host))
-            .any(|rest| rest.is_empty() || rest.starts_with([':', '/']))
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
-            .field("hub", &self.hub)
+            .field("hub", &without_login(&self.hub))
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
+            .field("offline", &self.offline)
             .field("pip", &self.pip)
             .finish_non_exhaustive()
     }
@@ -188,20 +150,34 @@ impl fmt::Debug for Remote {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
-    fn only_this_machine_is_loopback() {
-        let is = |hub: &str| {
-            let hub = hub.to_owned();
-            Remote {
-                hub,
+    fn a_token_is_no_more_than_a_token() {
+        for bad in ["hf_a\nb", "hf_a b", "hf_ä", "\u{feff}hf_a", "hf_a\u{7f}"] {
+            let remote = Remote {
+                token: Some(bad.to_owned()),
                 ..Remote::default()
-            }
-            .hub_is_loopback()
+            };
+            let error = remote.reach().err().unwrap().to_string();
+            assert!(error.contains("HF_TOKEN"), "{error}");
+            assert!(!error.contains("hf_"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_token_goes_over_https_or_stays_here() {
+        let sent = |hub: &str| {
+            let remote = Remote {
+                hub: hub.to_owned(),
+                token: Some("hf_x".to_owned()),
+                ..Remote::default()
+            };
+            remote.reach().unwrap().token().is_some()
         };
-        assert!(is("http://127.0.0.1") && is("http://localhost:80") && is("http://[::1]/mirror"));
-        assert!(!is("http://127.0.0.1.example.org") && !is("http://localhosts") && !is(""));
-        assert!(!is("http://mirror.example.org/http://localhost"));
+        assert!(sent("https://mirror.example") && sent("http://127.0.0.1:1"));
+        assert!(!sent("http://mirror.example") && !sent("http://localhost:80@mirror.example"));
     }
 }

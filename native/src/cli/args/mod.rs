@@ -383,12 +383,21 @@ pub struct ServeArgs {
     /// Open the page in the browser
     #[arg(long)]
     pub open: bool,
-    /// The folder that `make web` built [default: www/dist here, or where this program was built]
+    /// Serve the page in this folder, as it is when the server starts [default: the page that was built into this program]
     #[arg(long, value_name = "DIR")]
     pub page: Option<PathBuf>,
     /// Offer this GGUF file, too, beside those of the store
     #[arg(long, value_name = "FILE")]
     pub model: Vec<PathBuf>,
+    /// Connections at once; for one more, the one that has been idle for the longest is closed
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
+    pub max_connections: usize,
+    /// Seconds that a connection may take for a request's head, or stay without a request
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub head_timeout: u64,
+    /// Seconds that a browser may leave an answer unread before its connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub stall_timeout: u64,
 }
 
 #[derive(Debug, Args)]
