@@ -52,7 +52,7 @@ function damagedJson(value, next) {
     Object.defineProperty(parent, pick(next, KEYS), { value: held, enumerable: true, configurable: true, writable: true });
   } else if (kind === "double" && isList) {
     const held = parent[Number(key)];
-    parent.splice(0, parent.length, ...Array.from({ length: 1500 }, () => held));
+    parent.splice(0, parent.length, ...Array.from({ length: 150 }, () => held));
   } else if (kind === "swap") {
     const other = pick(next, places(copy));
     parent[key] = structuredClone(other.reduce((at, key) => at?.[key], value)) ?? null;

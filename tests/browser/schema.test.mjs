@@ -248,8 +248,9 @@ describe("imports", () => {
     assert.deepEqual(list, [{ ...own, name: "again" }, { ...own, id: "b" }, { ...own, id: "c", text: "" }]);
     assert.deepEqual(chosen, ["a", "b"]);
 
-    assert.equal(page.summaryOf({ title: "x", changed: 9e99 }), undefined);
-    assert.equal(page.summaryOf(null), undefined);
+    assert.deepEqual(page.summaryOf({ title: "x", changed: 9e99 }), { title: "x", changed: undefined });
+    assert.deepEqual(page.summaryOf({ title: {}, changed: 5 }), { title: undefined, changed: 5 });
+    for (const chat of [null, 1, "x", [], new Map()]) assert.deepEqual(page.summaryOf(chat), { title: undefined, changed: undefined });
     assert.equal(page.summaryOf({ title: "x", changed: 5, turns: "anything" }).changed, 5);
   });
 

@@ -37,7 +37,7 @@ export async function keepChat(view: View): Promise<void> {
 export async function listChats(): Promise<void> {
   const all = await chats.all().catch(() => []);
   const listed = all.map(([id, chat]) => {
-    const { title, changed } = summaryOf(chat) ?? { title: strings.files.nameless, changed: undefined };
+    const { title, changed } = summaryOf(chat);
     return { id, title: title || strings.files.nameless, changed, chat };
   });
   kept.value = listed.sort((a, b) => (b.changed ?? 0) - (a.changed ?? 0));
@@ -46,6 +46,7 @@ export async function listChats(): Promise<void> {
 export function openChat(id: string): void {
   const found = kept.value.find((chat) => chat.id === id);
   if (!found) return;
+  notice.value = undefined;
   try {
     show({ kind: "chat", id, name: "", turns: turnsOfChat(asTurns(found.chat)) });
   } catch (error) {

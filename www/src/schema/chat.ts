@@ -2,6 +2,7 @@
 
 import * as v from "valibot";
 import { check, FileError, fitting, list, object, text, whole } from "./check.ts";
+import { keyOf } from "./json.ts";
 import { asRun, type Run } from "./run.ts";
 
 const VERSION = 1;
@@ -17,7 +18,7 @@ const CHAT = object({
 });
 
 /** What a list of chats says of one, whatever the rest of it is. */
-const SUMMARY = v.looseObject({ title: text(), changed: whole(0, LAST) });
+const SUMMARY = { title: text(), changed: whole(0, LAST) };
 
 export interface Turns {
   question: string;
@@ -44,14 +45,14 @@ export function asTurns(value: unknown): Turns[] {
   }));
 }
 
-/** Undefined where it can't be told. */
-export function summaryOf(value: unknown): { title: string; changed: number } | undefined {
-  return fitting(SUMMARY, value);
+/** What can be told of a chat. */
+export function summaryOf(value: unknown): { title: string | undefined; changed: number | undefined } {
+  return { title: fitting(SUMMARY.title, keyOf(value, "title")), changed: fitting(SUMMARY.changed, keyOf(value, "changed")) };
 }
 
 /** Throws a `FileError` where the file is of another version of its format. */
 export function versioned(value: unknown, wanted: number): void {
-  const { version } = (value ?? {}) as { version?: unknown };
+  const version = keyOf(value, "version");
   if (typeof version === "number" && version !== wanted) {
     throw new FileError(`it is of version ${version}, and this page reads version ${wanted}`);
   }

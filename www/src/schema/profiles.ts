@@ -5,7 +5,7 @@ import { check, fitting, list, number, object, text } from "./check.ts";
 import { versioned } from "./chat.ts";
 
 const VERSION = 1;
-const MOST = 10_000;
+const MOST = 2000;
 
 export const WEIGHT = { min: 0.1, max: 3, step: 0.1 } as const;
 
