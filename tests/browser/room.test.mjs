@@ -99,7 +99,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
     for (const name of ["llama", "qwen2", "qwen3"]) await load(`/${name}.gguf`);
     // Used again: qwen2 is now the oldest.
     await load("/llama.gguf");
-    room(size("llama") + size("qwen2") + size("qwen3") + size("mistral") - 1);
+    room(size("llama") + size("qwen2") + size("qwen3") + size("mistral") - 1, 3);
     const loaded = await load("/mistral.gguf");
     const evicted = told(loaded, "evicted");
     assert.deepEqual(paths(evicted), ["/qwen2.gguf"]);
@@ -115,7 +115,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
   test("a model of several files goes as one", async () => {
     await load("/qwen2/");
     await load("/llama.gguf");
-    room(size("llama") + size("qwen3"));
+    room(size("llama") + size("qwen3"), 20);
     assert.deepEqual(paths(told(await load("/qwen3.gguf"), "evicted")), ["/qwen2/"]);
     assert.deepEqual(await stored(), ["/llama.gguf", "/qwen3.gguf"]);
     assert.equal((await entries()).length, 4, String(await entries()));
@@ -163,18 +163,24 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
       return self.held.length;
     });
     assert.equal(names, 1);
-    room(size("llama") + size("qwen2") + size("qwen3") - 1);
+    room(size("llama") + size("qwen2") + size("qwen3") - 1, 2);
     const loaded = await load("/qwen3.gguf");
-    assert.deepEqual(told(loaded, "evicted"), []);
-    assert.equal(told(loaded, "unkept").length, 1);
-    assert.ok(loaded.tokens > 0);
-    assert.deepEqual(await stored(), ["/llama.gguf", "/qwen2.gguf"]);
+    assert.deepEqual(paths(told(loaded, "evicted")), ["/qwen2.gguf"]);
+    assert.deepEqual(told(loaded, "unkept"), []);
+    assert.deepEqual(await stored(), ["/llama.gguf", "/qwen3.gguf"]);
+    // With nothing else to go, the new one isn't kept.
+    await page.evaluate((url) => periapt.remove(url), new URL("/qwen3.gguf", server.origin).href);
+    room(size("qwen2"), 4);
+    const second = await load("/qwen2.gguf");
+    assert.deepEqual([told(second, "evicted"), told(second, "unkept").length], [[], 1]);
+    assert.ok(second.tokens > 0);
+    assert.deepEqual(await stored(), ["/llama.gguf"]);
     await other.workers()[0].evaluate(() => self.held.forEach((handle) => handle.close()));
-    assert.deepEqual(paths(told(await load("/qwen3.gguf"), "evicted")), ["/llama.gguf"]);
+    assert.deepEqual(paths(told(await load("/qwen2.gguf"), "evicted")), ["/llama.gguf"]);
   });
 
   test("a disk that is full although the browser has room: the oldest model goes, and the new one is kept", async () => {
-    await load("/llama.gguf");
+    await load("/mistral.gguf");
     await page.evaluate(() => periapt.unload());
     await page.evaluate(() => periapt.stored());
     await page.workers()[0].evaluate(() => {
@@ -188,7 +194,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
       };
     });
     const loaded = await load("/qwen2.gguf");
-    assert.deepEqual(paths(told(loaded, "evicted")), ["/llama.gguf"]);
+    assert.deepEqual(paths(told(loaded, "evicted")), ["/mistral.gguf"]);
     assert.deepEqual(told(loaded, "unkept"), []);
     assert.deepEqual(await stored(), ["/qwen2.gguf"]);
   });
@@ -224,7 +230,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
     await use("/llama.gguf");
     assert.ok(await page.locator("#notice").isHidden());
     await page.getByRole("button", { name: "Unload" }).click();
-    room(size("llama") + size("qwen2") - 1);
+    room(size("llama") + size("qwen2") - 1, 1);
     await use("/qwen2.gguf");
     await page.locator("#notice", { hasText: /^To make room for qwen2\.gguf, this browser's copy of llama\.gguf \(\d+\sMB\) was deleted: the longest unused/ }).waitFor();
     const shoot = async (name) => {

@@ -29,11 +29,13 @@ export function roomFor(urls: string[], tell: (event: Calls["load"]["event"]) =>
       const free = isFull ? 0 : await freeBytes();
       const lack = free === null ? 0 : bytes + (isFull ? 0 : SPARE) - free;
       if (lack <= 0) return true;
-      const others = (await keptModels()).filter(({ url }) => !urls.includes(url));
-      const chosen = toEvict(others, lack);
+      let others = (await keptModels()).filter(({ url }) => !urls.includes(url));
       let freed = 0;
-      for (const model of chosen) {
-        // Another tab may just read it.
+      while (freed < lack) {
+        const [model] = toEvict(others, lack - freed);
+        if (!model) break;
+        others = others.filter((other) => other !== model);
+        // Another tab may just read it: then another one has to go.
         if (!(await evict(model))) continue;
         freed += model.bytes;
         tell({ kind: "evicted", url: model.url, bytes: model.bytes });
