@@ -383,7 +383,7 @@ describe("the page", { timeout: HOUR }, () => {
     await page.getByText("8 preferences imported.").waitFor();
     assert.equal(await chips.count(), 16);
     await drop(page, [{ name: "preferences.json", text: exported.replace('"weight": 1', '"weight": 99') }]);
-    await page.locator("#notice.fault", { hasText: "weight must be from" }).waitFor();
+    await page.locator("#notice.fault", { hasText: "profiles[0].weight must be a number from 0.1 to 3, and is 99" }).waitFor();
     assert.equal(await chips.count(), 16);
 
     const again = await open(browser, `${server.origin}/?device=cpu`, {}, page.context());

@@ -117,7 +117,7 @@ describe("refinement", { timeout: HOUR, skip }, () => {
     assert.equal(await shown(other), await shown(page));
     // A broken one leaves it there.
     await drop("bad.jsonl", record.replaceAll('"rewards":[', '"rewards":["x",'));
-    await other.locator("#notice.fault", { hasText: "scores" }).waitFor();
+    await other.locator("#notice.fault", { hasText: "rewards[0] must be a list of two" }).waitFor();
     assert.equal(await shown(other), await shown(page));
     await other.setViewportSize({ width: 360, height: 740 });
     assert.ok((await other.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);

@@ -47,7 +47,7 @@ export const strings = {
     evicted: (name: string, models: { name: string; bytes: number }[]) =>
       `To make room for ${name}, this browser's copy of ${models.map(({ name, bytes }) => `${name} (${megabytes(bytes)})`).join(" and of ")} was deleted: the longest unused. It can be downloaded again.`,
     unkept: (name: string, bytes: number, room: number) =>
-      `This browser has no room to keep ${name}: it takes ${megabytes(bytes)}, and ${megabytes(room)} are free for it. It is loaded all the same, and has to be downloaded again next time. Delete a model below, or free space on this device.`,
+      `This browser has no room to keep ${name}: it takes ${megabytes(bytes)}, and ${megabytes(room)} are free for it. It is loaded all the same, and has to be downloaded again next time. Delete one of the models that it keeps, or free space on this device.`,
     reading: (name: string) => `Reading ${name}…`,
     testing: "Testing this device on a known question…",
     progress: (done: number, total: number | null) =>
