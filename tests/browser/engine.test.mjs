@@ -54,9 +54,13 @@ describe("the engine", { timeout: HOUR, skip }, () => {
     after(() => page?.context().close());
 
     test("a chat completion has OpenAI's shape, streamed and whole", async () => {
-      const { whole, chunks } = await page.evaluate(async (question) => {
+      const { whole, chunks, refused } = await page.evaluate(async (question) => {
         const params = {
-          messages: [{ role: "user", content: question }],
+          // As a client of OpenAI's sends it.
+          model: "gpt-4o-mini",
+          user: "somebody",
+          tools: null,
+          messages: [{ role: "user", content: [{ type: "text", text: question }] }],
           max_tokens: 6,
           logprobs: true,
           top_logprobs: 3,
@@ -64,9 +68,23 @@ describe("the engine", { timeout: HOUR, skip }, () => {
         };
         const whole = await periapt.chat.completions.create(params);
         const chunks = [];
-        for await (const chunk of await periapt.chat.completions.create({ ...params, stream: true })) chunks.push(chunk);
-        return { whole, chunks };
+        const streamed = { ...params, stream: true, stream_options: { include_usage: true } };
+        for await (const chunk of await periapt.chat.completions.create(streamed)) chunks.push(chunk);
+        const refused = [];
+        for (const more of [{ tools: [{ type: "function" }] }, { response_format: { type: "json_object" } }, { best_of: 2 }]) {
+          for (const stream of [false, true]) {
+            refused.push(await periapt.chat.completions.create({ ...params, ...more, stream }).catch(({ code, message }) => [code, message]));
+          }
+        }
+        return { whole, chunks, refused };
       }, QUESTION);
+      const last = chunks.pop();
+      assert.deepEqual([last.choices, last.usage], [[], whole.usage]);
+      assert.ok(chunks.every(({ usage }) => usage === null));
+      assert.ok(refused.every(([code]) => code === "bad_request"), JSON.stringify(refused));
+      for (const [at, name] of ["tools", "tools", "response_format", "response_format", "best_of", "best_of"].entries()) {
+        assert.ok(refused[at][1].startsWith(name), refused[at][1]);
+      }
       const wanted = golden.cases.find(({ user }) => user === QUESTION).amulet;
       const [choice] = whole.choices;
       assert.ok(wanted.greedy_text.startsWith(choice.message.content), choice.message.content);

@@ -3,13 +3,10 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./browser.mjs";
-import { root } from "./periapt.mjs";
-
-const require = createRequire(new URL("../../www/package.json", import.meta.url));
+import { bundle } from "./bundle.mjs";
+import { random } from "./damage.mjs";
 
 /** What an attacker writes; BEACON is an address that must never be asked for, and hit() must never run. */
 const PARTS = {
@@ -125,16 +122,6 @@ const PARTS = {
   ],
 };
 
-/** A small generator of numbers that are the same in every run (mulberry32). */
-function random(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 describe("hostile output", { timeout: 600_000 }, () => {
   let browser;
   let server;
@@ -142,19 +129,12 @@ describe("hostile output", { timeout: 600_000 }, () => {
   const asked = [];
 
   before(async () => {
-    const { build } = await import(require.resolve("vite").replace(/index\.cjs$/, "index.js"));
-    const [{ output }] = [
-      await build({
-        root: join(root, "www"),
-        configFile: false,
-        logLevel: "silent",
-        build: { write: false, lib: { entry: join(root, "www/src/markdown.ts"), formats: ["es"] } },
-      }),
-    ].flat();
-    const code = output[0].code;
+    const code = await bundle("src/markdown.ts");
     server = createServer((request, response) => {
       asked.push(request.url);
-      if (request.url === "/") response.setHeader("content-type", "text/html").end("<!doctype html><title>bare</title><div id=text></div>");
+      // With the page's own rule for scripts, and no other: see request.test.mjs for the whole policy.
+      if (request.url === "/trusted") response.setHeader("content-security-policy", "require-trusted-types-for 'script'; trusted-types dompurify");
+      if (request.url === "/" || request.url === "/trusted") response.setHeader("content-type", "text/html").end("<!doctype html><title>bare</title><div id=text></div>");
       else if (request.url === "/markdown.js") response.setHeader("content-type", "text/javascript").end(code);
       else response.writeHead(404).end();
     });
@@ -258,6 +238,111 @@ describe("hostile output", { timeout: 600_000 }, () => {
     for (const part of ["<em>text</em>", "<strong>bold</strong>", "<code>code</code>", '<ol start="3">', 'href="https://a.example"', "a &lt; b", "<td>1</td>", 'rel="noopener noreferrer nofollow"']) {
       assert.ok(html.includes(part), `${part} is missing in ${html}`);
     }
+    await page.context().close();
+  });
+
+  // Reports of Markdown that took a page down:
+  //   https://github.com/markedjs/marked/issues/1462                 quotes in quotes overflow the stack
+  //   https://github.com/markedjs/marked/issues/1471                 lists in lists do, after 40 s
+  //   https://github.com/kirodotdev/KiroCrew/pull/8916               50,000 quote marks in a chat message
+  //   https://github.com/MCPJam/inspector/pull/4381                  the same, and text that is too long
+  //   https://github.com/ubugeeei-prod/ox-content/pull/1211          every way of nesting, not quotes alone
+  //   https://github.com/gjtorikian/commonmarker/issues/147          nested quotes
+  test("what is too deep or too much for the renderer is shown as it stands", async () => {
+    const deep = {
+      lists: (n) => `${"- ".repeat(n)}a`,
+      "ordered lists": (n) => `${"1. ".repeat(n)}a`,
+      quotes: (n) => `${"> ".repeat(n)}a`,
+      "quotes without spaces": (n) => `${">".repeat(n)}a`,
+      "quotes and lists": (n) => `${"> - ".repeat(n)}a`,
+      "a staircase": (n) => Array.from({ length: Math.min(n, 150) }, (_, at) => `${" ".repeat(2 * at)}- a`).join("\n"),
+      brackets: (n) => "[".repeat(n),
+      links: (n) => `${"[".repeat(n)}x${"](y)".repeat(n)}`,
+      images: (n) => "![".repeat(n),
+      emphasis: (n) => `${"*a **b ".repeat(n)}`,
+      "emphasis on both sides": (n) => `${"*".repeat(n)}a${"*".repeat(n)}`,
+      mixed: (n) => `${"*_".repeat(n)}a${"_*".repeat(n)}`,
+      struck: (n) => "~~a ".repeat(n),
+      ticks: (n) => "\`a".repeat(n),
+      "a wide table": (n) => `|${"a|".repeat(n)}\n|${"-|".repeat(n)}\n|${"b|".repeat(n)}`,
+      "a long table": (n) => `|a|b|\n|-|-|\n${"|c|d|\n".repeat(n)}`,
+      "a large table": (n) => `|${"a|".repeat(300)}\n|${"-|".repeat(300)}\n${`|${"b|".repeat(300)}\n`.repeat(n / 10)}`,
+      pipes: (n) => "|".repeat(n),
+      tags: (n) => "<div>".repeat(n),
+      addresses: (n) => `${"a.".repeat(n)}@`,
+      references: (n) => "[a]: b\n".repeat(n),
+      escapes: (n) => "\\".repeat(n),
+      blanks: (n) => `a${" ".repeat(n)}b${"\n".repeat(n)}c`,
+    };
+    const page = await (await browser.newContext()).newPage();
+    page.setDefaultTimeout(300_000);
+    await page.goto(origin);
+    const all = Object.entries(deep).flatMap(([name, of]) => [50, 1187, 1500, 6000, 40_000].map((n) => ({ what: `${name}, ${n}`, text: of(n) })));
+    const results = await page.evaluate(async (all) => {
+      const { renderMarkdown } = await import("/markdown.js");
+      const element = document.getElementById("text");
+      return all.map(({ what, text }) => {
+        const whole = `Sure!\n\n${text}\n\nDone.`;
+        try {
+          renderMarkdown(element, whole);
+          const isPlain = element.hasAttribute("data-plain");
+          return { what, isPlain, isWhole: isPlain ? element.textContent === whole : /Sure!/.test(element.textContent), tags: element.querySelectorAll("*").length };
+        } catch (error) {
+          return { what, error: String(error) };
+        }
+      });
+    }, all);
+    assert.deepEqual(results.filter(({ error, isWhole }) => error || !isWhole), []);
+    for (const { what, isPlain, tags } of results) assert.equal(isPlain, tags === 0, what);
+    const plain = results.filter(({ isPlain }) => isPlain).map(({ what }) => what);
+    assert.ok(plain.includes("lists, 40000") && plain.includes("quotes, 40000") && plain.includes("a large table, 40000"), String(plain));
+    assert.ok(!plain.some((what) => what.endsWith(", 50")), String(plain));
+    // The next text is rendered again.
+    const next = await page.evaluate(async () => {
+      const { renderMarkdown } = await import("/markdown.js");
+      const element = document.getElementById("text");
+      renderMarkdown(element, "*a*");
+      return [element.innerHTML.trim(), element.hasAttribute("data-plain")];
+    });
+    assert.deepEqual(next, ["<p><em>a</em></p>", false]);
+    await page.context().close();
+  });
+
+  test("under Trusted Types it renders the same, and nobody else writes HTML", async () => {
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(`${origin}/trusted`);
+    const { html, attempts } = await page.evaluate(async () => {
+      const { renderMarkdown } = await import("/markdown.js");
+      const element = document.getElementById("text");
+      renderMarkdown(element, "**bold** <img src=x onerror=hit()> [a](https://a.example)");
+      const script = document.createElement("script");
+      const tries = {
+        innerHTML: () => (element.innerHTML = "<b>x</b>"),
+        outerHTML: () => (element.outerHTML = "<b>x</b>"),
+        adjacent: () => element.insertAdjacentHTML("beforeend", "<b>x</b>"),
+        write: () => document.write("<b>x</b>"),
+        parse: () => new DOMParser().parseFromString("<b>x</b>", "text/html"),
+        fragment: () => document.createRange().createContextualFragment("<b>x</b>"),
+        srcdoc: () => (document.createElement("iframe").srcdoc = "<b>x</b>"),
+        script: () => (script.text = "hit()"),
+        src: () => (script.src = "/markdown.js"),
+        worker: () => new Worker("/markdown.js"),
+        policy: () => trustedTypes.createPolicy("mine", { createHTML: (text) => text }),
+        default: () => trustedTypes.createPolicy("default", { createHTML: (text) => text }),
+        again: () => trustedTypes.createPolicy("dompurify", { createHTML: (text) => text }),
+      };
+      const attempts = Object.entries(tries).map(([name, attempt]) => {
+        try {
+          attempt();
+          return [name, "done"];
+        } catch (error) {
+          return [name, error.name];
+        }
+      });
+      return { html: element.innerHTML, attempts };
+    });
+    assert.match(html, /^<p><strong>bold<\/strong> &lt;img/);
+    assert.deepEqual(attempts.filter(([, outcome]) => outcome !== "TypeError"), []);
     await page.context().close();
   });
 });

@@ -274,9 +274,10 @@ describe("the page", { timeout: HOUR }, () => {
     await column.getByRole("button", { name: "Copy as command" }).click();
     await page.getByText("The command is in the clipboard.").waitFor();
     const command = await page.evaluate(() => navigator.clipboard.readText());
-    const [, preferText, question] = /^periapt generate --kv f16 --method amulet --prefer '([^']+)' --max-new-tokens 6 -- '([^']+)'$/.exec(command) ?? [];
+    const [, date, preferText, question] =
+      /^periapt generate --kv f16 --date '(\d{4}-\d\d-\d\d)' --method amulet --prefer '([^']+)' --max-new-tokens 6 -- '([^']+)'$/.exec(command) ?? [];
     assert.equal(question, user, command);
-    const args = ["--model", model, "--device", "cpu", "--kv", "f16", "--method", "amulet", "--max-new-tokens", "6"];
+    const args = ["--model", model, "--device", "cpu", "--kv", "f16", "--date", date, "--method", "amulet", "--max-new-tokens", "6"];
     const said = periapt("generate", ...args, "--prefer", preferText, "--json", "--", question);
     assert.equal(JSON.parse(said).text, aligned);
 
@@ -302,7 +303,7 @@ describe("the page", { timeout: HOUR }, () => {
     await column.getByRole("button", { name: "Copy as command" }).click();
     const command = await page.evaluate(() => navigator.clipboard.readText());
     // 1 + k = 5.649 is shared 1 to 2.
-    assert.match(command, /--prefer 'Your answer should be concise as much as possible\.:1\.883' --prefer 'Your answer should be formal as much as possible\.:3\.766'/);
+    assert.match(command, /--prefer 'Your answer should be concise as much as possible\.;weight=1\.883' --prefer 'Your answer should be formal as much as possible\.;weight=3\.766'/);
     assert.match(command, /--history '\[\{"role":"user"/);
     const base = page.locator(".turn:last-of-type [data-side=base]");
     await base.getByRole("button", { name: "Copy as command" }).click();
@@ -382,7 +383,7 @@ describe("the page", { timeout: HOUR }, () => {
     await page.getByText("8 preferences imported.").waitFor();
     assert.equal(await chips.count(), 16);
     await drop(page, [{ name: "preferences.json", text: exported.replace('"weight": 1', '"weight": 99') }]);
-    await page.locator("#notice.fault", { hasText: "weight must be from" }).waitFor();
+    await page.locator("#notice.fault", { hasText: "profiles[0].weight must be a number from 0.1 to 3, and is 99" }).waitFor();
     assert.equal(await chips.count(), 16);
 
     const again = await open(browser, `${server.origin}/?device=cpu`, {}, page.context());

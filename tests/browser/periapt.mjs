@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const screenshots = join(root, "target/screenshots");
 export const model = process.env.PERIAPT_TEST_MODEL;
-const binary = join(root, "target/release/periapt");
+export const binary = join(root, "target/release/periapt");
 
 /** What a test without the real model says: it skips aloud, or fails where nothing may skip. */
 export function needsModel(context) {

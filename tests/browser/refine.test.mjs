@@ -31,6 +31,7 @@ describe("refinement", { timeout: HOUR, skip }, () => {
       panel.open = true;
     });
     await page.getByLabel("At most this many tokens").fill("24");
+    await page.getByLabel("System prompt").fill("Be kind.");
     await page.getByLabel("Your question").fill("Why is the sky blue?");
     await page.getByRole("button", { name: "Answer", exact: true }).click();
     await settled();
@@ -89,6 +90,9 @@ describe("refinement", { timeout: HOUR, skip }, () => {
     const record = await saveRecord();
     const file = join(scratch, "record.jsonl");
     writeFileSync(file, record);
+    const [header] = record.split("\n", 1).map(JSON.parse);
+    assert.equal(header.system, "Be kind.");
+    assert.match(header.date, /^\d{4}-\d\d-\d\d$/);
     const { records } = JSON.parse(periapt("tpo", "report", file, "--json"));
     assert.equal(records[0].mode, "tpo");
     assert.equal(records[0].by_round.length, 2);
@@ -113,7 +117,7 @@ describe("refinement", { timeout: HOUR, skip }, () => {
     assert.equal(await shown(other), await shown(page));
     // A broken one leaves it there.
     await drop("bad.jsonl", record.replaceAll('"rewards":[', '"rewards":["x",'));
-    await other.locator("#notice.fault", { hasText: "scores" }).waitFor();
+    await other.locator("#notice.fault", { hasText: "rewards[0] must be a list of two" }).waitFor();
     assert.equal(await shown(other), await shown(page));
     await other.setViewportSize({ width: 360, height: 740 });
     assert.ok((await other.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);

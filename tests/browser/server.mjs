@@ -13,6 +13,15 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
+/** An address that is no UTF-8 names no file. */
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 /**
  * Serves `folder`, and each of `files` (an address's path to a file's path) beside it.
  * `seen` takes every request's `{ path, start }`; where `cut(path)` gives a number, the connection breaks after so
@@ -20,7 +29,7 @@ const TYPES = {
  */
 export async function serve(folder, files = {}, { seen = [], cut = () => undefined, headers: common = {} } = {}) {
   const server = createServer(async (request, response) => {
-    const path = decodeURIComponent(new URL(request.url, "http://127.0.0.1").pathname);
+    const path = decoded(new URL(request.url, "http://127.0.0.1").pathname);
     // `normalize` of an absolute path leaves no `..` that could climb out of the folder.
     const file = files[path] ?? join(folder, normalize(path === "/" ? "/index.html" : path));
     const size = await stat(file).then((found) => found.size, () => -1);

@@ -4,7 +4,8 @@ import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
 import { type Signal, signal } from "@preact/signals";
 import { keepChat } from "./files.ts";
 import { expand, type Preference } from "./profiles.ts";
-import { messagesOf, type Run, type RunHeader, textOf, TRACE_FORMAT } from "./run.ts";
+import { messagesOf, type Run, type RunHeader, textOf } from "./run.ts";
+import { TRACE_FORMAT } from "./schema/run.ts";
 import { chatParams, samplingOf, type Settings, strengthOf as strength } from "./settings.ts";
 import {
   adapter,
@@ -120,7 +121,7 @@ function follower(run: Signal<Run>, side: Side) {
     frame = 0;
     const decoded = tokens.length - 1;
     const seconds = (performance.now() - since) / 1000;
-    run.value = { ...run.value, tokens: [...tokens], ...(decoded > 0 && { speed: decoded / seconds }), ...part };
+    run.value = { ...run.value, tokens: [...tokens], ...(decoded > 0 && seconds > 0 && { speed: decoded / seconds }), ...part };
   };
   const say = (text: string) => {
     if (text.trim()) announcement.value = `${name}: ${text.trim()}`;
@@ -161,6 +162,8 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
   const preference = first ? expand(first.text) : null;
   const device = adapter.value;
   const at = model.value;
+  // The engine's own: it may have loaded the model once more since.
+  const date = engine.value?.model?.date;
   const k = method === "amulet" || method === "la" || method === "guidance" ? strength(how) : 0;
   const stream = (name: string, preference: string | null, weight: number) => ({
     name,
@@ -184,9 +187,10 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
     periapt: __VERSION__,
     model: { name: at?.name ?? null, path: at?.file ?? "", sha256: at?.sha256 ?? "" },
     template_sha256: null,
-    device: device ?? { kind: "cpu", name: "", backend: "", driver: "", software: true },
+    device: device ?? { kind: "cpu", name: "", backend: "", driver: "", software: true, shares_memory: true },
     // The engine's own choice, as on the command line.
     kv: device?.kind === "gpu" ? "f16" : "f32",
+    ...(date && { date }),
     system: system.trim() || null,
     preference,
     ...(earlier.length > 0 && { earlier }),

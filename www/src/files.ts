@@ -2,54 +2,32 @@
 
 import type { ModelSource } from "@periapt/engine";
 import { signal } from "@preact/signals";
-import { fromJson, toJson } from "./profiles.ts";
-import { openRecord } from "./refine.ts";
-import { asRecord, asRun, FileError, fromTrace, type Run, toTrace } from "./run.ts";
+import { imported } from "./imports.ts";
+import { toJson } from "./profiles.ts";
+import { showRecord } from "./refine.ts";
+import { type Run, toTrace } from "./run.ts";
+import { asTurns, type Chat, chatOf, summaryOf, type Turns } from "./schema/chat.ts";
+import { FileError } from "./schema/check.ts";
 import { asking, isGguf, keeps, load, loading, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
 import { chats, save } from "./storage.ts";
 import { strings } from "./strings.ts";
 
-/** A chat as it is kept and exported. */
-interface Chat {
-  format: "periapt-chat";
-  version: 1;
-  title: string;
-  /** Milliseconds since 1970. */
-  changed: number;
-  turns: { question: string; base: Run | null; aligned: Run | null }[];
+/** The chats of this device, newest first; of one that another version kept, or that was damaged, only that it is there. */
+export const kept = signal<{ id: string; title: string; changed: number | undefined; chat: unknown }[]>([]);
+
+/** The chat that is shown, as it is kept and exported. */
+function shownChat({ turns }: View): Chat {
+  const runs = turns.map(({ question, base, aligned }) => ({ question, base: base?.value ?? null, aligned: aligned?.value ?? null }));
+  return chatOf(runs, Date.now());
 }
 
-/** The chats of this device, newest first. */
-export const kept = signal<{ id: string; title: string; changed: number; chat: Chat }[]>([]);
-
-function chatOf(view: View): Chat {
-  return {
-    format: "periapt-chat",
-    version: 1,
-    title: view.turns[0]?.question.slice(0, 80) ?? "",
-    changed: Date.now(),
-    turns: view.turns.map(({ question, base, aligned }) => ({
-      question,
-      base: base?.value ?? null,
-      aligned: aligned?.value ?? null,
-    })),
-  };
-}
-
-function asTurns(value: unknown): Turn[] {
-  const { version, turns } = asRecord(value, "the file");
-  if (version !== 1) throw new FileError(`it is of version ${String(version)}, and this page reads version 1`);
-  if (!Array.isArray(turns)) throw new FileError("it has no turns");
-  return turns.map((turn) => {
-    const { question, base, aligned } = asRecord(turn, "a turn");
-    if (typeof question !== "string") throw new FileError("a turn has no question");
-    return turnOf(question, { ...(base ? { base: asRun(base) } : {}), ...(aligned ? { aligned: asRun(aligned) } : {}) });
-  });
+function turnsOfChat(turns: Turns[]): Turn[] {
+  return turns.map(({ question, base, aligned }) => turnOf(question, { ...(base && { base }), ...(aligned && { aligned }) }));
 }
 
 export async function keepChat(view: View): Promise<void> {
   try {
-    await chats.put(view.id, chatOf(view));
+    await chats.put(view.id, shownChat(view));
   } catch {
     keeps.value = false;
   }
@@ -58,15 +36,19 @@ export async function keepChat(view: View): Promise<void> {
 
 export async function listChats(): Promise<void> {
   const all = await chats.all().catch(() => []);
-  const listed = all.map(([id, chat]) => ({ ...(chat as Chat), id, chat: chat as Chat }));
-  kept.value = listed.sort((a, b) => b.changed - a.changed);
+  const listed = all.map(([id, chat]) => {
+    const { title, changed } = summaryOf(chat);
+    return { id, title: title || strings.files.nameless, changed, chat };
+  });
+  kept.value = listed.sort((a, b) => (b.changed ?? 0) - (a.changed ?? 0));
 }
 
 export function openChat(id: string): void {
   const found = kept.value.find((chat) => chat.id === id);
   if (!found) return;
+  notice.value = undefined;
   try {
-    show({ kind: "chat", id, name: "", turns: asTurns(found.chat) });
+    show({ kind: "chat", id, name: "", turns: turnsOfChat(asTurns(found.chat)) });
   } catch (error) {
     complain(found.title, error);
   }
@@ -80,7 +62,7 @@ export async function removeChat(id: string, title: string): Promise<void> {
 }
 
 export function exportChat(): void {
-  save("periapt-chat.json", `${JSON.stringify(chatOf(view.value))}\n`);
+  save("periapt-chat.json", `${JSON.stringify(shownChat(view.value))}\n`);
 }
 
 export function exportTrace(run: Run): void {
@@ -159,39 +141,23 @@ export async function open(files: File[]): Promise<void> {
     if (isGguf(file)) continue;
     try {
       if (file.size > MOST_BYTES) throw new FileError(strings.files.large);
-      const text = await file.text();
-      const whole = asJson(text);
-      const format = typeof whole === "object" && whole !== null && "format" in whole ? whole.format : undefined;
-      if (format === "periapt-preferences") {
-        const list = fromJson(whole);
+      const found = imported(await file.text());
+      if (found.kind === "profiles") {
+        const list = found.profiles;
         profiles.value = { ...profiles.value, list: [...profiles.value.list, ...list] };
         notice.value = { text: strings.files.imported(list.length), isFault: false };
-      } else if (format === "periapt-chat") {
-        show({ kind: "file", id: "", name: file.name, turns: asTurns(whole) });
-      } else if (isRecord(text)) {
-        openRecord(text, file.name);
+      } else if (found.kind === "chat") {
+        show({ kind: "file", id: "", name: file.name, turns: turnsOfChat(found.turns) });
+      } else if (found.kind === "record") {
+        showRecord(found.record, file.name);
       } else {
-        runs.push(fromTrace(text));
+        runs.push(found.run);
       }
     } catch (error) {
       complain(file.name, error);
     }
   }
   if (runs.length > 0) show({ kind: "file", id: "", name: files.map(({ name }) => name).join(", "), turns: turnsOf(runs) });
-}
-
-/** Whether the first line is a refinement's header: it has options, as a trace's has not. */
-function isRecord(text: string): boolean {
-  const header = asJson(text.slice(0, text.indexOf("\n")));
-  return typeof header === "object" && header !== null && "options" in header;
-}
-
-function asJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Traces of one question stand side by side. */

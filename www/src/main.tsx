@@ -1,5 +1,6 @@
 /** The page: starts the engine, and shows what state.ts holds. */
 
+import { scriptUrls } from "@periapt/engine";
 import { render } from "preact";
 import { listChats } from "./files.ts";
 import "./recorded.ts";
@@ -11,7 +12,10 @@ const root = document.getElementById("app");
 if (root) render(<App />, root);
 
 // For the shell alone: the model's file is the engine's to keep.
-if (import.meta.env.PROD) void navigator.serviceWorker?.register("./sw.js").catch(() => undefined);
+if (import.meta.env.PROD) {
+  const url = scriptUrls("periapt-page")(new URL("./sw.js", location.href));
+  void navigator.serviceWorker?.register(url).catch(() => undefined);
+}
 void listChats();
 void findOffers();
 void start();

@@ -38,17 +38,36 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
-/** Puts `text` into `element`, rendered. */
+/** What is longer takes too long to render again at every token. */
+const LONGEST_TEXT = 60_000;
+/** Of characters without white space: some rules look at all that follows from every one on. */
+const LONGEST_WORD = /\S{10001}/;
+const LONGEST_HTML = 600_000;
+
+/** Rendered; undefined where the text is too much for it, as are a thousand lists in each other. */
+function fragmentOf(text: string): DocumentFragment | undefined {
+  if (text.length > LONGEST_TEXT || LONGEST_WORD.test(text)) return undefined;
+  try {
+    const html = marked.parse(text) as string;
+    if (html.length > LONGEST_HTML) return undefined;
+    return purifier.sanitize(html, {
+      ALLOWED_TAGS: TAGS,
+      ALLOWED_ATTR: ["href", "start"],
+      ADD_URI_SAFE_ATTR: ["start"],
+      ALLOWED_URI_REGEXP: /^https?:\/\//i,
+      ALLOW_DATA_ATTR: false,
+      ALLOW_ARIA_ATTR: false,
+      // Never parsed in the page's own document, where an image would already be fetched.
+      RETURN_DOM_FRAGMENT: true,
+    });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Puts `text` into `element`: rendered, or as it stands where that can't be. */
 export function renderMarkdown(element: HTMLElement, text: string): void {
-  const fragment = purifier.sanitize(marked.parse(text) as string, {
-    ALLOWED_TAGS: TAGS,
-    ALLOWED_ATTR: ["href", "start"],
-    ADD_URI_SAFE_ATTR: ["start"],
-    ALLOWED_URI_REGEXP: /^https?:\/\//i,
-    ALLOW_DATA_ATTR: false,
-    ALLOW_ARIA_ATTR: false,
-    // Never parsed in the page's own document, where an image would already be fetched.
-    RETURN_DOM_FRAGMENT: true,
-  });
-  element.replaceChildren(fragment);
+  const fragment = fragmentOf(text);
+  element.toggleAttribute("data-plain", !fragment);
+  element.replaceChildren(fragment ?? text);
 }

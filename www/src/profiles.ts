@@ -1,6 +1,8 @@
 /** Preferences as profiles: named texts that a user keeps, orders and combines. */
 
-import { asRecord, FileError } from "./run.ts";
+import { asProfiles, keptProfiles } from "./schema/profiles.ts";
+
+export { WEIGHT } from "./schema/profiles.ts";
 
 /** A preference with its weight among others. */
 export interface Preference {
@@ -36,8 +38,6 @@ export function unexpand(preference: string): string {
   return /^Your answer should be (\S+) as much as possible\.$/.exec(preference)?.[1] ?? preference;
 }
 
-export const WEIGHT = { min: 0.1, max: 3, step: 0.1 } as const;
-
 export function starters(): Profiles {
   return { list: STARTERS.map((word) => ({ id: word, name: word, text: word, weight: 1 })), chosen: ["uplifting"] };
 }
@@ -55,31 +55,10 @@ export function toJson(profiles: Profiles): string {
 
 /** The profiles of an exported file. Throws a `FileError` where it is none. */
 export function fromJson(value: unknown): Profile[] {
-  const { version, profiles } = asRecord(value, "the file");
-  if (version !== 1) throw new FileError(`it is of version ${String(version)}, and this page reads version 1`);
-  if (!Array.isArray(profiles)) throw new FileError("it has no profiles");
-  return profiles.map((profile, at) => {
-    const { name, text, weight } = asRecord(profile, `preference ${at + 1}`);
-    if (typeof text !== "string" || !text.trim()) throw new FileError(`preference ${at + 1} has no text`);
-    if (typeof weight !== "number" || !(weight >= WEIGHT.min && weight <= WEIGHT.max)) {
-      throw new FileError(`preference ${at + 1}'s weight must be from ${WEIGHT.min} to ${WEIGHT.max}`);
-    }
-    return { ...profileOf(text), weight, ...(typeof name === "string" && name.trim() && { name }) };
-  });
+  return asProfiles(value).map(({ name, text, weight }) => ({ ...profileOf(text), weight, ...(name?.trim() && { name }) }));
 }
 
 /** What an earlier visit kept, half-written ones too. */
 export function restoredProfiles(value: unknown): Profiles {
-  try {
-    const { list, chosen } = asRecord(value, "profiles");
-    if (!Array.isArray(list) || !Array.isArray(chosen)) return starters();
-    const whole = list.map((entry): Profile => {
-      const { id, name, text, weight } = asRecord(entry, "a profile");
-      const isWeight = typeof weight === "number" && weight >= WEIGHT.min && weight <= WEIGHT.max;
-      return { id: String(id), name: String(name), text: String(text), weight: isWeight ? weight : 1 };
-    });
-    return { list: whole, chosen: chosen.filter((id) => whole.some((profile) => profile.id === id)) };
-  } catch {
-    return starters();
-  }
+  return keptProfiles(value) ?? starters();
 }

@@ -1,7 +1,8 @@
 /** The recorded runs that the columns play before there is a model: traces of `scripts/record.sh`. */
 
 import { computed, effect, signal } from "@preact/signals";
-import { fromTrace, type Run } from "./run.ts";
+import type { Run } from "./run.ts";
+import { fromTrace } from "./schema/run.ts";
 import { preferences, show, turnOf, view } from "./state.ts";
 
 const RECORDED = ["concise", "creative", "formal", "uplifting"];
@@ -23,13 +24,15 @@ function fetchRun(name: string): Promise<Run> {
   let run = fetched.get(name);
   if (!run) {
     run = fetch(`./recorded/${name}.jsonl`).then(async (response) => fromTrace(await response.text()));
+    // What failed may work another time.
+    run.catch(() => fetched.delete(name));
     fetched.set(name, run);
   }
   return run;
 }
 
 /** Plays the recording of `word` from its beginning, or shows it whole to who wants no motion. */
-export async function play(word: string, { whole = matchMedia("(prefers-reduced-motion: reduce)").matches } = {}): Promise<void> {
+async function play(word: string, { whole = matchMedia("(prefers-reduced-motion: reduce)").matches } = {}): Promise<void> {
   pause();
   const [base, aligned] = await Promise.all([fetchRun("base"), fetchRun(word)]);
   if (view.value.kind !== "recorded" || recordedWord.value !== word) return;
@@ -56,10 +59,15 @@ export function pause(): void {
   playing.value = false;
 }
 
+/** Plays it once more. */
+export function again(word: string): void {
+  play(word, { whole: false }).catch(() => pause());
+}
+
 /** Ends the motion: everything at once. */
 export function finish(): void {
   const word = recordedWord.value;
-  if (word) void play(word, { whole: true });
+  if (word) play(word, { whole: true }).catch(() => pause());
 }
 
 // Another chip plays another recording.

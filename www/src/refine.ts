@@ -1,8 +1,9 @@
 /** Refinement on the page: a run under way, or a record that was dropped. */
 
-import type { Choice, PromptName, RefineLine, RefineParams } from "@periapt/engine";
+import type { Choice, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
-import { asRecord, FileError, jsonLines, messagesOf, type Run } from "./run.ts";
+import { messagesOf, type Run } from "./run.ts";
+import { RECORD_FORMAT, type Recorded, type RecordHeader } from "./schema/record.ts";
 import { adapter, announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
 import { save } from "./storage.ts";
 import { strings } from "./strings.ts";
@@ -24,6 +25,8 @@ export interface Subject {
 /** One run with the comparison that it has to win. */
 export interface Refining {
   query: string;
+  /** What was said before the question. */
+  system: string | null;
   reward: string;
   samples: number;
   lines: RefineLine[];
@@ -94,6 +97,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   delete last.recorded;
   refining.value = before ?? {
     query: what?.question ?? "",
+    system: systemOf(params.messages),
     reward: params.reward ?? "",
     samples,
     lines: [],
@@ -149,43 +153,10 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   asking.value = undefined;
 }
 
-// ---- Figures ----
-
-export interface Round {
-  round: number;
-  rewards: [number: number, reward: number][];
-  best: number;
-  bestReward: number;
-  texts: { prompt: PromptName; text: string; shortened: { part: string; from: number; to: number }[] }[];
-}
-
-export function roundsOf(lines: RefineLine[]): Round[] {
-  const all = new Map<number, number>();
-  const rounds: Round[] = [];
-  let texts: Round["texts"] = [];
-  for (const line of lines) {
-    if (line.type === "text") texts.push(line);
-    if (line.type !== "scores") continue;
-    for (const [number, reward] of line.rewards) all.set(number, reward);
-    const bestReward = all.get(line.best) ?? Number.NaN;
-    rounds.push({ round: line.round, rewards: line.rewards, best: line.best, bestReward, texts });
-    texts = [];
-  }
-  return rounds;
-}
-
-export function textsOf({ lines, samples }: Refining): Map<number, string> {
-  const candidates = lines.filter((line) => line.type === "candidate");
-  return new Map(candidates.map(({ round, index, text }) => [round * samples + index, text]));
-}
-
-/** Generations that are done, and the tokens of all. */
-export function spent(lines: RefineLine[]): { generations: number; tokens: number } {
-  const tokens = lines.flatMap((line) => {
-    if (line.type === "candidate" || line.type === "text") return line.tokens;
-    return line.type === "dropped" && line.tokens > 0 ? line.tokens : [];
-  });
-  return { generations: tokens.length, tokens: tokens.reduce((sum, count) => sum + count, 0) };
+/** The system prompt that the engine is given, where it is given one. */
+function systemOf(messages: RefineParams["messages"]): string | null {
+  const [first] = messages;
+  return first?.role === "system" ? first.content : null;
 }
 
 // ---- Files ----
@@ -196,17 +167,19 @@ export function exportRecord(): void {
   const at = model.value;
   const [run] = now?.lines ?? [];
   if (!now || run?.type !== "run") return;
-  const header = {
+  const date = engine.value?.model?.date;
+  const header: RecordHeader = {
     type: "header",
-    format: 1,
+    format: RECORD_FORMAT,
     periapt: __VERSION__,
     model: { name: at?.name ?? null, sha256: at?.sha256 ?? "" },
-    device: adapter.value,
+    device: adapter.value ?? null,
     kv: adapter.value?.kind === "gpu" ? "f16" : "f32",
     reward: run.reward,
     preference: run.preference,
     method: "base",
-    system: null,
+    system: now.system,
+    ...(date && { date }),
     prompts: [run.prompts, ""],
     options: run.options,
   };
@@ -215,47 +188,19 @@ export function exportRecord(): void {
   save("periapt-refinement.jsonl", lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
-/** Opens a record's first question. Throws a `FileError` where it is none. */
-export function openRecord(text: string, file: string): void {
-  const [header, ...rest] = jsonLines(text);
-  if (header?.format !== 1) throw new FileError(`it is a record of format ${String(header?.format)}, and this page reads format 1`);
-  const options = asRecord(header.options, "its header's options");
-  const [samples, rounds] = [Number(options.samples), options.mode === "bon" ? 0 : Number(options.rounds)];
-  const own = rest.filter(({ item }) => item === rest[0]?.item);
-  const of = (part: string) => own.filter((entry) => entry.part === part).map(asLine);
-  const run = of("run");
-  const [first] = run;
-  if (first?.type !== "run" || !run.some(({ type }) => type === "scores")) throw new FileError("it holds no finished round");
+/** Shows a record's first question. */
+export function showRecord({ system, run, lines, baseline }: Recorded, file: string): void {
+  const { samples, rounds, mode } = run.options;
   subject.value = undefined;
   last = undefined;
   refining.value = {
-    query: first.query,
-    reward: first.reward,
+    query: run.query,
+    system,
+    reward: run.reward,
     samples,
-    lines: run,
-    baseline: of("baseline"),
-    generations: samples + rounds * (samples + 2),
+    lines,
+    baseline,
+    generations: samples + (mode === "bon" ? 0 : rounds) * (samples + 2),
     file,
   };
-}
-
-/** Checks what the page reads of a line. */
-function asLine(entry: Record<string, unknown>): RefineLine {
-  const isPair = (pair: unknown) => Array.isArray(pair) && typeof pair[0] === "number" && typeof pair[1] === "number";
-  const { type, round, text, rewards, best, tokens, query, reward, prompt, shortened } = entry;
-  const isNumber = (value: unknown) => typeof value === "number";
-  const fine =
-    type === "run"
-      ? typeof query === "string" && typeof reward === "string"
-      : type === "candidate"
-        ? isNumber(round) && isNumber(entry.index) && typeof text === "string" && isNumber(tokens)
-        : type === "scores"
-          ? isNumber(round) && isNumber(best) && Array.isArray(rewards) && rewards.every(isPair)
-          : type === "text"
-            ? typeof text === "string" && typeof prompt === "string" && Array.isArray(shortened) && isNumber(tokens)
-            : type === "dropped"
-              ? typeof entry.reason === "string" && isNumber(tokens)
-              : type === "update" || type === "end";
-  if (!fine) throw new FileError(`a line of type ${String(type)} isn't whole`);
-  return entry as unknown as RefineLine;
 }

@@ -1,26 +1,25 @@
 /** How to answer: every hyperparameter with its range, and what the engine and the command line call it. */
 
 import type { ChatParams, Method } from "@periapt/engine";
-import type { Run } from "./run.ts";
 import type { Preference } from "./profiles.ts";
 
-/** The numbers a user may change. */
+/** The numbers a user may change; `option` is the command line's name for it. */
 export const FIELDS = {
-  alpha: { min: 0, max: 20, step: 0.1, initial: 2, group: "amulet" },
-  lambda: { min: 0.1, max: 20, step: 0.1, initial: 2, group: "amulet" },
-  eta: { min: 0.1, max: 100, step: 0.1, initial: 10, group: "amulet" },
-  iterations: { min: 0, max: 1000, step: 1, initial: 60, group: "amulet" },
-  strength: { min: 0, max: 12, step: 0.05, initial: 2, group: "la" },
-  plausibility: { min: 0, max: 1, step: 0.01, initial: 0, group: "guard" },
-  temperature: { min: 0, max: 4, step: 0.05, initial: 0, group: "sampling" },
-  top_k: { min: 0, max: 100_000, step: 1, initial: 0, group: "sampling" },
-  top_p: { min: 0.01, max: 1, step: 0.01, initial: 1, group: "sampling" },
-  min_p: { min: 0, max: 1, step: 0.01, initial: 0, group: "sampling" },
-  repetition_penalty: { min: 0.1, max: 4, step: 0.05, initial: 1, group: "sampling" },
-  frequency_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling" },
-  presence_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling" },
-  seed: { min: 0, max: 4_294_967_295, step: 1, initial: 0, group: "sampling" },
-  max_tokens: { min: 1, max: 4096, step: 1, initial: 128, group: "answer" },
+  alpha: { min: 0, max: 20, step: 0.1, initial: 2, group: "amulet", option: "alpha" },
+  lambda: { min: 0.1, max: 20, step: 0.1, initial: 2, group: "amulet", option: "lambda" },
+  eta: { min: 0.1, max: 100, step: 0.1, initial: 10, group: "amulet", option: "eta" },
+  iterations: { min: 0, max: 1000, step: 1, initial: 60, group: "amulet", option: "iterations" },
+  strength: { min: 0, max: 12, step: 0.05, initial: 2, group: "la", option: "strength" },
+  plausibility: { min: 0, max: 1, step: 0.01, initial: 0, group: "guard", option: "plausibility" },
+  temperature: { min: 0, max: 4, step: 0.05, initial: 0, group: "sampling", option: "temperature" },
+  top_k: { min: 0, max: 100_000, step: 1, initial: 0, group: "sampling", option: "top-k" },
+  top_p: { min: 0.01, max: 1, step: 0.01, initial: 1, group: "sampling", option: "top-p" },
+  min_p: { min: 0, max: 1, step: 0.01, initial: 0, group: "sampling", option: "min-p" },
+  repetition_penalty: { min: 0.1, max: 4, step: 0.05, initial: 1, group: "sampling", option: "repetition-penalty" },
+  frequency_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling", option: "frequency-penalty" },
+  presence_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling", option: "presence-penalty" },
+  seed: { min: 0, max: 4_294_967_295, step: 1, initial: 0, group: "sampling", option: "seed" },
+  max_tokens: { min: 1, max: 4096, step: 1, initial: 128, group: "answer", option: "max-new-tokens" },
 } as const;
 
 export type FieldName = keyof typeof FIELDS;
@@ -47,24 +46,6 @@ export function defaults(): Settings {
     side_by_side: true,
     traced: true,
   };
-}
-
-/** Settings from an earlier visit, as far as they are in range. */
-export function restored(value: unknown): Settings {
-  const settings = defaults();
-  if (typeof value !== "object" || value === null) return settings;
-  const saved = value as Record<string, unknown>;
-  for (const name of Object.keys(FIELDS) as FieldName[]) {
-    const number = saved[name];
-    if (typeof number === "number" && isAllowed(name, number)) settings[name] = number;
-  }
-  const { method, kl_budget, system, side_by_side, traced } = saved;
-  if (method === "pref" || method === "la" || method === "amulet") settings.method = method;
-  if (typeof kl_budget === "number" && kl_budget >= 0) settings.kl_budget = kl_budget;
-  if (typeof system === "string") settings.system = system;
-  if (typeof side_by_side === "boolean") settings.side_by_side = side_by_side;
-  if (typeof traced === "boolean") settings.traced = traced;
-  return settings;
 }
 
 export function isAllowed(name: FieldName, value: number): boolean {
@@ -157,39 +138,4 @@ function shares(preferences: Preference[], k: number): { text: string; weight: n
   const sum = preferences.reduce((sum, { weight }) => sum + weight, 0) || 1;
   const round = (weight: number) => Number((((1 + k) * weight) / sum).toFixed(3));
   return preferences.map(({ text, weight }) => ({ text, weight: round(weight) }));
-}
-
-/** The command line that gives this answer. */
-export function commandFor(run: Run): string {
-  const { header } = run;
-  const words = ["periapt", "generate"];
-  const add = (name: string, value: string | number) => words.push(`--${name}`, quoted(String(value)));
-  if (header.kv === "f16" || header.kv === "f32") add("kv", header.kv);
-  if (header.system !== null) add("system", header.system);
-  if (header.earlier?.length) add("history", JSON.stringify(header.earlier));
-  if (header.method === "guidance") {
-    for (const { preference, weight } of header.streams) if (preference !== null) add("prefer", `${preference}:${weight}`);
-  } else {
-    add("method", header.method);
-    if (header.preference !== null) add("prefer", header.preference);
-  }
-  if (header.amulet) {
-    for (const name of ["alpha", "lambda", "eta", "iterations"] as const) {
-      if (header.amulet[name] !== FIELDS[name].initial) add(name, header.amulet[name]);
-    }
-  }
-  if (header.method === "la") add("strength", header.strength);
-  for (const [name, value] of Object.entries(header.sampling)) {
-    const usual = name in FIELDS ? FIELDS[name as FieldName].initial : null;
-    if (value !== null && value !== usual) add(name.replaceAll("_", "-"), value);
-  }
-  add("max-new-tokens", header.max_new_tokens);
-  // A question may begin with a dash.
-  words.push("--", quoted(header.question));
-  return words.join(" ");
-}
-
-/** As one word of a POSIX shell. */
-function quoted(text: string): string {
-  return /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -6,13 +6,14 @@ import {
   EngineError,
   type ModelInfo,
   type ModelSource,
+  nameAt,
   type StoredModel,
 } from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import { type Preference, profileOf, restoredProfiles } from "./profiles.ts";
 import type { Run } from "./run.ts";
-import { restored } from "./settings.ts";
+import { asOffers, asked, restored } from "./schema/page.ts";
 import { recall, remember } from "./storage.ts";
 import { strings } from "./strings.ts";
 
@@ -57,13 +58,9 @@ interface Offer {
 export const loading = signal<{ done: number; total: number | null; note: string } | undefined>(undefined);
 let loadStop: AbortController | undefined;
 
-const parameters = new URLSearchParams(location.search);
-
+const wanted = asked(location.href);
 /** `?device=cpu` or `?device=gpu` insists; otherwise the better of both. */
-export const wantedDevice = (() => {
-  const wanted = parameters.get("device");
-  return wanted === "cpu" || wanted === "gpu" ? wanted : "auto";
-})();
+export const wantedDevice = wanted.device;
 
 export async function start(): Promise<void> {
   try {
@@ -83,23 +80,17 @@ export async function start(): Promise<void> {
     engineFault.value = faultOf(error);
     return;
   }
-  // `?model=` names a file of this site, so that a link can't make the page download from another.
-  const linked = parameters.get("model");
-  if (linked === null) return;
-  const url = new URL(linked, location.href);
-  if (url.origin === location.origin) await load({ kind: "url", url: url.href });
-  else modelFault.value = { code: "foreign", message: strings.model.foreign };
+  if (wanted.model === "foreign") modelFault.value = { code: "foreign", message: strings.model.foreign };
+  else if (wanted.model) await load({ kind: "url", url: wanted.model.href });
 }
 
 /** What the server that serves this page offers: `models.json`, an empty list in the plain bundle. */
 export async function findOffers(): Promise<void> {
   try {
-    const { models } = (await (await fetch("./models.json")).json()) as { models: Omit<Offer, "url">[] };
-    offers.value = models.map(({ name, bytes, sha256 }) => ({
-      name,
-      bytes,
-      sha256,
-      url: new URL(`./models/${encodeURIComponent(name)}`, location.href).href,
+    const models = asOffers(await (await fetch("./models.json")).json());
+    offers.value = models.map((offer) => ({
+      ...offer,
+      url: new URL(`./models/${encodeURIComponent(offer.name)}`, location.href).href,
     }));
   } catch {
     // No list, no offers.
@@ -115,10 +106,14 @@ function nameOf(source: ModelSource): string {
   return source.name ?? source.files.find(isGguf)?.name ?? strings.model.nameless;
 }
 
-/** An address's last part, or the name of the repository whose page it is. */
-export function nameAt(url: string): string {
-  const parts = new URL(url).pathname.split("/").filter(Boolean);
-  return decodeURIComponent((parts[2] === "tree" ? parts[1] : parts.at(-1)) ?? url);
+/** Loads what lies at an address as it was typed, perhaps relative to this page's. */
+export async function loadFrom(address: string, quantize?: ModelSource["quantize"]): Promise<void> {
+  const text = address.trim();
+  if (URL.canParse(text, location.href)) {
+    await load({ kind: "url", url: new URL(text, location.href).href, ...(quantize && { quantize }) });
+  } else {
+    modelFault.value = { code: "download", message: strings.model.noAddress(text) };
+  }
 }
 
 export async function load(source: ModelSource): Promise<void> {
@@ -135,11 +130,19 @@ export async function load(source: ModelSource): Promise<void> {
   const change = (part: Partial<NonNullable<typeof loading.value>>) => {
     if (loading.value) loading.value = { ...loading.value, ...part };
   };
+  // So that the browser doesn't delete it by itself; some ask their user.
+  if (source.kind === "url") void navigator.storage?.persist?.().catch(() => undefined);
+  const evicted: { name: string; bytes: number }[] = [];
   try {
     const info = await at.load(source, {
       signal: stop.signal,
       onProgress(event) {
-        if (event.kind === "plan") change({ note: strings.model.plan(name, event) });
+        if (event.kind === "evicted") {
+          evicted.push({ name: nameAt(event.url), bytes: event.bytes });
+          notice.value = { text: strings.model.evicted(name, evicted), isFault: false };
+        } else if (event.kind === "unkept") {
+          notice.value = { text: strings.model.unkept(name, event.bytes, event.room), isFault: true };
+        } else if (event.kind === "plan") change({ note: strings.model.plan(name, event) });
         else if (event.kind === "progress") change({ done: event.done, total: event.total });
         else if (event.kind === "reading") change({ ...event, note: strings.model.reading(name) });
         else change({ note: event.kind === "damaged" ? strings.model.damaged(name) : strings.model.testing });

@@ -44,6 +44,10 @@ export const strings = {
       return `Loading ${name}${kept}${memory}…`;
     },
     damaged: (name: string) => `This browser's copy of ${name} was damaged: it is fetched anew…`,
+    evicted: (name: string, models: { name: string; bytes: number }[]) =>
+      `To make room for ${name}, this browser's copy of ${models.map(({ name, bytes }) => `${name} (${megabytes(bytes)})`).join(" and of ")} was deleted: the longest unused. It can be downloaded again.`,
+    unkept: (name: string, bytes: number, room: number) =>
+      `This browser has no room to keep ${name}: it takes ${megabytes(bytes)}, and ${megabytes(room)} are free for it. It is loaded all the same, and has to be downloaded again next time. Delete one of the models that it keeps, or free space on this device.`,
     reading: (name: string) => `Reading ${name}…`,
     testing: "Testing this device on a known question…",
     progress: (done: number, total: number | null) =>
@@ -53,6 +57,7 @@ export const strings = {
       `${file}: ${number.format(Math.round(parameters / 1e6))} million parameters, ${number.format(context)} tokens of context${tested ? ", tested on a known answer" : ""}, loaded in ${seconds.toFixed(1)}\u00a0s.`,
     lost: "The engine stopped: your next question sets it up again, with its model.",
     foreign: "The model that this link names isn't on this site, so it wasn't loaded.",
+    noAddress: (text: string) => `${text} is no address. Give one that begins with https://, or a path of this site.`,
     stored: "Kept by this browser",
     storedItem: (name: string, bytes: number, complete: boolean) =>
       `${name}, ${megabytes(bytes)}${complete ? "" : " so far"}`,
@@ -117,6 +122,7 @@ export const strings = {
     copy: "Copy as command",
     copied: "The command is in the clipboard.",
     notCopied: (command: string) => `The clipboard refused; here is the command: ${command}`,
+    noCommand: (why: string) => `There is no command for this answer: ${why}. Its trace has all of it.`,
     trace: "Save trace",
     again: "Ask again",
     untraced: "This run was not traced: it has no probabilities.",
@@ -256,6 +262,7 @@ export const strings = {
     drop: "Drop a model (its file, all its files, or its folder), trace, record, chat or preferences file anywhere on this page.",
     chats: "Chats on this device",
     noChats: "None yet.",
+    nameless: "A chat without a title",
     openChat: (title: string) => `Open: ${title}`,
     export: "Export this chat",
     remove: (title: string) => `Delete the chat: ${title}`,

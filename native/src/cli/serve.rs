@@ -49,7 +49,8 @@ const MOST_SECONDS: u64 = 30;
 /// What the page needs and nothing more: its own files, WASM, and the model hub with its file servers.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; \
     style-src 'self'; img-src 'self'; manifest-src 'self'; connect-src 'self' https://huggingface.co \
-    https://*.huggingface.co https://*.hf.co; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    https://*.huggingface.co https://*.hf.co; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types dompurify periapt-engine periapt-page";
 
 /// A model file on offer.
 struct Offer {

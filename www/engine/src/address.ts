@@ -26,7 +26,7 @@ export function addressOf(text: string): Address {
     if (name !== undefined && (kind === undefined || kind === "tree")) {
       const [revision = "main", ...folders] = rest;
       const path = [owner, name, "resolve", revision, ...folders].join("/");
-      return { kind: "folder", base: `${url.origin}/${path}/`, name: decodeURIComponent(folders.at(-1) ?? name) };
+      return { kind: "folder", base: `${url.origin}/${path}/`, name: decoded(folders.at(-1) ?? name) };
     }
   }
   const [, folder, file] = /^(.*\/)([^/]*)$/.exec(url.pathname) ?? [];
@@ -34,7 +34,7 @@ export function addressOf(text: string): Address {
     const parts = folder.split("/").filter(Boolean);
     // The folder of a revision is called after its repository.
     const name = parts.at(-2) === "resolve" ? parts.at(-3) : parts.at(-1);
-    return { kind: "folder", base: new URL(folder, url).href, name: decodeURIComponent(name ?? url.hostname) };
+    return { kind: "folder", base: new URL(folder, url).href, name: decoded(name ?? url.hostname) };
   }
   const [ending, , count] = PART.exec(url.pathname) ?? [];
   const parts = Number(count);
@@ -47,7 +47,23 @@ export function addressOf(text: string): Address {
   return { kind: "split", urls };
 }
 
+/** What the model at an address is called. */
+export function nameAt(url: string): string {
+  if (!URL.canParse(url)) return url;
+  const address = addressOf(url);
+  return (address.kind === "folder" ? address.name : nameIn(url)) || url;
+}
+
+/** A part of an address in words; as it stands where it is no UTF-8, as `%E0%A4%A`. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** A file's name in its address. */
 export function nameIn(url: string): string {
-  return decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "");
+  return decoded(new URL(url).pathname.split("/").at(-1) ?? "");
 }

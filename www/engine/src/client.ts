@@ -1,6 +1,7 @@
 /** The page's side of the protocol: calls as promises, and a new worker where the old one is lost. */
 
 import { type CallName, type Calls, type Choice, type ErrorCode, REMEDIES, type Reply, type Request } from "./protocol.ts";
+import { TrustedWorker as Worker } from "./trusted.ts";
 
 /** What went wrong: a stable code, a message for people, and what they can do about it. */
 export class EngineError extends Error {
@@ -70,6 +71,7 @@ export class EngineClient {
   }
 
   #spawn(): Worker {
+    // Bundlers know this form, whatever Worker is.
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => this.#receive(data));
     // A trap inside an asynchronous call settles no promise: it only comes up here.

@@ -6,9 +6,11 @@
 import { Hasher, type ModelFile, shards } from "../wasm/periapt_web.js";
 import { type Address, addressOf, nameIn } from "./address.ts";
 import { CallError } from "./error.ts";
-import type { ErrorCode, ModelSource } from "./protocol.ts";
-import { DownloadError, freeBytes, openFile, openUrl, probe, type Source } from "./source.ts";
-import { canKeep, peek, readSet, remove, type StoredSet, writeSet } from "./store.ts";
+import type { StoredSet } from "./journal.ts";
+import type { ErrorCode, LoadEvent, ModelSource } from "./protocol.ts";
+import { roomFor } from "./room.ts";
+import { DownloadError, openFile, openUrl, probe, type Source } from "./source.ts";
+import { canKeep, peek, readSet, remove, writeSet } from "./store.ts";
 
 export interface Files {
   /** What a folder's model is called. */
@@ -69,8 +71,12 @@ interface Part {
   isUnsure?: boolean;
 }
 
-export async function openFiles(wanted: ModelSource, signal: AbortSignal): Promise<Files> {
-  if (wanted.kind === "url") return openUrls(wanted.url, at(wanted.url), wanted.sha256, signal);
+export async function openFiles(
+  wanted: ModelSource,
+  signal: AbortSignal,
+  tell: (event: LoadEvent) => void,
+): Promise<Files> {
+  if (wanted.kind === "url") return openUrls(wanted.url, at(wanted.url), wanted.sha256, signal, tell);
   const files = wanted.kind === "file" ? [wanted.file] : wanted.files;
   const parts = (await usedOf(files)).map(
     (file): Part => ({ name: file.name, bytes: file.size, stored: file.size, open: async () => openFile(file) }),
@@ -97,7 +103,9 @@ async function openUrls(
   address: Address,
   sha256: string | undefined,
   signal: AbortSignal,
+  tell: (event: LoadEvent) => void,
 ): Promise<Files> {
+  const room = roomFor([url, ...(address.kind === "one" ? [address.url] : [])], tell);
   const known = address.kind === "one" ? undefined : await readSet(url);
   const set: StoredSet = known ?? { url, files: [], planned: false, total: null, missing: [] };
   const parts: Part[] = [];
@@ -109,7 +117,7 @@ async function openUrls(
       url,
       bytes: there?.total ?? null,
       stored: there?.bytes ?? 0,
-      open: () => openUrl(url, undefined, signal, { isRead: true, keeps: keeps || there?.complete === true }),
+      open: () => openUrl(url, undefined, signal, room, { isRead: true, keeps: keeps || there?.complete === true }),
     };
     parts.push(part);
     return part;
@@ -156,8 +164,11 @@ async function openUrls(
       await writeSet({ ...set, planned: true, total, files: parts.flatMap((part) => part.url ?? []) });
     }
     const stored = parts.reduce((sum, part) => sum + (part.source ? (part.bytes ?? 0) : part.stored), 0);
-    const room = await freeBytes();
-    keeps = (await canKeep()) && (total === null || room === null || room >= total - stored);
+    keeps = await canKeep();
+    if (keeps && total !== null && !(await room.make(total - stored))) {
+      keeps = false;
+      await room.refuse(total);
+    }
     return together(name, parts, keeps, sha256, signal, url);
   } catch (error) {
     for (const { source } of parts) source?.close();

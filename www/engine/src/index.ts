@@ -15,14 +15,13 @@ import { type Call, EngineClient, EngineError } from "./client.ts";
 import {
   type ChatCompletion,
   type ChatCompletionChunk,
-  type ChatParams,
   chunkOf,
   completionOf,
   endOf,
   head,
   logprobOf,
   type TokenLogprob,
-  toEngine,
+  usageOf,
 } from "./openai.ts";
 import type {
   Adapter,
@@ -30,6 +29,7 @@ import type {
   Calls,
   Choice,
   GenerateEvent,
+  GenerateParams,
   LoadEvent,
   Message,
   ModelInfo,
@@ -41,10 +41,14 @@ import type {
   StoredModel,
   Tokens,
 } from "./protocol.ts";
+import { type ChatParams, RequestError, toEngine } from "./request.ts";
 
+export { nameAt } from "./address.ts";
 export { EngineError } from "./client.ts";
+export { scriptUrls } from "./trusted.ts";
 export type * from "./openai.ts";
 export type * from "./protocol.ts";
+export type { Alignment, ChatMessage, ChatParams } from "./request.ts";
 
 export interface StartOptions {
   /** Where the engine's WASM file lies: `@periapt/engine/periapt.wasm` through your bundler. */
@@ -221,13 +225,14 @@ export class Engine {
   }
 
   async #create(params: ChatParams, options: GenerateOptions = {}): Promise<unknown> {
-    return params.stream ? this.#stream(params, options) : this.#complete(params, options);
+    return params.stream ? this.#stream(params, asked(params), options) : this.#complete(params, options);
   }
 
   async #complete(params: ChatParams, { signal, onEvent }: GenerateOptions): Promise<ChatCompletion> {
+    const request = asked(params);
     await this.#revive(signal);
     const logprobs: TokenLogprob[][] = [];
-    const generation = await this.#call("generate", toEngine(params), signal, (event) => {
+    const generation = await this.#call("generate", request, signal, (event) => {
       if (event.kind === "token" && params.logprobs) (logprobs[event.answer] ??= []).push(logprobOf(event));
       onEvent?.(event);
     });
@@ -236,7 +241,11 @@ export class Engine {
     return completionOf(head(this.#model?.name ?? ""), generation, params, logprobs);
   }
 
-  async *#stream(params: ChatParams, { signal, onEvent }: GenerateOptions): AsyncGenerator<ChatCompletionChunk> {
+  async *#stream(
+    params: ChatParams,
+    request: GenerateParams,
+    { signal, onEvent }: GenerateOptions,
+  ): AsyncGenerator<ChatCompletionChunk> {
     await this.#revive(signal);
     const chunks: ChatCompletionChunk[] = [];
     let wake: () => void = () => undefined;
@@ -245,7 +254,7 @@ export class Engine {
     const stop = new AbortController();
     const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     let ended = false;
-    const call = this.#call("generate", toEngine(params), both, (event) => {
+    const call = this.#call("generate", request, both, (event) => {
       onEvent?.(event);
       if (event.kind !== "token") return;
       chunks.push(chunkOf(common, event, params, !begun.has(event.answer)));
@@ -265,7 +274,8 @@ export class Engine {
       }
       const generation = await call;
       signal?.throwIfAborted();
-      for (let index = 0; index < generation.answers.length; index++) yield endOf(common, generation, index);
+      for (let index = 0; index < generation.answers.length; index++) yield endOf(common, generation, params, index);
+      yield* usageOf(common, generation, params);
     } finally {
       // A consumer that leaves its loop wants no more of it.
       stop.abort();
@@ -312,4 +322,13 @@ export class Engine {
 interface Create {
   (params: ChatParams & { stream: true }, options?: GenerateOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
   (params: ChatParams & { stream?: false }, options?: GenerateOptions): Promise<ChatCompletion>;
+}
+
+/** The engine's own words for a request, or the error that says what can't be taken. */
+function asked(params: ChatParams): GenerateParams {
+  try {
+    return toEngine(params);
+  } catch (error) {
+    throw error instanceof RequestError ? new EngineError("bad_request", error.message) : error;
+  }
 }

@@ -1,45 +1,7 @@
-/** OpenAI's chat completion shapes, as far as a model on one's own device has something to say in them. */
+/** OpenAI's shapes of an answer, as far as a model on one's own device has something to say in them. */
 
-import type { GenerateEvent, GenerateParams, Generation, Message, TokenTrace } from "./protocol.ts";
-
-/** How an answer is aligned with its user; names as on the command line. */
-export type Alignment = Pick<
-  GenerateParams,
-  | "preference"
-  | "preferences"
-  | "method"
-  | "strength"
-  | "alpha"
-  | "lambda"
-  | "eta"
-  | "iterations"
-  | "kl_budget"
-  | "plausibility"
->;
-
-export interface ChatParams {
-  messages: Message[];
-  stream?: boolean;
-  /** The most tokens of an answer; 512 where it is left out. */
-  max_tokens?: number;
-  max_completion_tokens?: number;
-  /** Answers. */
-  n?: number;
-  seed?: number;
-  /** Ends an answer where it comes up, and is no part of it. */
-  stop?: string | string[];
-  /** 0, the default here, takes the best token. */
-  temperature?: number;
-  top_p?: number;
-  top_k?: number;
-  min_p?: number;
-  frequency_penalty?: number;
-  presence_penalty?: number;
-  repetition_penalty?: number;
-  logprobs?: boolean;
-  top_logprobs?: number;
-  alignment?: Alignment;
-}
+import type { GenerateEvent, Generation, TokenTrace } from "./protocol.ts";
+import type { ChatParams } from "./request.ts";
 
 export interface TokenLogprob {
   token: string;
@@ -69,6 +31,14 @@ export interface ChatCompletionChunk {
     finish_reason: FinishReason | null;
     alignment?: TokenAlignment;
   }[];
+  /** With `stream_options: { include_usage: true }` alone: null, but in the last chunk, which has no choices. */
+  usage?: Usage | null;
+}
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
 }
 
 export interface ChatCompletion {
@@ -78,27 +48,12 @@ export interface ChatCompletion {
   model: string;
   choices: {
     index: number;
-    message: { role: "assistant"; content: string };
+    message: { role: "assistant"; content: string; refusal: null };
     logprobs: { content: TokenLogprob[] } | null;
     finish_reason: FinishReason;
     alignment: { method: Generation["method"]; strength: number; strengths: number[]; kl?: number[] };
   }[];
-  usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
-}
-
-const MAX_TOKENS = 512;
-
-/** The engine's own words for it. */
-export function toEngine(params: ChatParams): GenerateParams {
-  const { messages, alignment, max_completion_tokens, max_tokens, stream: _, stop, logprobs, top_logprobs, ...sampling } = params;
-  return {
-    messages,
-    max_new_tokens: max_completion_tokens ?? max_tokens ?? MAX_TOKENS,
-    ...(logprobs && top_logprobs !== undefined && top_logprobs > 0 && { trace: top_logprobs }),
-    ...(stop !== undefined && { stop: [stop].flat() }),
-    ...sampling,
-    ...alignment,
-  };
+  usage: Usage;
 }
 
 export interface Head {
@@ -127,12 +82,16 @@ export function logprobOf({ text, log_prob, trace }: Token): TokenLogprob {
   return { token, logprob: log_prob, bytes: bytes(token), top_logprobs: top };
 }
 
+/** Every chunk's own, but the last one's. */
+function frame(head: Head, params: ChatParams): Pick<ChatCompletionChunk, "id" | "object" | "created" | "model" | "usage"> {
+  return { ...head, object: "chat.completion.chunk", ...(params.stream_options?.include_usage && { usage: null }) };
+}
+
 /** A token as a chunk. */
 export function chunkOf(head: Head, event: Token, params: ChatParams, isFirst: boolean): ChatCompletionChunk {
   const { answer, text, k, kl, trace } = event;
   return {
-    ...head,
-    object: "chat.completion.chunk",
+    ...frame(head, params),
     choices: [
       {
         index: answer,
@@ -146,13 +105,24 @@ export function chunkOf(head: Head, event: Token, params: ChatParams, isFirst: b
 }
 
 /** The end of one answer as a chunk. */
-export function endOf(head: Head, generation: Generation, index: number): ChatCompletionChunk {
+export function endOf(head: Head, generation: Generation, params: ChatParams, index: number): ChatCompletionChunk {
   const reason = generation.answers[index]?.finish_reason;
   return {
-    ...head,
-    object: "chat.completion.chunk",
+    ...frame(head, params),
     choices: [{ index, delta: {}, logprobs: null, finish_reason: reason === "stop" ? "stop" : "length" }],
   };
+}
+
+/** What all answers together took, as the last chunk where it was asked for. */
+export function usageOf(head: Head, generation: Generation, params: ChatParams): ChatCompletionChunk[] {
+  if (!params.stream_options?.include_usage) return [];
+  return [{ ...frame(head, params), choices: [], usage: usage(generation) }];
+}
+
+function usage({ answers, prompt_token_ids }: Generation): Usage {
+  const prompt_tokens = Math.max(0, ...Object.values(prompt_token_ids).map((ids) => ids.length));
+  const completion_tokens = answers.reduce((sum, answer) => sum + answer.token_ids.length, 0);
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
 }
 
 /** All answers at once. */
@@ -162,19 +132,17 @@ export function completionOf(
   params: ChatParams,
   logprobs: TokenLogprob[][],
 ): ChatCompletion {
-  const { answers, method, strength, prompt_token_ids } = generation;
-  const prompt_tokens = Math.max(0, ...Object.values(prompt_token_ids).map((ids) => ids.length));
-  const completion_tokens = answers.reduce((sum, answer) => sum + answer.token_ids.length, 0);
+  const { answers, method, strength } = generation;
   return {
     ...head,
     object: "chat.completion",
     choices: answers.map((answer, index) => ({
       index,
-      message: { role: "assistant", content: answer.text },
+      message: { role: "assistant", content: answer.text, refusal: null },
       logprobs: params.logprobs ? { content: logprobs[index] ?? [] } : null,
       finish_reason: answer.finish_reason === "stop" ? "stop" : "length",
       alignment: { method, strength, strengths: answer.strengths, ...(answer.kl && { kl: answer.kl }) },
     })),
-    usage: { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens },
+    usage: usage(generation),
   };
 }

@@ -14,6 +14,8 @@ export interface Adapter {
   name: string;
   backend: string;
   software: boolean;
+  /** Whether it computes in the machine's own memory; false where that isn't known. */
+  shares_memory: boolean;
   driver: string;
 }
 
@@ -31,6 +33,8 @@ export interface ModelInfo {
   sha256: string;
   /** Whether the known-answer test ran: only some files' answers are known. */
   tested: boolean;
+  /** The day that its chat template is told, where that asks for it: when the model was loaded, as 2026-03-07. */
+  date: string;
 }
 
 /**
@@ -60,6 +64,10 @@ export type LoadEvent =
   | { kind: "progress"; done: number; total: number | null }
   /** A model of several files is all there, and its tensors are read: so many bytes of them are on the device. */
   | { kind: "reading"; done: number; total: number }
+  /** Another model that the browser kept was deleted to make room: the one that was not used for the longest. */
+  | { kind: "evicted"; url: string; bytes: number }
+  /** The browser has no room for the model, whatever is deleted: it is loaded, and not kept. */
+  | { kind: "unkept"; bytes: number; room: number }
   /** The stored copy was damaged and is fetched anew. */
   | { kind: "damaged" }
   | { kind: "testing" };
@@ -210,6 +218,14 @@ export interface Shortened {
   to: number;
 }
 
+/** A response, by its number, that was scored by its beginning: so many characters of how many. */
+export interface Cut {
+  response: number;
+  reward: string;
+  from: number;
+  to: number;
+}
+
 /** A line of a record, as in `periapt tpo --record`. A candidate's number is its round times N, and its index. */
 export type RefineLine =
   | { type: "run"; query: string; preference: string | null; options: RefineOptions; reward: string; prompts: string }
@@ -220,6 +236,8 @@ export type RefineLine =
       round: number;
       rewards: [number: number, reward: number][];
       duplicates: [number: number, of: number][];
+      /** Responses that the reward's model had no room for, whose rewards are of their beginnings. */
+      cut?: Cut[];
       best: number;
       worst: number;
     }
@@ -235,11 +253,25 @@ export type RefineLine =
   | { type: "update"; round: number; input: [system: string, user: string]; shortened: Shortened[] }
   | { type: "end"; best: number; reward: number; generations: number; tokens: number };
 
+/** How tokens are drawn; see `Sampling` in `core/src/decoding/sampler.rs`. */
+export interface Sampling {
+  temperature: number;
+  top_k: number;
+  top_p: number;
+  min_p: number;
+  repetition_penalty: number;
+  frequency_penalty: number;
+  presence_penalty: number;
+  plausibility: number;
+  kl_budget: number | null;
+  seed: number;
+}
+
 export interface RefineOptions {
   mode: RefineMode;
   samples: number;
   rounds: number;
-  sampling: Record<string, number | null>;
+  sampling: Sampling;
   text_top_p: number;
   max_new_tokens: number;
 }

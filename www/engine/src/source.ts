@@ -1,6 +1,7 @@
 /** A model file's bytes, from wherever they come: a chosen file, the browser's own copy, or an address. */
 
-import type { ModelSource } from "./protocol.ts";
+import type { LoadEvent, ModelSource } from "./protocol.ts";
+import { type Room, roomFor } from "./room.ts";
 import { CHUNK, StoredFile } from "./store.ts";
 
 /** A download that did not work, in words. */
@@ -35,9 +36,10 @@ export interface Source {
 export async function openSource(
   source: Exclude<ModelSource, { kind: "files" }>,
   signal: AbortSignal,
+  tell: (event: LoadEvent) => void,
 ): Promise<Source> {
   if (source.kind === "file") return openFile(source.file, source.sha256);
-  return openUrl(source.url, source.sha256, signal);
+  return openUrl(source.url, source.sha256, signal, roomFor([source.url], tell));
 }
 
 export function openFile(file: File, sha256?: string): Source {
@@ -59,6 +61,7 @@ export async function openUrl(
   url: string,
   sha256: string | undefined,
   signal: AbortSignal,
+  room: Room,
   { isRead = false, keeps = true } = {},
 ): Promise<Source> {
   let store = keeps ? await StoredFile.open(url) : undefined;
@@ -73,14 +76,14 @@ export async function openUrl(
       body = read(answer.body);
       if (store && !answer.resumes) store.reset(answer.total, answer.etag);
       // A file that does not fit is loaded all the same, and not kept.
-      const room = await freeBytes();
-      if (store && answer.total !== null && room !== null && room < answer.total - store.bytes) {
+      if (store && answer.total !== null && !(await room.make(answer.total - store.bytes))) {
         await store.remove();
         store = undefined;
+        await room.refuse(answer.total);
       }
-      return join(store, body, answer.total, sha256, isRead);
+      return join(store, body, answer.total, sha256, isRead, room);
     }
-    return join(store, body, store.journal.bytes, sha256, isRead);
+    return join(store, body, store.journal.bytes, sha256, isRead, room);
   } catch (error) {
     if (store?.bytes === 0) await store.remove();
     else store?.close();
@@ -94,6 +97,7 @@ function join(
   total: number | null,
   sha256: string | undefined,
   isRead: boolean,
+  room: Room,
 ): Source {
   const stored = store?.bytes ?? 0;
   let kept = store;
@@ -111,13 +115,13 @@ function join(
       if (last && total !== null && taken !== total) {
         throw new DownloadError(`the connection ended after ${taken} of ${total} bytes`);
       }
-      try {
-        kept?.append(chunk, last);
-      } catch {
+      const rest = total === null ? chunk.length : total - taken + chunk.length;
+      if (kept && !(await append(kept, chunk, last, () => room.make(rest, { isFull: true })))) {
         // The disk is full: the model is loaded all the same, and not kept.
-        for (const earlier of isRead ? (kept?.chunks() ?? []) : []) hold(earlier);
-        await kept?.remove();
+        for (const earlier of isRead ? kept.chunks() : []) hold(earlier);
+        await kept.remove();
         kept = undefined;
+        await room.refuse(total ?? taken);
       }
       if (!kept) hold(chunk);
       yield chunk;
@@ -145,6 +149,23 @@ function join(
     },
     close: () => kept?.close(),
   };
+}
+
+/** Appends a chunk, a second time where there is room after all; false where it doesn't fit. */
+async function append(
+  store: StoredFile,
+  chunk: Uint8Array<ArrayBuffer>,
+  last: boolean,
+  makeRoom: () => Promise<boolean>,
+): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      store.append(chunk, last);
+      return true;
+    } catch {
+      if (attempt > 1 || !(await makeRoom())) return false;
+    }
+  }
 }
 
 interface Answer {
@@ -219,11 +240,6 @@ function readBlob(blob: Blob, into: Uint8Array, at: number): number {
   const bytes = new Uint8Array(new FileReaderSync().readAsArrayBuffer(blob.slice(at, at + into.length)));
   into.set(bytes);
   return bytes.length;
-}
-
-export async function freeBytes(): Promise<number | null> {
-  const { quota, usage } = await navigator.storage.estimate();
-  return quota === undefined ? null : quota - (usage ?? 0);
 }
 
 async function* none(): AsyncGenerator<Uint8Array> {

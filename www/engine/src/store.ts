@@ -5,6 +5,7 @@
  * `KEY.set`, which says that they are one model.
  */
 
+import { type Journal, parseJournal, parseSet, type StoredSet } from "./journal.ts";
 import type { StoredModel } from "./protocol.ts";
 
 export const CHUNK = 8 * 1024 * 1024;
@@ -20,31 +21,6 @@ interface SyncAccess {
 }
 
 type WorkerFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncAccess> };
-
-interface Journal {
-  url: string;
-  total: number | null;
-  etag: string | null;
-  chunks: number;
-  /** Bytes, once the file is whole. */
-  bytes: number | null;
-  /** Of the whole file, once it was computed. */
-  sha256: string | null;
-}
-
-/** A model of several files. */
-export interface StoredSet {
-  /** As its user gave it. */
-  url: string;
-  /** Addresses of its files. */
-  files: string[];
-  /** Whether those are all. */
-  planned: boolean;
-  /** Bytes of all, where that is known. */
-  total: number | null;
-  /** Names of files that are not there, and need not be. */
-  missing: string[];
-}
 
 async function folder(): Promise<FileSystemDirectoryHandle> {
   const root = await navigator.storage.getDirectory();
@@ -98,7 +74,7 @@ export class StoredFile {
       });
       const bytes = new Uint8Array(written.getSize());
       written.read(bytes, { at: 0 });
-      const journal = parse(new TextDecoder().decode(bytes)) ?? fresh(url);
+      const journal = parseJournal(new TextDecoder().decode(bytes)) ?? fresh(url);
       if (access.getSize() < held(journal)) {
         Object.assign(journal, { chunks: Math.floor(access.getSize() / CHUNK), bytes: null, sha256: null });
       }
@@ -147,6 +123,7 @@ export class StoredFile {
   }
 
   save(): void {
+    this.journal.used = Date.now();
     // One write over the whole of it: what a kill leaves is the old text or the new one.
     this.#journal.write(new TextEncoder().encode(JSON.stringify(this.journal).padEnd(4096)), { at: 0 });
     this.#journal.flush();
@@ -165,7 +142,7 @@ export class StoredFile {
 }
 
 function fresh(url: string): Journal {
-  return { url, total: null, etag: null, chunks: 0, bytes: null, sha256: null };
+  return { url, total: null, etag: null, chunks: 0, bytes: null, sha256: null, used: 0 };
 }
 
 function held(journal: Journal): number {
@@ -176,25 +153,6 @@ function held(journal: Journal): number {
 async function lock(where: FileSystemDirectoryHandle, name: string): Promise<SyncAccess> {
   const file = (await where.getFileHandle(name, { create: true })) as WorkerFile;
   return file.createSyncAccessHandle();
-}
-
-function parse(text: string): Journal | undefined {
-  const journal = fromJson(text) as Journal | undefined;
-  return typeof journal?.url === "string" && Number.isSafeInteger(journal.chunks) ? journal : undefined;
-}
-
-function parseSet(text: string): StoredSet | undefined {
-  const set = fromJson(text) as StoredSet | undefined;
-  const { url, files, missing } = set ?? {};
-  return typeof url === "string" && Array.isArray(files) && Array.isArray(missing) ? set : undefined;
-}
-
-function fromJson(text: string): unknown {
-  try {
-    return JSON.parse(text) ?? undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 async function textOf(where: FileSystemDirectoryHandle, name: string): Promise<string> {
@@ -210,7 +168,7 @@ async function drop(where: FileSystemDirectoryHandle, key: string): Promise<void
 /** What is kept of an address's file, without opening it. */
 export async function peek(url: string): Promise<{ bytes: number; total: number | null; complete: boolean } | undefined> {
   try {
-    const journal = parse(await textOf(await folder(), `${await keyOf(url)}.json`));
+    const journal = parseJournal(await textOf(await folder(), `${await keyOf(url)}.json`));
     return journal && { bytes: held(journal), total: journal.bytes ?? journal.total, complete: journal.bytes !== null };
   } catch {
     return undefined;
@@ -239,14 +197,25 @@ export async function writeSet(set: StoredSet): Promise<void> {
   }
 }
 
+/** A model as the store has it. */
+export interface KeptModel extends StoredModel {
+  files: string[];
+  used: number;
+}
+
 /** The models there are. */
 export async function stored(): Promise<StoredModel[]> {
+  return (await keptModels()).map(({ files: _, used: __, ...model }) => model);
+}
+
+/** The models there are, with their files and when they were last used. */
+export async function keptModels(): Promise<KeptModel[]> {
   const files = new Map<string, Journal>();
   const sets: StoredSet[] = [];
   try {
     const where = await folder();
     for await (const name of where.keys()) {
-      const journal = name.endsWith(".json") && parse(await textOf(where, name));
+      const journal = name.endsWith(".json") && parseJournal(await textOf(where, name));
       if (journal) files.set(journal.url, journal);
       const set = name.endsWith(".set") && parseSet(await textOf(where, name));
       if (set) sets.push(set);
@@ -254,7 +223,7 @@ export async function stored(): Promise<StoredModel[]> {
   } catch {
     // A browser that keeps no files has none.
   }
-  const models: StoredModel[] = [];
+  const models: KeptModel[] = [];
   const parts = new Set<string>();
   for (const { url, files: urls, planned, total } of sets) {
     const journals = urls.map((part) => files.get(part));
@@ -264,13 +233,35 @@ export async function stored(): Promise<StoredModel[]> {
       bytes: journals.reduce((sum, journal) => sum + (journal ? held(journal) : 0), 0),
       total,
       complete: planned && journals.every((journal) => journal?.bytes != null),
+      files: urls,
+      used: Math.max(0, ...journals.map((journal) => journal?.used ?? 0)),
     });
   }
   for (const journal of files.values()) {
-    const { url, total, bytes } = journal;
-    if (!parts.has(url)) models.push({ url, total, bytes: held(journal), complete: bytes !== null });
+    const { url, total, bytes, used } = journal;
+    if (!parts.has(url)) models.push({ url, total, bytes: held(journal), complete: bytes !== null, files: [url], used });
   }
   return models;
+}
+
+/** Deletes a model that nobody reads or writes at this moment; false where somebody does. */
+export async function evict({ url, files }: KeptModel): Promise<boolean> {
+  const locks: SyncAccess[] = [];
+  try {
+    const where = await folder();
+    const names = new Set<string>();
+    for await (const name of where.keys()) names.add(name);
+    for (const part of files) {
+      const key = await keyOf(part);
+      for (const name of [`${key}.gguf`, `${key}.json`]) if (names.has(name)) locks.push(await lock(where, name));
+    }
+  } catch {
+    return false;
+  } finally {
+    for (const access of locks) access.close();
+  }
+  await remove(url);
+  return true;
 }
 
 /** Deletes an address's file, or all files of its model. */

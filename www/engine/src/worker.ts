@@ -72,7 +72,7 @@ const handlers: Handlers = {
     model = undefined;
     try {
       for (let attempt = 1; ; attempt++) {
-        const source = await openAny(wanted, signal);
+        const source = await openAny(wanted, signal, tell);
         try {
           if ("take" in source) return await loadFiles(engine, source, wanted, tell, signal);
           return await loadFrom(engine, source, tell, signal);
@@ -168,11 +168,11 @@ async function takeTurn(): Promise<void> {
   });
 }
 
-async function openAny(wanted: ModelSource, signal: AbortSignal): Promise<Source | Files> {
-  if (wanted.kind === "files" || wanted.quantize !== undefined) return openFiles(wanted, signal);
-  if (wanted.kind === "file") return openSource(wanted, signal);
+async function openAny(wanted: ModelSource, signal: AbortSignal, tell: Tell<"load">): Promise<Source | Files> {
+  if (wanted.kind === "files" || wanted.quantize !== undefined) return openFiles(wanted, signal, tell);
+  if (wanted.kind === "file") return openSource(wanted, signal, tell);
   const address = at(wanted.url);
-  return address.kind === "one" ? openSource({ ...wanted, url: address.url }, signal) : openFiles(wanted, signal);
+  return address.kind === "one" ? openSource({ ...wanted, url: address.url }, signal, tell) : openFiles(wanted, signal, tell);
 }
 
 /** Says what is to come; throws where that can't fit. */
@@ -273,15 +273,23 @@ async function readAll(loader: FilesLoader, tell: Tell<"load">, signal: AbortSig
 
 /** Makes a loaded model the one that answers. */
 async function settle(loaded: Model, sha256: string, tell: Tell<"load">): Promise<ModelInfo> {
+  // As the engine has just told the chat template.
+  const date = dayOf(new Date());
   try {
     await tune(loaded);
     const tested = await test(loaded, sha256, tell);
     model = loaded;
-    return { ...loaded.info, sha256, tested };
+    return { ...loaded.info, sha256, tested, date };
   } catch (error) {
     loaded.free();
     throw error;
   }
+}
+
+/** A day of this place, as the command line's `--date` takes it. */
+function dayOf(now: Date): string {
+  const digits = (number: number, count: number) => String(number).padStart(count, "0");
+  return [digits(now.getFullYear(), 4), digits(now.getMonth() + 1, 2), digits(now.getDate(), 2)].join("-");
 }
 
 /** A file's weights on the device, with their padding; and the cache and everything else beside them. */

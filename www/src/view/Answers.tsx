@@ -4,12 +4,12 @@ import { type Signal, useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { askAgain } from "../ask.ts";
 import { exportTrace } from "../files.ts";
+import { CommandError, commandFor } from "../command.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { unexpand } from "../profiles.ts";
-import { finish, play, playing, recordedWord, recordedWords } from "../recorded.ts";
+import { again, finish, playing, recordedWord, recordedWords } from "../recorded.ts";
 import { refineAnswer } from "../refine.ts";
 import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
-import { commandFor } from "../settings.ts";
 import {
   asking,
   chosenToken,
@@ -59,7 +59,7 @@ function Recorded() {
           {strings.recorded.finish}
         </button>
       ) : (
-        <button type="button" class="small" onClick={() => void play(word, { whole: false })}>
+        <button type="button" class="small" onClick={() => again(word)}>
           {strings.recorded.again}
         </button>
       )}
@@ -179,7 +179,7 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
       </p>
       {isDone && (
         <p class="buttons">
-          <button type="button" class="small" onClick={() => void copy(commandFor(run.value))}>
+          <button type="button" class="small" onClick={() => void copy(run.value)}>
             {strings.answer.copy}
           </button>
           <button type="button" class="small" onClick={() => exportTrace(run.value)}>
@@ -196,7 +196,15 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
   );
 }
 
-async function copy(command: string): Promise<void> {
+async function copy(run: Run): Promise<void> {
+  let command: string;
+  try {
+    command = commandFor(run);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    notice.value = { text: strings.answer.noCommand(error.message), isFault: true };
+    return;
+  }
   try {
     await navigator.clipboard.writeText(command);
     notice.value = { text: strings.answer.copied, isFault: false };

@@ -190,7 +190,7 @@ function Iterates({ token }: { token: RunToken }) {
 /** A line over the answer's tokens, with the one that is inspected marked. */
 function Plot({ name, values, at }: { name: string; values: number[]; at: number }) {
   const [width, height] = [320, 56];
-  const most = Math.max(...values, 0);
+  const most = values.reduce((a, b) => Math.max(a, b), 0);
   const x = (index: number) => (index / Math.max(1, values.length - 1)) * width;
   const y = (value: number) => height - (value / (most || 1)) * height;
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -33,9 +33,11 @@ export function Library() {
             <button type="button" class="link" disabled={isBusy} aria-label={strings.files.openChat(title)} onClick={() => openChat(id)}>
               {title}
             </button>
-            <time class="hint" dateTime={new Date(changed).toISOString()}>
-              {new Date(changed).toLocaleDateString()}
-            </time>
+            {changed !== undefined && (
+              <time class="hint" dateTime={new Date(changed).toISOString()}>
+                {new Date(changed).toLocaleDateString()}
+              </time>
+            )}
             <button
               type="button"
               class="small"

@@ -1,5 +1,6 @@
 /** What computes, and the model on it. */
 
+import { nameAt } from "@periapt/engine";
 import { useSignal } from "@preact/signals";
 import { open, openFolder } from "../files.ts";
 import {
@@ -10,10 +11,10 @@ import {
   engine,
   engineFault,
   load,
+  loadFrom,
   loading,
   model,
   modelFault,
-  nameAt,
   offers,
   removeStored,
   stopLoading,
@@ -125,7 +126,7 @@ function Choice({ isBusy }: { isBusy: boolean }) {
           class="row"
           onSubmit={(event) => {
             event.preventDefault();
-            void load({ kind: "url", url: new URL(url.value.trim(), location.href).href, ...(to && { quantize: to }) });
+            void loadFrom(url.value, to);
           }}
         >
           <label for="model-url">{strings.model.addressLabel}</label>

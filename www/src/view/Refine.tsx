@@ -2,6 +2,7 @@
 
 import { diffWordsWithSpace } from "diff";
 import { useEffect, useRef } from "preact/hooks";
+import { type Round, roundsOf, spent, textsOf } from "../figures.ts";
 import {
   canResume,
   exportRecord,
@@ -15,13 +16,9 @@ import {
   refining,
   type RewardName,
   reward,
-  type Round,
-  roundsOf,
-  spent,
   stage,
   stopRefining,
   subject,
-  textsOf,
 } from "../refine.ts";
 import { asking, model } from "../state.ts";
 import { strings } from "../strings.ts";
@@ -248,7 +245,7 @@ function Step({ round, before, texts }: { round: Round; before: Round | undefine
 function Chart({ rounds, other }: { rounds: Round[]; other: number | undefined }) {
   const [width, height] = [600, 160];
   const all = [...rounds.flatMap(({ rewards }) => rewards.map(([, reward]) => reward)), ...(other === undefined ? [] : [other])];
-  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const [low, high] = [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
   const x = (at: number) => ((at + 0.5) * width) / rounds.length;
   const y = (reward: number) => height - ((reward - low) / (high - low || 1)) * height;
   const label = strings.refine.chart(low, high);

@@ -1,0 +1,278 @@
+// What the page imports, against its schemas (www/src/schema): whole files of every kind are taken, damaged ones are
+// refused in words or hold up everything that the views compute of them. Without a browser; imports.test.mjs has one.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, describe, test } from "node:test";
+import { load } from "./bundle.mjs";
+import { damaged } from "./damage.mjs";
+import { root } from "./periapt.mjs";
+import { chat, profiles, record, SAMPLES, trace } from "./samples.mjs";
+
+/** Of each kind, as of this many seeds. */
+const COUNT = 1000;
+
+describe("imports", () => {
+  let page;
+  before(async () => {
+    page = await load("src/pure.ts");
+  });
+
+  const refusal = (text) => {
+    try {
+      page.imported(text);
+    } catch (error) {
+      assert.ok(error instanceof page.FileError, `${error.stack} for ${text.slice(0, 500)}`);
+      return error.message;
+    }
+    return undefined;
+  };
+
+  /** All that the views compute of an import. */
+  function used(found) {
+    const run = (run) => {
+      page.textOf(run);
+      const reference = page.referenceOf(run);
+      for (const token of run.tokens) {
+        const lift = page.liftOf(token, reference);
+        assert.ok(lift === undefined || Number.isFinite(lift), "a token's lift");
+        assert.ok(Number.isFinite(token.k));
+      }
+      // An exported run is taken again.
+      const again = page.imported(page.toTrace(run)).run.tokens;
+      assert.equal(JSON.stringify(again), JSON.stringify(run.tokens));
+      try {
+        page.commandFor(run);
+      } catch (error) {
+        assert.ok(error instanceof page.CommandError, error.stack);
+      }
+    };
+    if (found.kind === "trace") run(found.run);
+    if (found.kind === "chat") {
+      for (const { question, base, aligned } of found.turns) {
+        assert.equal(typeof question, "string");
+        for (const one of [base, aligned]) if (one) run(one);
+      }
+      page.asTurns(JSON.parse(JSON.stringify(page.chatOf(found.turns, 0))));
+    }
+    if (found.kind === "record") {
+      const { run: begin, lines, baseline } = found.record;
+      const texts = page.textsOf({ lines, samples: begin.options.samples });
+      for (const { best, bestReward, rewards } of [...page.roundsOf(lines), ...page.roundsOf(baseline)]) {
+        assert.ok(Number.isFinite(bestReward));
+        assert.ok(rewards.every(([, reward]) => Number.isFinite(reward)));
+        assert.ok(Number.isInteger(best));
+      }
+      for (const { best } of page.roundsOf(lines)) assert.equal(typeof texts.get(best), "string");
+      assert.ok(Number.isFinite(page.spent(lines).tokens));
+    }
+    if (found.kind === "profiles") {
+      for (const { id, name, text, weight } of found.profiles) {
+        assert.ok([id, name, text].every((value) => typeof value === "string" && value.length > 0));
+        assert.ok(weight >= 0.1 && weight <= 3);
+      }
+    }
+  }
+
+  test("whole files are taken: recorded runs, and one of each kind", () => {
+    const folder = join(root, "www/public/recorded");
+    for (const name of readdirSync(folder)) {
+      const { kind, run } = page.imported(readFileSync(join(folder, name), "utf8"));
+      assert.equal(kind, "trace");
+      assert.equal(run.tokens.length, 64);
+      assert.equal(run.finish, "length");
+      used({ kind, run });
+    }
+    for (const [kind, { text }] of Object.entries(SAMPLES)) {
+      const found = page.imported(text);
+      assert.equal(found.kind, kind);
+      used(found);
+      // As editors and Windows leave them.
+      assert.equal(page.imported(text.replaceAll("\n", "\r\n")).kind, kind);
+      assert.equal(page.imported(`${text}\n\n`).kind, kind);
+    }
+    const { system, baseline, lines } = page.imported(record()).record;
+    assert.equal(system, "Be kind.");
+    assert.equal(baseline.length, 9);
+    assert.deepEqual(lines[3].cut, [{ response: 0, reward: "preference", from: 38, to: 20 }]);
+    // A run that was killed while it wrote a line.
+    const cut = page.imported(trace().slice(0, -200));
+    assert.deepEqual([cut.run.finish, cut.run.tokens.length], [null, 6]);
+  });
+
+  test("files of other versions of this page and the command line are taken", () => {
+    const header = (change) => {
+      const [first, ...rest] = trace().split("\n");
+      const value = JSON.parse(first);
+      change(value);
+      return [JSON.stringify(value), ...rest].join("\n");
+    };
+    for (const change of [
+      (value) => Object.assign(value.device, { shares_memory: false }),
+      (value) => Object.assign(value, { date: "2026-03-07" }),
+      (value) => Object.assign(value, { earlier: [{ role: "user", content: "Hi." }, { role: "assistant", content: "Hello!" }] }),
+      (value) => Object.assign(value.sampling, { kl_budget: "inf" }),
+      (value) => Object.assign(value.sampling, { kl_budget: 2.5, seed: 2 ** 60 }),
+      (value) => Object.assign(value, { template_sha256: null, paper_compat: true, generation_prompt: false }),
+      (value) => Object.assign(value.model, { name: null, sha256: "" }),
+    ]) {
+      assert.equal(page.imported(header(change)).kind, "trace");
+    }
+    // A clock too coarse to tell a speed: JSON has no infinity.
+    assert.equal(page.imported(chat().replaceAll('"speed":3.5', '"speed":null')).turns[0].base.speed, undefined);
+    assert.equal(page.imported(chat().replaceAll(',"speed":3.5', "")).turns.length, 2);
+    assert.equal(page.imported(record().replaceAll(/,"cut":\[[^\]]*\]/g, "")).kind, "record");
+    assert.equal(page.imported(profiles().replaceAll(/"name": "[^"]*",/g, "")).profiles[1].name, "concise");
+  });
+
+  test("what is wrong is said, with its line and its place", () => {
+    const [first, second, ...rest] = trace().split("\n");
+    const damage = (text, from, to) => {
+      const changed = text.replace(from, to);
+      assert.notEqual(changed, text, `${from} is not there`);
+      return changed;
+    };
+    for (const [text, ...says] of [
+      ["", /it is empty|no JSON/],
+      ["{}", /neither begins with a header/],
+      ["no\nJSON\n", /no JSON: line 1/],
+      ["\u0000\u0001", /no JSON/],
+      [damage(trace(), '"format":1', '"format":9'), /trace of format 9, and this page reads format 1/],
+      [damage(trace(), '"seed":0', '"seed":"0"'), /^line 1: sampling\.seed must be a whole number from 0 to \d+, and is "0"$/],
+      [damage(trace(), '"seed":0', '"seed 1 x; touch PWNED; echo ":1,"seed":0'), /^line 1: sampling\["seed 1 x; touch PWNED; echo "\] is no key that belongs there$/],
+      [damage(trace(), '"top_p":1.0', '"top_p":1e999'), /^line 1: sampling\.top_p must be a number from 0 to 1, and is Infinity$/],
+      [damage(trace(), '"method":"amulet"', '"method":"--help"'), /^line 1: method must be one of base, pref, la, amulet, guidance, and is "--help"$/],
+      [damage(trace(), '"kv":"f16"', '"__proto__":{},"kv":"f16"'), /^line 1 must be without keys such as __proto__ and constructor/],
+      [damage(trace(), '"name":"base"', '"name":"toString"'), /^line 1: streams\[0\]\.name must be a stream's name/],
+      [damage(trace(), '"name":"base"', '"name":"pref"'), /^line 1: streams must be streams with a name of its own each/],
+      [damage(trace(), '"kind":"gpu"', '"kind":"tpu"'), /^line 1: device\.kind must be one of gpu, cpu, and is "tpu"$/],
+      [damage(trace(), '"system":null,"preference"', '"preference"'), /^line 1: system must be .*missing$/],
+      [damage(trace(), /"k":[\d.]+,"kl"/, '"k":"x","kl"'), /^line 2: k must be a number from -1000000000 to 1000000000, and is "x"$/],
+      [[first, second, second, ...rest].join("\n"), /^line 3: index must be 1, and is 0$/],
+      [[first, "", damage(second, '"index":0', '"index":5'), ...rest].join("\n"), /^line 3: index must be 0, and is 5$/],
+      [[first, damage(second, /"log_prob":\{"base"/, '"log_prob":{"other"'), ...rest].join("\n"), /^line 2: log_prob names the stream "other"/],
+      [[first, damage(second, '"runner_up":{', '"runner_up":{"x":1,'), ...rest].join("\n"), /^line 2: runner_up\.x is no key that belongs there$/],
+      [[first, "{", second, ...rest].join("\n"), /^line 2 is no JSON: column 2: it ends early$/],
+      [[first, '{"type":"token",\u001b', second, ...rest].join("\n"), /^line 2 is no JSON: column 17: "\\u001b" can't stand there$/],
+      [`${trace()}${second}\n`, /^line 9 comes after the trace's end$/],
+      [damage(chat(), '"version":1', '"version":2'), /of version 2, and this page reads version 1/],
+      [damage(chat(), '"changed":1790000000000', '"changed":9e99'), /^changed must be a whole number/],
+      [damage(chat(), '"question":"And then?"', '"question":1'), /^turns\[1\]\.question must be text, and is 1$/],
+      [damage(chat(), '"seed":0', '"seed":-1'), /^turns\[0\]\.base\.header: sampling\.seed must be/],
+      [damage(chat(), '"index":0', '"index":7'), /^turns\[0\]\.base\.tokens\[0\]: index must be 0, and is 7$/],
+      [chat().slice(0, 5000), /no JSON/],
+      [damage(profiles(), '"weight": 3', '"weight": 99'), /^profiles\[2\]\.weight must be a number from 0\.1 to 3, and is 99$/],
+      [damage(profiles(), '"text": "concise"', '"text": " "'), /^profiles\[1\]\.text must be text, not white space alone/],
+      [damage(profiles(), '"weight": 3', '"weight": 3,'), /^it is no JSON: line 19, column 5: "}" can't stand there$/],
+      [damage(record(), '"format":1', '"format":2'), /record of format 2, and this page reads format 1/],
+      [damage(record(), '"rewards":[', '"rewards":["x",'), /^line 5: rewards\[0\] must be a list of two, and is "x"$/],
+      [damage(record(), '[1,0.75]', '[9,0.75]'), /^line 5: response 9 has a reward and no text$/],
+      [damage(record(), '"best":1', '"best":7'), /^line 5: response 7 has no reward$/],
+      [damage(record(), '"round":0,"index":1', '"round":0,"index":5'), /^line 4: index 5 is beyond the 2 responses of a round$/],
+      [damage(record(), '"round":0,"index":1', '"round":9,"index":1'), /^line 4: round 9 is beyond the run's 1$/],
+      [damage(record(), '"samples":2', '"samples":0'), /^line 1: options\.samples must be a whole number from 1 to/],
+      [record().split("\n").slice(0, 3).join("\n"), /it holds no finished round/],
+    ]) {
+      const said = refusal(text);
+      for (const words of says) assert.match(said ?? "it was taken", words, text.slice(0, 200));
+    }
+  });
+
+  for (const [at, [kind, { text, isLines }]] of Object.entries(SAMPLES).entries()) {
+    test(`${COUNT} damaged files of the kind ${kind} are refused in words, or hold`, (t) => {
+      let taken = 0;
+      for (const file of damaged(text, COUNT, 16 + at, { isLines })) {
+        const said = refusal(file);
+        if (said === undefined) {
+          taken += 1;
+          used(page.imported(file));
+        } else {
+          assert.ok(said.length > 5 && said.length < 400, said);
+          assert.doesNotMatch(said, /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u, "what a file says is no message's own");
+        }
+      }
+      t.diagnostic(`${taken} of ${COUNT} were whole enough`);
+      // Most damage can be seen; some, as another word in a text, can't.
+      assert.ok(taken < COUNT / 3, `${taken} were taken`);
+    });
+  }
+
+  test("where a text stops being JSON, as JSON.parse sees it", () => {
+    // A text is JSON up to there: with what comes after left out, no other text of the same beginning is at fault earlier.
+    for (const [text, at] of [
+      ["", "line 1, column 1: it ends early"],
+      ["{", "line 1, column 2: it ends early"],
+      ['{\n  "a": 1,\n  b\n}', 'line 3, column 3: "b" can\'t stand there'],
+      ["[1 2]", 'line 1, column 4: "2" can\'t stand there'],
+      ["[1,]", 'line 1, column 4: "]" can\'t stand there'],
+      ["{,}", 'line 1, column 2: "," can\'t stand there'],
+      ["01", 'line 1, column 1: "0" can\'t stand there'],
+      ["[NaN]", 'line 1, column 2: "N" can\'t stand there'],
+      ['["a\nb"]', 'line 1, column 2: "\\"" can\'t stand there'],
+      ["[1]]", 'line 1, column 4: "]" can\'t stand there'],
+      ["// x\n1", 'line 1, column 1: "/" can\'t stand there'],
+      ["'a'", 'line 1, column 1: "\'" can\'t stand there'],
+      ['{"a" 1}', 'line 1, column 6: "1" can\'t stand there'],
+      ["[".repeat(100_000), "line 1, column 100001: it ends early"],
+    ]) {
+      assert.throws(() => JSON.parse(text), SyntaxError);
+      assert.equal(page.faultIn(text), at);
+    }
+  });
+
+  test("nothing that is read reaches an object's prototype", () => {
+    assert.equal({}.polluted, undefined);
+    assert.equal(Object.keys(Object.prototype).length, 0);
+  });
+
+  test("what an earlier visit kept: whole parts of it, and the usual in the others' places", () => {
+    const usual = page.defaults();
+    for (const kept of [undefined, null, 1, "x", [], {}, { alpha: "2", seed: -1, top_p: 5, method: "base", system: 1, traced: "no", extra: 1 }, { __proto__: null }]) {
+      assert.deepEqual(page.restored(kept), usual, JSON.stringify(kept));
+    }
+    const kept = { ...usual, alpha: 3, seed: 9, kl_budget: 2, method: "la", system: "Be kind.", traced: false };
+    assert.deepEqual(page.restored(kept), kept);
+    assert.deepEqual(page.restored({ ...kept, kl_budget: null }), { ...kept, kl_budget: null });
+    assert.deepEqual(page.restored({ ...kept, kl_budget: -1, seed: 0.5 }), { ...kept, kl_budget: null, seed: 0 });
+
+    const starters = page.starters();
+    for (const kept of [undefined, 7, {}, { list: {}, chosen: [] }, { list: [], chosen: 1 }]) {
+      assert.deepEqual(page.restoredProfiles(kept), starters);
+    }
+    const own = { id: "a", name: "n", text: "t", weight: 1 };
+    const { list, chosen } = page.restoredProfiles({
+      list: [own, null, { ...own, id: 1 }, { ...own, id: "b", weight: 99 }, { ...own, id: "a", name: "again" }, { ...own, id: "c", text: "" }],
+      chosen: ["a", "a", "z", 3, "b"],
+    });
+    assert.deepEqual(list, [{ ...own, name: "again" }, { ...own, id: "b" }, { ...own, id: "c", text: "" }]);
+    assert.deepEqual(chosen, ["a", "b"]);
+
+    assert.deepEqual(page.summaryOf({ title: "x", changed: 9e99 }), { title: "x", changed: undefined });
+    assert.deepEqual(page.summaryOf({ title: {}, changed: 5 }), { title: undefined, changed: 5 });
+    for (const chat of [null, 1, "x", [], new Map()]) assert.deepEqual(page.summaryOf(chat), { title: undefined, changed: undefined });
+    assert.equal(page.summaryOf({ title: "x", changed: 5, turns: "anything" }).changed, 5);
+  });
+
+  test("the page's own address asks for a device and for a model of this site", () => {
+    const at = "https://a.example/page/";
+    const asked = (query) => page.asked(`${at}?${query}`);
+    assert.deepEqual(asked(""), { device: "auto", model: undefined });
+    assert.equal(asked("device=cpu").device, "cpu");
+    for (const device of ["CPU", "gpu%00", "__proto__", ""]) assert.equal(asked(`device=${device}`).device, "auto");
+    assert.equal(asked("model=models/x.gguf").model.href, "https://a.example/page/models/x.gguf");
+    assert.equal(asked("model=%2Fmodels%2F%25E0%25A4%25A").model.href, "https://a.example/models/%E0%A4%A");
+    for (const model of ["https://b.example/x", "//b.example/x", "http://a.example/x", "http://[", "blob:https://a.example/1", "data:,x", "javascript:hit()", "https://u:p@a.example/x"]) {
+      assert.equal(asked(`model=${encodeURIComponent(model)}`).model, "foreign", model);
+    }
+    // No UTF-8 at all.
+    assert.equal(asked("model=%E0%A4%A&device=%FF").device, "auto");
+  });
+
+  test("the server's list of models", () => {
+    assert.deepEqual(page.asOffers({ models: [{ name: "a", bytes: 1, sha256: null }] }), [{ name: "a", bytes: 1, sha256: null }]);
+    for (const list of [null, {}, { models: 1 }, { models: [{ name: "a" }] }, { models: [{ name: 1, bytes: 1, sha256: null }] }, { models: [{ name: "a", bytes: -1, sha256: null }] }]) {
+      assert.throws(() => page.asOffers(list), page.FileError);
+    }
+  });
+});
