@@ -14,8 +14,8 @@ mkdir -p $kit
 rm -f $kit/*.xz $kit/root
 
 build=(--release --locked --workspace --exclude periapt-web)
-"${CARGO:-cargo}" build "${build[@]}"
-"${CARGO:-cargo}" test "${build[@]}" --no-run --message-format=json "${tests[@]/#/--test=}" 2>/dev/null |
+cargo build "${build[@]}"
+cargo test "${build[@]}" --no-run --message-format=json "${tests[@]/#/--test=}" 2>/dev/null |
     node -e '
         const lines = require("fs").readFileSync(0, "utf8").split("\n").filter(Boolean).map(l => JSON.parse(l));
         for (const l of lines) if (l.executable && l.target.kind[0] === "test") console.log(l.target.name, l.executable);
@@ -29,8 +29,9 @@ while read -r name file; do pack "$file" "test-$name"; done <$kit/tests
 rm $kit/tests
 # Tests look for their fixtures where they were built.
 pwd >$kit/root
+# NVIDIA's driver wants the neutral GL libraries beside the loader.
 if ! ls $kit/libvulkan1_*.deb >/dev/null 2>&1; then
-    (cd $kit && apt-get download libvulkan1)
+    (cd $kit && apt-get download libvulkan1 libegl1 libglvnd0 libopengl0 libgl1 libglx0 libgles2)
 fi
 du -sh $kit
 [ "$(du -sm $kit | cut -f1)" -lt 60 ] || fail "the kit is larger than 60 MiB"

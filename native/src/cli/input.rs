@@ -4,7 +4,7 @@
 //! text comes from a file or from standard input: `echo Q | periapt generate -` asks what `periapt generate Q` asks. In
 //! prompts and answers, lines end as they do here on every system, in `\n`.
 
-use super::{Usage, notes};
+use super::Usage;
 use anyhow::Context;
 use periapt_core::decoding::wish::is_empty;
 use std::borrow::Cow;
