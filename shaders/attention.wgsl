@@ -33,8 +33,10 @@ const PAIRS: u32 = HEAD_DIM / 2u;
 {% set strands = [lanes // (head_dim // 2), 1] | max %}
 {% set pairs = [(head_dim // 2 + lanes - 1) // lanes, 1] | max %}
 {% set tokens = 64 // lanes %}
-{% set at_once = 8 if lanes == 64 and head_dim % 16 == 0 else 1 %}
-{% set values_at_once = 4 if lanes == 64 else 1 %}
+{# A decode step hides its latency behind loads that are under way; a prefill has queries enough for that. #}
+{% set deep = lanes == 64 and queries == 1 %}
+{% set at_once = 8 if deep and head_dim % 16 == 0 else 1 %}
+{% set values_at_once = 4 if deep else 1 %}
 const LANES: u32 = {{ lanes }}u;
 // Invocations that share a pair of dims, each with its own tokens of the page.
 const STRANDS: u32 = {{ strands }}u;

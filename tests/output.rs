@@ -1269,7 +1269,22 @@ fn a_signal_leaves_nothing_half_written() {
                 .open(&pipe)
                 .unwrap();
             let call = |input: &str| command(&[before[0], before[1], input, after, &out]);
-            let mut child = call(&pipe).stderr(Stdio::null()).spawn().unwrap();
+            // Under nohup, or in the background of a script, some signals are ignored, and a child inherits that.
+            let ready = call(&pipe);
+            let mut child = Command::new("env")
+                .arg("--default-signal=HUP,INT,TERM")
+                .arg(ready.get_program())
+                .args(ready.get_args())
+                .envs(
+                    ready
+                        .get_envs()
+                        .filter_map(|(name, value)| Some((name, value?))),
+                )
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
             let begun = || {
                 place
                     .names()

@@ -298,7 +298,7 @@ fn what_is_wrong_beside_a_model_hides_it_not() {
     fs::create_dir(at("o--up@main")).unwrap();
     symlink("..", at("o--up@main/up")).unwrap();
     fs::write(at("closed.gguf"), "closed").unwrap();
-    fs::set_permissions(at("closed.gguf"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(at("closed.gguf"), fs::Permissions::from_mode(0o0)).unwrap();
     for pipe in ["pipe.gguf", "o--pipe@main/.listing.json"] {
         assert!(
             Command::new("mkfifo")

@@ -221,6 +221,7 @@ fn pip(tools: &TempDir, store: &Path) -> (Child, u32) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let _ = process.kill();
+    let _ = process.wait();
     panic!("pip was not started");
 }
 

@@ -248,7 +248,7 @@ mod tests {
                     let _ = what(&whole[..end]);
                 }
             }
-            if state % 64 == 0 {
+            if state.is_multiple_of(64) {
                 break;
             }
         }

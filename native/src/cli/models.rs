@@ -36,7 +36,12 @@ pub fn run(args: &ModelsArgs) -> anyhow::Result<()> {
                 with_bar(|callback| store.verify(or_default(name.as_deref()), callback))?;
             let mut out = terminal::report();
             writeln!(out, "{}", line(&verified.path.display()))?;
-            writeln!(out, "sha256 {} {}", verified.sha256, line(&verdict(&verified)))?;
+            writeln!(
+                out,
+                "sha256 {} {}",
+                verified.sha256,
+                line(&verdict(&verified))
+            )?;
         }
         ModelsCommand::Inspect(args) => super::inspect::run(args)?,
         ModelsCommand::Convert(args) => super::convert::run(args)?,

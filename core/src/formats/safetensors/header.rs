@@ -206,7 +206,7 @@ impl Header {
         (&mut *reader).take(BEGIN as u64).read_to_end(&mut begin)?;
         let length = begin.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         // A header begins with a brace, and says how long it is.
-        let starts = !begin.get(LENGTH as usize).is_some_and(|byte| *byte != b'{');
+        let starts = begin.get(LENGTH as usize).is_none_or(|byte| *byte == b'{');
         let plausible = length.is_none_or(|length| length <= MAX_HEADER_BYTES);
         if (length.is_none() || !starts || !plausible)
             && let Some(what) = foreign::what(&begin)

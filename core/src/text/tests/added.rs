@@ -367,7 +367,7 @@ fn rows_without_a_token_are_none() {
     spec.tokens[300] = "[PAD300]".to_owned();
     spec.token_types.as_mut().unwrap()[300] = 5;
     spec.merges
-        .retain(|merge| !merge.contains(&tiny_spec("smollm").tokens[300].replace('Ġ', "Ġ")));
+        .retain(|merge| !merge.contains(&tiny_spec("smollm").tokens[300]));
     spec.merges.truncate(20);
     for id in count..count + 40 {
         spec.tokens.push(format!("[PAD{id}]"));
