@@ -58,7 +58,6 @@ fn what_is_piped_asks_what_is_typed() {
             &response,
         ],
         &["logits", "--json", "--prompt"],
-        &["tokenize", "--json"],
     ] {
         let mut typed = place.ok(&[call, &["Why so?"]].concat(), b"");
         let mut piped = place.ok(&[call, &["-"]].concat(), b"Why so?\n");
@@ -378,8 +377,13 @@ fn an_empty_question_is_none() {
         2,
         &["index 1", "empty"],
     );
+    // What is tokenized is all there is.
     assert_eq!(
-        place.ok(&["tokenize", "--json", "-"], b"\n")["token_ids"],
+        place.ok(&["tokenize", "--json", "-"], b"Why?\n"),
+        place.ok(&["tokenize", "--json", "Why?\n"], b"")
+    );
+    assert_eq!(
+        place.ok(&["tokenize", "--json", "-"], b"")["token_ids"],
         json!([])
     );
 }

@@ -14,21 +14,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const MARK: char = '\u{feff}';
 
-/// `argument` itself, or all of standard input where it is `-`, byte by byte but for a mark and the last line break.
+/// `argument` itself, or all of standard input where it is `-`, byte by byte but for a mark: who tokenizes a text wants
+/// its last line break, too.
 pub fn exact(argument: &str) -> anyhow::Result<String> {
     match argument {
-        "-" => Ok(without_last_break(&stdin()?).to_owned()),
+        "-" => stdin(),
         _ => Ok(argument.to_owned()),
     }
 }
 
-/// As [`exact`], as a prompt.
+/// As [`exact`], as a prompt: the last line break of standard input is the shell's.
 pub fn prompt(argument: &str) -> anyhow::Result<String> {
     let name = match argument {
         "-" => "standard input",
         _ => "the text",
     };
-    Ok(as_prompt(&exact(argument)?, name)?)
+    let text = exact(argument)?;
+    let text = match argument {
+        "-" => without_last_break(&text),
+        _ => &text,
+    };
+    Ok(as_prompt(text, name)?)
 }
 
 /// As [`prompt`], and something is asked.
