@@ -24,7 +24,7 @@ export function needsModel(context) {
 
 /** Runs the command line and gives what it wrote to stdout. */
 export function periapt(...args) {
-  return execFileSync(binary, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  return execFileSync(binary, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
 /** Serves the built page with an empty store and `models` on offer. Resolves to `{ origin, close }`. */

@@ -1,9 +1,9 @@
 //! Whether lines are those of a run. A record is a file, and anybody may have written it: what reads it may rely on
 //! every number being the place of something that is there.
 
-use super::Options;
 use super::prompts::PromptName;
 use super::record::{Candidate, Line};
+use super::{Mode, Options};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -71,7 +71,16 @@ impl Check {
     pub fn take(&mut self, line: &Line) -> Result<(), String> {
         match (self.next, line) {
             (Next::Run, Line::Run { options, .. }) => {
-                if **options != self.options {
+                // Best-of-N has no rounds, and the page says so where the command line repeats the run's.
+                let rounds = match options.mode {
+                    Mode::Bon => self.options.rounds,
+                    _ => options.rounds,
+                };
+                let told = Options {
+                    rounds,
+                    ..(**options).clone()
+                };
+                if told != self.options {
                     return Err("its options are others than the record's".to_owned());
                 }
                 self.next = Next::Responses;
