@@ -1,10 +1,6 @@
 //! The command line as a user meets it: the real binary, real files, exit codes.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{fails, json, model_arg, periapt, stderr};
+use crate::common::{self, fails, json, model_arg, periapt, stderr};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;

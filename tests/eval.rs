@@ -1,11 +1,7 @@
 //! `periapt eval` with the real binary on a tiny model: what it writes, and that a killed run loses nothing.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::tiny::Tiny;
-use common::{fails, json, periapt, stderr};
+use crate::common::tiny::Tiny;
+use crate::common::{fails, json, periapt, stderr};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

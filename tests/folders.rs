@@ -1,11 +1,7 @@
 //! Hub folders of safetensors, split GGUF files and conversion: the tiny models of tests/fixtures/models, each of which
 //! is there as a folder that the transformers library wrote, and as a GGUF file that the Python package `gguf` wrote.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{fails, json, periapt, stderr};
+use crate::common::{fails, json, periapt, stderr};
 use periapt_core::formats::gguf::{Array, Gguf, GgufFiles, GgufWriter, TensorType, Value};
 use periapt_core::formats::hub::Folder;
 use periapt_core::formats::quant::{dequantize, quantize};
@@ -72,6 +68,20 @@ fn convert(from: &Path, to: &Path, more: &[&str]) {
     let args = [&["models", "convert", str(from), str(to)][..], more].concat();
     let output = periapt(&args);
     assert!(output.status.success(), "{}", stderr(&output));
+}
+
+/// A folder with an adapter alone, as fine-tuning leaves it.
+#[test]
+fn an_adapters_folder_is_told_what_it_lacks() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.child("adapter_config.json"), "{}").unwrap();
+    fs::write(folder.child("adapter_model.safetensors"), "").unwrap();
+    let model = str(folder.path());
+    fails(
+        &["generate", "--model", model, "Why?"],
+        3,
+        &["LoRA adapter", "merged"],
+    );
 }
 
 /// The same tensors, in the same types and to the bit; the same metadata.

@@ -1,10 +1,6 @@
 //! The real default model against an independent float32 implementation, on every device.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::session;
+use crate::common::{self, session};
 use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Conversation, Method, amulet};
 use periapt_core::device::{DeviceChoice, OpenDevice};

@@ -1,14 +1,8 @@
 //! Models of the hub by id, against a real HTTP server that answers as the hub does: what is pulled, pinned, gone on
 //! with and refused, and where the token goes. And what `models inspect` and the refusal for memory say of them.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/http.rs"]
-mod http;
-
-use common::tiny::Tiny;
-use http::{Reply, Request, Server, ranged};
+use crate::common::http::{Reply, Request, Server, ranged};
+use crate::common::tiny::Tiny;
 use periapt::store::{HubId, Progress, Remote, Resolved, State, Store, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -594,7 +588,7 @@ fn a_model_larger_than_memory_is_refused_with_what_fits() {
         ];
         args.extend(more);
         args.push("Hello");
-        let output = common::periapt(&args);
+        let output = crate::common::periapt(&args);
         (output.status.code(), said(&output))
     };
     assert_eq!(run("64M", &[]).0, Some(0));
@@ -629,7 +623,7 @@ fn a_model_larger_than_memory_is_refused_with_what_fits() {
         fits,
         &long,
     ];
-    let output = common::periapt(&args);
+    let output = crate::common::periapt(&args);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     let (code, text) = run("10K", &[]);
     assert_eq!(code, Some(3));

@@ -1,15 +1,10 @@
 //! What people type, pipe and save, and what becomes of it: byte order marks, line breaks, typing errors, limits of 0, empty
 //! variables, long prompts. Each kind has the public reports that its cases are made from.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "input/place.rs"]
 mod place;
-#[path = "input/wishes.rs"]
 mod wishes;
 
-use common::stderr;
+use crate::common::{self, stderr};
 use place::Place;
 use serde_json::{Value, json};
 use std::path::PathBuf;

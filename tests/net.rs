@@ -1,28 +1,16 @@
 //! Hubs, proxies and servers as people meet them: what reports of other tools tell, tried on ours. Each table names the
 //! reports that its rows come from.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "net/addresses.rs"]
 mod addresses;
-mod common;
-#[path = "net/downloads.rs"]
 mod downloads;
-#[path = "net/environment.rs"]
 mod environment;
-#[path = "net/folders.rs"]
 mod folders;
-#[path = "net/hosts.rs"]
 mod hosts;
-#[path = "common/http.rs"]
-mod http;
 #[cfg(unix)]
-#[path = "net/processes.rs"]
 mod processes;
-#[path = "net/requests.rs"]
 mod requests;
 
-use http::{Reply, Request, Server};
+use crate::common::http::{self, Reply, Request, Server};
 use periapt::store::{HubId, Remote, Store, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

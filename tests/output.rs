@@ -25,13 +25,8 @@
 //! - <https://github.com/Kozea/Radicale/issues/309>, <https://github.com/xrootd/xrootd/issues/2343>,
 //!   <https://github.com/lijunzh/koda/issues/390> tokens and proxies' passwords in logs
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::tiny::Tiny;
-use common::{skip, stderr};
+use crate::common::tiny::Tiny;
+use crate::common::{skip, stderr};
 use periapt_core::formats::gguf::{Array, Value as Meta};
 use serde_json::{Value, json};
 use std::fs;

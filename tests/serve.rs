@@ -1,10 +1,6 @@
 //! `periapt serve` as a browser, and as somebody else's page, would meet it: the real binary over real sockets.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::fails;
+use crate::common::fails;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

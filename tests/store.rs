@@ -1,11 +1,6 @@
 //! The model store against a real HTTP server (below) and a stand-in for pip: what is pulled, resumed, refused, kept.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "common/http.rs"]
-mod http;
-
-use http::{Reply, Request, Server, ranged};
+use crate::common::http::{Reply, Request, Server, ranged};
 use std::{
     fs,
     io::{Cursor, Write},

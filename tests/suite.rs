@@ -2,12 +2,8 @@
 //!
 //! PERIAPT_QUESTIONS is how many questions the comparison of Amulet's forms takes; the full run is 50.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common::{self, fails, json, model_arg, periapt, session, stderr};
 use burn::tensor::{Tensor, TensorData};
-use common::{fails, json, model_arg, periapt, session, stderr};
 use periapt_core::Session;
 use periapt_core::decoding::streams::{Stream, expand_preference};
 use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling, amulet};

@@ -1,12 +1,8 @@
 //! `periapt tpo` with the real binary on a tiny model, and a short run on the real one: what it says, writes, takes up
 //! again and reports.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::tiny::Tiny;
-use common::{fails, json, model_arg, periapt, stderr};
+use crate::common::tiny::Tiny;
+use crate::common::{self, fails, json, model_arg, periapt, stderr};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -470,4 +466,15 @@ fn a_reward_model_scores() {
     );
     let args = place.args(&["--reward", "judge", "--reward-model", model, "Why?"]);
     fails(&words(&args), 2, &["--reward classifier"]);
+
+    // What is asked of the model is asked of the reward model, too.
+    let quantized = place.text("reward-q8_0.gguf");
+    periapt(&["models", "convert", model, &quantized, "--quantize", "q8_0"]);
+    let main = models.join("llama.gguf");
+    let main = ["tpo", "--device", "cpu", "--model", main.to_str().unwrap()];
+    let ask = ["--reward", "classifier", "--samples", "2", "--rounds", "1"];
+    let short = ["-n", "4", "--quantize", "q4_0", "Why?"];
+    let with = |reward| [&main[..], &ask, &["--reward-model", reward], &short].concat();
+    json(&[&with(model)[..], &["--json"]].concat());
+    fails(&with(&quantized), 3, &["--reward-model", "is Q8_0 already"]);
 }

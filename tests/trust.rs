@@ -2,11 +2,7 @@
 //! test runs the program on a tiny model of tests/fixtures/models, changed. Beside each case is where it was reported of
 //! another program.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::{fails, json, periapt, stderr};
+use crate::common::{self, fails, json, periapt, stderr};
 use periapt_core::formats::gguf::{Array, GgufFiles, GgufWriter, Metadata, Value};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

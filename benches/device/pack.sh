@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs what run.sh needs on another machine with a GPU into target/device (under 60 MiB, nothing of it tracked): the
-# command line and the kernel, attention, sampling, decoder and family tests, built here for x86-64 and this glibc
+# command line and the kernels' and tiny models' tests, built here for x86-64 and this glibc
 # (2.36 on Debian 12), stripped; and the Vulkan loader as Debian packages it.
 #
 #     benches/device/pack.sh && tar -cf kit.tar benches/device target/device tests/fixtures    # carry this
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 . scripts/lib.sh
 
 kit=target/device
-tests=(kernels attention sampling decoder families)
+tests=(twins)
 mkdir -p $kit
 rm -f $kit/*.xz $kit/root
 

@@ -1,11 +1,7 @@
 //! Attention and what goes into its cache: the GPU's kernels against their CPU twins, and both against sums in f64.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common::{compare, devices, floats, int_values, ints, poison, random, values};
 use burn::tensor::{Device, Int, Tensor};
-use common::{compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::kernels::{AttentionShape, CacheShape, PAGE, QkvShape, cache};
 
 /// One run of rope_write and attention over ragged rows that share a page, on one device.

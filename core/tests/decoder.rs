@@ -1,11 +1,7 @@
 //! A tiny random model: prefill equals step by step, rows don't feel each other, both devices
 //! agree, and files that describe no decoder are refused by name.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../tests/common/tiny.rs"]
-mod tiny;
-
+use crate::tiny::{CONTEXT, Tiny, VOCAB};
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
 use periapt_core::formats::gguf::{Gguf, TensorInfo, TensorType, Value};
 use periapt_core::formats::quant::{dequantize, random_blocks};
@@ -14,7 +10,6 @@ use periapt_core::session::read;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::io::Cursor;
-use tiny::{CONTEXT, Tiny, VOCAB};
 
 fn build(tiny: &Tiny, device: &OpenDevice) -> Result<Decoder, ModelError> {
     let mut file = Cursor::new(tiny.file());

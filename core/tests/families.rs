@@ -1,11 +1,7 @@
 //! Tiny models of every family, made and computed with the transformers library (tests/fixtures/models/make.py):
 //! prefill, step by step, batched, on the CPU and on the GPU.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use common::compare;
+use crate::common::{self, compare};
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
 use periapt_core::formats::gguf::Gguf;
 use periapt_core::model::{Decoder, DecoderBuilder, KvCache, KvType, Logits, ModelError};

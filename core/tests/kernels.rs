@@ -1,12 +1,8 @@
 //! Every kernel's WGSL against its CPU twin, on random input, in the floor variant and in every other that the adapter
 //! can run; the twin itself against sums in f64.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common::{Devices, compare, devices, floats, int_values, ints, poison, random, values};
 use burn::tensor::{Device, Tensor};
-use common::{Devices, compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::formats::gguf::TensorType;
 use periapt_core::formats::quant::{QuantError, dequantize, quantize, random_blocks};
 use periapt_core::kernels::{CacheShape, Matrix, Packer, Variant, cache, measure};

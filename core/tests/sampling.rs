@@ -1,12 +1,8 @@
 //! Guidance and sampling: WGSL against the CPU twin, both against a plain full sort, and the draws against their
 //! distribution.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
+use crate::common::{compare, devices, floats, int_values, ints, poison, random, values};
 use burn::tensor::{Device, Tensor};
-use common::{compare, devices, floats, int_values, ints, poison, random, values};
 use periapt_core::device::{self, DeviceChoice};
 use periapt_core::kernels::sampling::{Guided, SETTINGS, guidance, log_probs, sample};
 use proptest::prelude::*;

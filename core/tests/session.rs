@@ -1,10 +1,6 @@
 //! Sessions on a tiny model: beam search against a plain one, batches, several models at once, scores.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "../../tests/common/tiny.rs"]
-mod tiny;
-
+use crate::tiny::{Tiny, VOCAB};
 use periapt_core::decoding::beam::BeamParams;
 use periapt_core::decoding::streams::{Stream, Wish};
 use periapt_core::decoding::{Conversation, Method, Sampling};
@@ -15,11 +11,11 @@ use periapt_core::session::{
     BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis,
 };
 use periapt_core::text::SystemPrompt;
+use periapt_core::tpo::{Generator, Job, Local, Writing};
 use periapt_core::{Error, Session};
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
-use tiny::{Tiny, VOCAB};
 
 const END: u32 = 0;
 
@@ -651,4 +647,46 @@ fn a_system_prompt_goes_before_the_question_where_there_is_no_place_for_it() {
             (taken.clone(), SystemPrompt::Folded)
         );
     }
+}
+
+/// What a run's live view and the page count are tokens alone, however long the prompt was read.
+#[test]
+fn a_prompt_that_is_read_is_no_token_of_its_texts() {
+    let Some(session) = load(&Tiny::new(5), DeviceChoice::Cpu) else {
+        return;
+    };
+    let local = Local {
+        session: &session,
+        method: Method::Base,
+        preference: None,
+        batch: 2,
+    };
+    let job = Job {
+        conversation: conversation(&"Why? ".repeat(60)),
+        aligned: true,
+        prefix: String::new(),
+        stop: String::new(),
+        n: 3,
+        first: 0,
+        sampling: Sampling {
+            temperature: 1.0,
+            ..Sampling::default()
+        },
+        max_new_tokens: 6,
+    };
+    let (mut tokens, mut read) = ([0; 3], Vec::new());
+    let mut listen = async |event: Writing<'_>| {
+        match event {
+            Writing::Prefill { done, total } => read.push(done == total),
+            Writing::Token { index, .. } => tokens[index] += 1,
+            Writing::Done { .. } => {}
+        }
+        ControlFlow::Continue(())
+    };
+    let drafts = pollster::block_on(local.write(&job, &mut listen)).unwrap();
+    let wanted: Vec<usize> = drafts.iter().map(|draft| draft.tokens).collect();
+    assert_eq!(tokens.to_vec(), wanted);
+    // Two batches, each of several chunks.
+    assert_eq!(read.iter().filter(|whole| **whole).count(), 2);
+    assert!(read.len() > 4, "{read:?}");
 }

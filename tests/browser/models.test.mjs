@@ -208,6 +208,21 @@ describe("models in the browser", { timeout: HOUR }, () => {
     await context.close();
   });
 
+  test("what the chat template asks for and does is told: the day, a system prompt without a place", async () => {
+    const turns = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+    for (const [name, before, asksDay, system] of [
+      ["dated", "{{ strftime_now('%d %b %Y') }}\n", true, "shown"],
+      ["refusing", "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}", false, "folded"],
+    ]) {
+      offer(name, join(FIXTURES, "llama"), { "chat_template.jinja": before + turns });
+      const { info, error } = await load({ url: `/${name}/` });
+      assert.equal(error, undefined, JSON.stringify(error));
+      assert.equal(info.system_prompt, system);
+      if (asksDay) assert.match(info.date, /^\d{4}-\d\d-\d\d$/);
+      else assert.equal(info.date, null);
+    }
+  });
+
   test("what is quantized while it is loaded is what the command line quantizes", async () => {
     for (const [url, path, to] of [
       ["/llama/", "llama", "q8_0"],
@@ -406,6 +421,22 @@ describe("models in the browser", { timeout: HOUR }, () => {
     await visitor.getByRole("button", { name: "Delete llama" }).click();
     await visitor.locator(".stored").waitFor({ state: "detached" });
     assert.deepEqual(await stored(visitor), []);
+    // A template without a place for the preference is no secret.
+    offer("folding", join(FIXTURES, "llama"), {
+      "chat_template.jinja": "{% for m in messages if m.role != 'system' %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+    });
+    await visitor.getByText("From an address or a folder").click();
+    await visitor.getByLabel("Address of a model").fill(at("/folding/"));
+    await visitor.getByRole("button", { name: "Load", exact: true }).click();
+    await visitor.locator("#model-note", { hasText: "no place for a system prompt" }).waitFor();
+    for (const [width, height] of [[360, 740], [1280, 900]]) {
+      await visitor.setViewportSize({ width, height });
+      await visitor.screenshot({ path: join(screenshots, `model-${width}-folded.png`) });
+    }
+    await isLoaded("folding");
+    await visitor.getByText("Kept by this browser").click();
+    await visitor.getByRole("button", { name: "Delete folding" }).click();
+    await visitor.locator(".stored").waitFor({ state: "detached" });
     // Dropped, as files.
     const data = await visitor.evaluateHandle(async (paths) => {
       const data = new DataTransfer();

@@ -1,7 +1,5 @@
 //! A real HTTP server on this machine, for what is downloaded.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
 use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},

@@ -1,8 +1,7 @@
 //! What the integration tests share. A test that lacks what it needs skips aloud; with
 //! PERIAPT_REQUIRE_ALL set (as in CI) it fails instead.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
+pub mod http;
 pub mod tiny;
 
 use periapt_core::Session;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::common::tiny::Tiny;
-use super::common::{self, stderr};
+use crate::common::tiny::Tiny;
+use crate::common::{self, stderr};
 use periapt_core::formats::gguf::Value as Metadata;
 use serde_json::Value;
 use std::io::Write;

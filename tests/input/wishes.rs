@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::common::{self, stderr};
 use super::place::{PLACE, Place, text};
+use crate::common::{self, stderr};
 use serde_json::{Value, json};
 use std::process::Command;
 

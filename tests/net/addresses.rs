@@ -1,7 +1,7 @@
 //! What is asked for at which address, with which secrets.
 
 use super::*;
-use http::ranged;
+use crate::common::http::ranged;
 use periapt::store::Progress;
 use std::fs;
 use temp_dir::TempDir;

@@ -1,7 +1,7 @@
 //! Servers that answer in ways of their own: the right bytes in the end, or words for why not.
 
 use super::*;
-use http::ranged;
+use crate::common::http::ranged;
 use periapt::store::Progress;
 use std::fs;
 use temp_dir::TempDir;

@@ -1,7 +1,7 @@
 //! The store's folders of hub models: what is compared, whose files they are, and what is wrong beside them.
 
 use super::*;
-use http::ranged;
+use crate::common::http::ranged;
 use periapt::store::State;
 use std::collections::BTreeMap;
 use std::fs;

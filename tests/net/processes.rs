@@ -183,7 +183,7 @@ fn who_waits_too_long_is_let_go() {
 fn limits_of_nothing_are_refused() {
     for flag in ["--max-connections", "--head-timeout", "--stall-timeout"] {
         for value in ["0", "-1", "x", ""] {
-            common::fails(&["serve", &format!("{flag}={value}")], 2, &[flag]);
+            crate::common::fails(&["serve", &format!("{flag}={value}")], 2, &[flag]);
         }
     }
 }

@@ -145,7 +145,8 @@ impl Model {
 
 #[wasm_bindgen]
 impl Model {
-    /// What the file says of itself: `{name, parameters, layers, vocab, context}`.
+    /// What the file says of itself: `{name, parameters, layers, vocab, context, date, system_prompt}`; `date` is the day
+    /// that its chat template is told, `null` where it asks for none, and `system_prompt` as in [`Model::generate`].
     ///
     /// # Errors
     ///
@@ -160,6 +161,8 @@ impl Model {
             "layers": config.layers,
             "vocab": config.vocab,
             "context": config.context,
+            "date": self.session.today().map(|day| day.to_string()),
+            "system_prompt": self.session.system_prompt(),
         }))
     }
 

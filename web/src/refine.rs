@@ -45,9 +45,9 @@ enum RewardName {
     Human,
 }
 
-/// Runs the loop. `on_event` hears `{kind: "line", line}` for every line of the record, `{kind: "token", round, stage,
-/// index, text}` for every token, and `{kind: "choose", query, a, b}`, which it answers with `"first"`, `"second"` or
-/// `"same"`.
+/// Runs the loop. `on_event` hears `{kind: "line", line}` for every line of the record, `{kind: "prefill", round, stage,
+/// done, total}` while a prompt is read, `{kind: "token", round, stage, index, text}` for every token, and
+/// `{kind: "choose", query, a, b}`, which it answers with `"first"`, `"second"` or `"same"`.
 pub async fn run(session: &Session, params: RefineParams, on_event: Function) -> JsResult<JsValue> {
     let preference = params.preference.filter(|text| !text.trim().is_empty());
     let preference = preference.as_deref().map(expand_preference);
@@ -155,8 +155,24 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
 }
 
 fn describe(progress: &Progress<'_>) -> Value {
+    let name = |stage: &Stage| match stage {
+        Stage::Responses => "responses",
+        Stage::Text(name) => name.name(),
+    };
     match progress {
         Progress::Line(line) => json!({ "kind": "line", "line": line }),
+        Progress::Prefill {
+            round,
+            stage,
+            done,
+            total,
+        } => json!({
+            "kind": "prefill",
+            "round": round,
+            "stage": name(stage),
+            "done": done,
+            "total": total,
+        }),
         Progress::Token {
             round,
             stage,
@@ -165,10 +181,7 @@ fn describe(progress: &Progress<'_>) -> Value {
         } => json!({
             "kind": "token",
             "round": round,
-            "stage": match stage {
-                Stage::Responses => "responses",
-                Stage::Text(name) => name.name(),
-            },
+            "stage": name(stage),
             "index": index,
             "text": text,
         }),

@@ -121,7 +121,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
           if (event.line.type === "scores") announcement.value = strings.refine.scored(event.line.round);
           return;
         }
-        tokens += 1;
+        if (event.kind === "token") tokens += 1;
         stage.value = { text: strings.refine.stage(part === "baseline", event.stage, event.round), since, tokens };
       },
       choose: (_, a, b) =>
@@ -143,7 +143,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
     if (!signal.aborted && params.reward !== "human") {
       refining.value = refining.value && { ...refining.value, baseline: [] };
       const { recorded: _, ...rest } = params;
-      await run({ ...rest, mode: "bon", samples: generations, rounds: 0 }, "baseline");
+      await run({ ...rest, mode: "bon", samples: generations }, "baseline");
     }
   } catch (error) {
     if (!signal.aborted) refineFault.value = faultOf(error);
@@ -167,7 +167,7 @@ export function exportRecord(): void {
   const at = model.value;
   const [run] = now?.lines ?? [];
   if (!now || run?.type !== "run") return;
-  const date = engine.value?.model?.date;
+  const { date, system_prompt } = engine.value?.model ?? {};
   const header: RecordHeader = {
     type: "header",
     format: RECORD_FORMAT,
@@ -180,6 +180,7 @@ export function exportRecord(): void {
     method: "base",
     system: now.system,
     ...(date && { date }),
+    ...(system_prompt && system_prompt !== "shown" && { system_prompt }),
     prompts: [run.prompts, ""],
     options: run.options,
   };

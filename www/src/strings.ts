@@ -55,6 +55,10 @@ export const strings = {
     progressLabel: "Loading the model",
     loaded: (file: string, parameters: number, context: number, tested: boolean, seconds: number) =>
       `${file}: ${number.format(Math.round(parameters / 1e6))} million parameters, ${number.format(context)} tokens of context${tested ? ", tested on a known answer" : ""}, loaded in ${seconds.toFixed(1)}\u00a0s.`,
+    systemPrompt: {
+      folded: "This model's chat template has no place for a system prompt: it goes before your question, and with it your preference.",
+      left_out: "This model's chat template leaves the system prompt out, and so do the answers: put it into your question.",
+    },
     lost: "The engine stopped: your next question sets it up again, with its model.",
     foreign: "The model that this link names isn't on this site, so it wasn't loaded.",
     noAddress: (text: string) => `${text} is no address. Give one that begins with https://, or a path of this site.`,

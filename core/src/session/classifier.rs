@@ -4,9 +4,8 @@ use super::{Error, Session, SourceLoader};
 use crate::device::OpenDevice;
 use crate::formats::gguf::GgufFiles;
 use crate::formats::source::Source;
-use crate::kernels::Tuning;
-use crate::model::{Decoder, Logits, ModelError, OnReading};
-use crate::text::{Message, Today, Tokenizer};
+use crate::model::{Decoder, Logits, ModelError};
+use crate::text::{Message, Tokenizer};
 use std::io::{Read, Seek};
 
 /// A sequence-classification model with a scalar head on the last token (the `ForSequenceClassification` models of the
@@ -50,23 +49,10 @@ impl Classifier {
         }
     }
 
-    /// See [`Session::tune`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn tune(&mut self, known: &mut Tuning, now: &dyn Fn() -> f64) -> Result<(), Error> {
-        self.model.tune(known, now).await
-    }
-
-    /// See [`Decoder::on_reading`].
-    pub fn on_reading(&mut self, hears: OnReading) {
-        self.model.on_reading(hears);
-    }
-
-    /// See [`Session::set_today`].
-    pub fn set_today(&mut self, today: Today) {
-        self.model.set_today(today);
+    /// The model, to set how it computes: its kernels, keys and values, context.
+    #[must_use]
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.model
     }
 
     /// The model's name as its file has it (`general.name`).

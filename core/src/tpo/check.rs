@@ -71,7 +71,7 @@ impl Check {
     pub fn take(&mut self, line: &Line) -> Result<(), String> {
         match (self.next, line) {
             (Next::Run, Line::Run { options, .. }) => {
-                // Best-of-N has no rounds, and the page says so where the command line repeats the run's.
+                // Best-of-N has no rounds, whatever it says of them: earlier pages wrote 0.
                 let rounds = match options.mode {
                     Mode::Bon => self.options.rounds,
                     _ => options.rounds,

@@ -1,6 +1,7 @@
 //! Who writes: the engine here, something remote later.
 
 use super::Error;
+use super::progress::{Progress, Stage};
 use crate::Session;
 use crate::decoding::{Conversation, Method, Sampling};
 use crate::session::{Event, FinishReason, GenerateRequest, Generation};
@@ -42,6 +43,13 @@ pub struct Draft {
 /// What is heard of texts under way.
 #[derive(Debug, Clone, Copy)]
 pub enum Writing<'a> {
+    /// The prompt is read.
+    Prefill {
+        /// Tokens read.
+        done: usize,
+        /// Tokens in all.
+        total: usize,
+    },
     /// The next piece of a text.
     Token {
         /// The text's place.
@@ -56,6 +64,27 @@ pub enum Writing<'a> {
         /// The text.
         draft: &'a Draft,
     },
+}
+
+impl<'a> Writing<'a> {
+    /// What a run tells of it, unless a text is whole.
+    pub(super) fn progress(self, round: usize, stage: Stage) -> Option<Progress<'a>> {
+        match self {
+            Writing::Prefill { done, total } => Some(Progress::Prefill {
+                round,
+                stage,
+                done,
+                total,
+            }),
+            Writing::Token { index, text } => Some(Progress::Token {
+                round,
+                stage,
+                index,
+                text,
+            }),
+            Writing::Done { .. } => None,
+        }
+    }
 }
 
 /// Writes texts.
@@ -157,9 +186,8 @@ impl Generator for Local<'_> {
                         })
                         .await
                     }
-                    Event::Prefill { .. } => {
-                        let (index, text) = (begun, "");
-                        on_event(Writing::Token { index, text }).await
+                    Event::Prefill { done, total } => {
+                        on_event(Writing::Prefill { done, total }).await
                     }
                 };
                 heard

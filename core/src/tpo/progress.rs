@@ -32,7 +32,18 @@ pub enum Stage {
 pub enum Progress<'a> {
     /// A line for the record. Lines that the record brought are not told again.
     Line(&'a Line),
-    /// The next piece of a text, empty while its prompt is read.
+    /// A prompt is read.
+    Prefill {
+        /// The round.
+        round: usize,
+        /// What it is the prompt of.
+        stage: Stage,
+        /// Tokens read.
+        done: usize,
+        /// Tokens in all.
+        total: usize,
+    },
+    /// The next piece of a text.
     Token {
         /// The round.
         round: usize,

@@ -239,16 +239,6 @@ where
         let mut heard = ControlFlow::Continue(());
         let mut listen = async |event: Writing<'_>| {
             heard = match event {
-                Writing::Token { index, text } => {
-                    let stage = Stage::Responses;
-                    let token = Progress::Token {
-                        round,
-                        stage,
-                        index,
-                        text,
-                    };
-                    on_progress(token).await
-                }
                 Writing::Done { index, .. } if done[index] => ControlFlow::Continue(()),
                 Writing::Done { index, draft } => {
                     done[index] = true;
@@ -260,6 +250,10 @@ where
                     }
                     on_progress(Progress::Line(&line)).await
                 }
+                _ => match event.progress(round, Stage::Responses) {
+                    Some(progress) => on_progress(progress).await,
+                    None => ControlFlow::Continue(()),
+                },
             };
             heard
         };
@@ -299,15 +293,8 @@ where
         let on_progress = &mut *self.on_progress;
         let mut heard = ControlFlow::Continue(());
         let mut listen = async |event: Writing<'_>| {
-            if let Writing::Token { index, text } = event {
-                let stage = Stage::Text(name);
-                let token = Progress::Token {
-                    round,
-                    stage,
-                    index,
-                    text,
-                };
-                heard = on_progress(token).await;
+            if let Some(progress) = event.progress(round, Stage::Text(name)) {
+                heard = on_progress(progress).await;
             }
             heard
         };

@@ -80,7 +80,7 @@ pub fn compare(
         if !near {
             return Err(format!(
                 "{what}[{index}]: got {got}, wanted {want} within {tolerance} on {adapter}; \
-                 rerun with: cargo test --release --workspace --exclude periapt-web --test kernels --test sampling"
+                 rerun with: cargo test --release --workspace --exclude periapt-web --test twins"
             ));
         }
     }

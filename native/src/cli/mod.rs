@@ -1,5 +1,4 @@
-//! The commands, one file each; this one holds what they share: the exit codes, the model and
-//! device arguments, and loading with progress.
+//! The commands, one file each; this one holds what they share: the exit codes, and how errors are said.
 
 mod amulet_update;
 mod args;
@@ -11,6 +10,7 @@ mod generate;
 mod input;
 mod inspect;
 mod lines;
+mod load;
 mod logits;
 mod memory;
 mod models;
@@ -29,17 +29,16 @@ mod tuning;
 pub use args::Cli;
 
 use crate::output::OutputError;
-use crate::store::{self, StoreError};
+use crate::store::StoreError;
 use crate::terminal;
-use anyhow::Context;
-use args::{Command, KernelsArg, ModelArgs};
-use indicatif::{ProgressBar, ProgressStyle};
+use args::Command;
+use indicatif::ProgressStyle;
+use load::{Loaded, load, model_path};
+use periapt_core::Error;
 use periapt_core::decoding::DecodingError;
-use periapt_core::device::{self, DeviceError};
+use periapt_core::device::DeviceError;
 use periapt_core::model::ModelError;
 use periapt_core::reward::RewardError;
-use periapt_core::{Error, Session};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -173,68 +172,6 @@ fn session_code(error: &Error) -> u8 {
         | Error::NoChatTemplate
         | Error::NoEffect { .. }
         | Error::OtherVocabulary { .. } => MODEL,
-    }
-}
-
-/// A session, with what loading it took.
-struct Loaded {
-    session: Session,
-    path: PathBuf,
-    /// Bytes of memory that it was predicted to need.
-    memory: u64,
-    load_ms: f64,
-}
-
-/// Opens the device, finds the model (pulling the default one where it is missing) and loads it.
-fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
-    let path = model_path(args.model.as_deref())?;
-    let device = pollster::block_on(device::open(args.device.into()))?;
-    let started = Instant::now();
-    let mut source = source::open(&path)?;
-    if let Some(quantize) = args.quantize {
-        source = source::requantize(source, quantize.into(), &path)?;
-    }
-    let memory = memory::check(source.gguf(), args, &device)
-        .with_context(|| format!("cannot load {}", path.display()))?;
-    let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let session = Session::load_source(&mut *source, &device, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    let mut session = session.with_context(|| format!("cannot load {}", path.display()))?;
-    match args.kernels {
-        KernelsArg::Auto => tuning::apply(async |known, now| session.tune(known, now).await)?,
-        KernelsArg::Floor => session.use_floor_kernels(),
-    }
-    if let Some(kv) = args.kv {
-        session.kv = kv.into();
-    }
-    if let Some(tokens) = args.max_context {
-        session.limit_context(tokens);
-    }
-    session.set_today(args.today());
-    session.on_reading(reading::bar());
-    Ok(Loaded {
-        session,
-        path,
-        memory,
-        load_ms: millis(started),
-    })
-}
-
-/// Where the model lies, pulling the default one (or a known one) where it isn't there yet.
-fn model_path(model: Option<&str>) -> anyhow::Result<PathBuf> {
-    match store::resolve(model)? {
-        store::Resolved::File(path) => Ok(path),
-        store::Resolved::Hub(id) => Ok(models::pull_hub(&store::Store::open()?, &id)?),
-        store::Resolved::Known(spec) => {
-            let store = store::Store::open()?;
-            match store.path(spec.name)? {
-                Some(path) => Ok(path),
-                None => Ok(models::pull(&store, spec)?),
-            }
-        }
     }
 }
 

@@ -352,7 +352,11 @@ impl Store {
         if let Some(spec) = self.spec(&name) {
             return Ok(Resolved::Known(spec));
         }
-        if path.is_file() || path.join("config.json").is_file() {
+        // An adapter's folder is told what it lacks where it is read.
+        let is_folder = ["config.json", "adapter_config.json"]
+            .iter()
+            .any(|name| path.join(name).is_file());
+        if path.is_file() || is_folder {
             return Ok(Resolved::File(path.to_owned()));
         }
         if check_name(&name).is_ok()

@@ -33,8 +33,13 @@ export interface ModelInfo {
   sha256: string;
   /** Whether the known-answer test ran: only some files' answers are known. */
   tested: boolean;
-  /** The day that its chat template is told, where that asks for it: when the model was loaded, as 2026-03-07. */
-  date: string;
+  /** The day that its chat template is told: when the model was loaded, as 2026-03-07; null where it asks for none. */
+  date: string | null;
+  /**
+   * What its chat template does with a system prompt: writes it, has it put before the question, or leaves it out; null
+   * where that can't be said.
+   */
+  system_prompt: "shown" | "folded" | "left_out" | null;
 }
 
 /**
@@ -281,6 +286,7 @@ export type Choice = "first" | "second" | "same";
 
 export type RefineEvent =
   | { kind: "line"; line: RefineLine }
+  | { kind: "prefill"; round: number; stage: "responses" | PromptName; done: number; total: number }
   | { kind: "token"; round: number; stage: "responses" | PromptName; index: number; text: string }
   | { kind: "choose"; query: string; a: string; b: string };
 

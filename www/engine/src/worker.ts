@@ -273,23 +273,15 @@ async function readAll(loader: FilesLoader, tell: Tell<"load">, signal: AbortSig
 
 /** Makes a loaded model the one that answers. */
 async function settle(loaded: Model, sha256: string, tell: Tell<"load">): Promise<ModelInfo> {
-  // As the engine has just told the chat template.
-  const date = dayOf(new Date());
   try {
     await tune(loaded);
     const tested = await test(loaded, sha256, tell);
     model = loaded;
-    return { ...loaded.info, sha256, tested, date };
+    return { ...loaded.info, sha256, tested };
   } catch (error) {
     loaded.free();
     throw error;
   }
-}
-
-/** A day of this place, as the command line's `--date` takes it. */
-function dayOf(now: Date): string {
-  const digits = (number: number, count: number) => String(number).padStart(count, "0");
-  return [digits(now.getFullYear(), 4), digits(now.getMonth() + 1, 2), digits(now.getDate(), 2)].join("-");
 }
 
 /** A file's weights on the device, with their padding; and the cache and everything else beside them. */

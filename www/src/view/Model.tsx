@@ -51,6 +51,7 @@ export function Model() {
   const at = model.value;
   const under = loading.value;
   const isBusy = !engine.value || under !== undefined || asking.value !== undefined;
+  const prompting = at && !under ? engine.value?.model?.system_prompt : null;
   const status = under
     ? under.note
     : wasLost.value
@@ -74,6 +75,7 @@ export function Model() {
           </button>
         )}
       </div>
+      {prompting && prompting !== "shown" && <p id="model-note">{strings.model.systemPrompt[prompting]}</p>}
       {under && (
         <div id="load-progress" class="progress">
           <progress

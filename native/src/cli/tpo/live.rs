@@ -57,8 +57,8 @@ impl Live {
 
     pub fn take(&mut self, progress: &Progress<'_>) {
         match progress {
-            Progress::Token { round, stage, .. } => {
-                self.tokens += 1;
+            Progress::Token { round, stage, .. } | Progress::Prefill { round, stage, .. } => {
+                self.tokens += usize::from(matches!(progress, Progress::Token { .. }));
                 let what = match stage {
                     Stage::Responses if *round == 0 => "responses".to_owned(),
                     Stage::Responses => format!("round {round}: new drafts"),

@@ -7,16 +7,13 @@ mod page;
 mod record;
 mod report;
 
-use super::args::{KernelsArg, MethodArg, ModelArgs, RefineArgs, TpoArgs, TpoCommand};
+use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
-use super::{
-    Loaded, Usage, input, load, memory, model_path, notes, print_json, reading, source, streams,
-    tuning,
-};
+use super::load::load_classifier;
+use super::{Usage, input, load, notes, print_json, source, streams};
 use crate::say;
 use crate::store::hash_text;
 use crate::terminal::{self, line, shown};
-use anyhow::Context;
 use format::{FORMAT, Header, HeaderKind, Part};
 use live::Live;
 use periapt_core::Session;
@@ -30,7 +27,7 @@ use record::Record;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
     match &args.command {
@@ -314,33 +311,6 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
         ));
     }
     Ok(rewards)
-}
-
-/// The reward model, on the model's own device, and where it lies.
-/// The reward model, beside the one that is loaded and on its device.
-fn load_classifier(
-    model: &str,
-    args: &ModelArgs,
-    beside: &Loaded,
-) -> anyhow::Result<(Classifier, PathBuf)> {
-    let path = model_path(Some(model))?;
-    let device = beside.session.device();
-    let mut args = args.clone();
-    args.leave(beside.memory)?;
-    let load = || -> anyhow::Result<Classifier> {
-        let mut source = source::open(&path)?;
-        memory::check(source.gguf(), &args, device)?;
-        let mut classifier = Classifier::load_source(&mut *source, device, &mut |_, _| {})?;
-        if let KernelsArg::Auto = args.kernels {
-            tuning::apply(async |known, now| classifier.tune(known, now).await)?;
-        }
-        classifier.set_today(args.today());
-        classifier.on_reading(reading::bar());
-        Ok(classifier)
-    };
-    let classifier =
-        load().with_context(|| format!("--reward-model: cannot load {}", path.display()))?;
-    Ok((classifier, path))
 }
 
 fn reward<'a>(

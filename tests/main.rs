@@ -1,0 +1,22 @@
+//! Tests of what crosses crates: the library and the program `periapt`, real servers, the real default model. One
+//! program, so that the engine is compiled and linked into one; `cargo test --test all NAME` runs a part.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+mod cli;
+mod eval;
+mod folders;
+mod golden;
+mod hub;
+mod input;
+mod layers;
+mod net;
+#[cfg(unix)]
+mod output;
+mod serve;
+mod store;
+mod suite;
+mod tpo;
+mod trust;
