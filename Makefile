@@ -36,7 +36,7 @@ demo: model
 web:
 	@scripts/web.sh
 
-test: model web
+test: web model
 	@scripts/setup.sh browser
 	@scripts/test.sh
 

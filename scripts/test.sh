@@ -35,7 +35,9 @@ skipped=$((skipped + $(count $log '^test result: .* ([0-9]+) ignored;.*')))
 record "cargo test" "$status" "$(count $log '^test result: .* ([0-9]+) failed;.*')"
 
 say "the page in Chromium (WebGPU on a software renderer is slow: this takes minutes)"
-node --test --test-reporter=spec tests/browser/ 2>&1 | tee target/logs/browser-test.log
+# Two files at a time at least: much of it waits for one core.
+workers=$(node -p 'Math.max(2, os.availableParallelism() - 1)')
+node --test --test-concurrency="$workers" --test-reporter=spec tests/browser/ 2>&1 | tee target/logs/browser-test.log
 status=${PIPESTATUS[0]}
 log=target/logs/browser-test.log
 passed=$((passed + $(count $log '^[^ ]+ pass ([0-9]+)$')))

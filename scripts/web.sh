@@ -11,7 +11,8 @@ say "building the engine for WASM (about 15 minutes the first time, on two cores
 wasm_cargo build --release --locked -p periapt-web
 module=$WASM_TARGET_DIR/$WASM_TRIPLE/release/periapt_web.wasm
 
-cargo build --release --locked --workspace --exclude periapt-web
+# The workspace's features, so that nothing is compiled twice; of its programs this one alone.
+cargo build --release --locked --workspace --exclude periapt-web --bin periapt-bindgen
 bindgen=target/release/periapt-bindgen
 
 engine=www/engine/wasm
@@ -35,9 +36,9 @@ node scripts/compress.mjs
 # The program holds the page, too (native/build.rs); only where the page is another one, it is built anew.
 embedded=native/page
 if ! diff -rq -x '*.br' -x '*.gz' -x .gitignore -x README.md www/dist "$embedded" >/dev/null; then
-    say "building the page into periapt (two minutes)"
     find "$embedded" -mindepth 1 ! -name .gitignore ! -path "$embedded/README.md" -delete
     (cd www/dist && find . -type f ! -name '*.br' ! -name '*.gz' -print0 | tar -c --null -T - -f -) | tar -x -C "$embedded" -f -
-    cargo build --release --locked --workspace --exclude periapt-web
 fi
+say "building the page into periapt"
+cargo build --release --locked --workspace --exclude periapt-web
 echo "The page is in www/dist, and in target/release/periapt."

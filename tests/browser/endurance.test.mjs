@@ -11,7 +11,7 @@ import { load, openEngine } from "./engine.mjs";
 import { model, root } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
-const CANCELS = Number(process.env.PERIAPT_ROUNDS ?? 30);
+const CANCELS = Number(process.env.PERIAPT_ROUNDS ?? 12);
 const LOADS = Math.max(3, Math.round(CANCELS / 10));
 const HOUR = 3_600_000;
 
