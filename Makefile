@@ -16,7 +16,7 @@ help:
 	@echo "make model   pull the default model (98 MB)"
 	@echo "make web     the page, into www/dist and into target/release/periapt"
 	@echo "make bench   how fast the model runs here, by rows and method, on the GPU and the CPU"
-	@echo "make lint    formatting, clippy, shellcheck"
+	@echo "make lint    formatting, clippy, documentation, shellcheck"
 	@echo "make fmt     format the Rust code"
 
 setup:
@@ -51,5 +51,6 @@ fmt:
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; \
 	else echo "shellcheck is not installed: the scripts were not checked"; fi

@@ -18,11 +18,21 @@ pub enum DeviceChoice {
     Cpu,
 }
 
+/// What kind of device it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A wgpu adapter, software ones included.
+    Gpu,
+    /// burn's CPU backend.
+    Cpu,
+}
+
 /// What was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeviceInfo {
-    /// `"gpu"` for a wgpu adapter (software ones included), `"cpu"` for burn's CPU backend.
-    pub kind: &'static str,
+    /// What kind of device it is.
+    pub kind: Kind,
     /// The adapter's own name, or `"CPU (burn flex)"`.
     pub name: String,
     /// The graphics API (`"vulkan"`, `"metal"`, `"dx12"`, `"webgpu"`, ...); empty for the CPU backend.
@@ -34,6 +44,14 @@ pub struct DeviceInfo {
     pub shares_memory: bool,
     /// The driver's name and version as it reports them; may be empty.
     pub driver: String,
+}
+
+impl DeviceInfo {
+    /// Whether it is a wgpu adapter.
+    #[must_use]
+    pub fn is_gpu(&self) -> bool {
+        self.kind == Kind::Gpu
+    }
 }
 
 /// A device ready for tensors, with its description.
@@ -109,7 +127,7 @@ fn open_cpu() -> OpenDevice {
     OpenDevice {
         device: Device::flex(),
         info: DeviceInfo {
-            kind: "cpu",
+            kind: Kind::Cpu,
             name: "CPU (burn flex)".to_owned(),
             backend: String::new(),
             software: true,
@@ -176,7 +194,7 @@ fn gpu_slot() -> std::sync::MutexGuard<'static, Option<OpenDevice>> {
 #[must_use]
 pub fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
     DeviceInfo {
-        kind: "gpu",
+        kind: Kind::Gpu,
         name: info.name.clone(),
         backend: info.backend.to_string(),
         software: info.device_type == wgpu::DeviceType::Cpu,

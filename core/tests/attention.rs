@@ -172,8 +172,14 @@ const CACHES: [(bool, usize); 4] = [(true, 0), (false, 0), (true, 20), (false, 1
 #[test]
 fn attention_over_shared_pages() {
     let Some(devices) = devices() else { return };
-    for (kv_heads, head_dim, group) in [(3, 64, 3), (1, 128, 4), (1, 16, 1), (1, 80, 7)] {
-        for (f16, window) in CACHES {
+    // The odd shapes with two caches: a software adapter takes seconds to compile each.
+    for (kv_heads, head_dim, group, caches) in [
+        (3, 64, 3, &CACHES[..]),
+        (1, 128, 4, &CACHES),
+        (1, 16, 1, &CACHES[..1]),
+        (1, 80, 7, &CACHES[3..]),
+    ] {
+        for &(f16, window) in caches {
             let shape = CacheShape {
                 kv_heads,
                 head_dim,

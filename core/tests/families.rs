@@ -171,7 +171,7 @@ fn reward_models_score_as_transformers_does() {
             let got = pollster::block_on(classifier.score(&ids)).unwrap();
             let want: Vec<f32> = cases.iter().map(|case| case.score).collect();
             // Keys and values are f16 on a GPU.
-            let tolerance = if device.info.kind == "gpu" {
+            let tolerance = if device.info.is_gpu() {
                 1e-2
             } else {
                 TOLERANCE

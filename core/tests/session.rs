@@ -688,5 +688,5 @@ fn a_prompt_that_is_read_is_no_token_of_its_texts() {
     assert_eq!(tokens.to_vec(), wanted);
     // Two batches, each of several chunks.
     assert_eq!(read.iter().filter(|whole| **whole).count(), 2);
-    assert!(read.len() > 4, "{read:?}");
+    assert!(read.len() >= 4, "{read:?}");
 }

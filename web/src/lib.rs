@@ -5,6 +5,9 @@
 //!
 //! One call at a time: a call that waits holds its object, and a second one on it fails.
 
+// What it takes from JavaScript is private to Rust, and documented where it stands.
+#![allow(rustdoc::private_intra_doc_links)]
+
 mod error;
 mod files;
 mod refine;
@@ -145,8 +148,9 @@ impl Model {
 
 #[wasm_bindgen]
 impl Model {
-    /// What the file says of itself: `{name, parameters, layers, vocab, context, date, system_prompt}`; `date` is the day
-    /// that its chat template is told, `null` where it asks for none, and `system_prompt` as in [`Model::generate`].
+    /// What the file says of itself, and how it is run: `{name, parameters, layers, vocab, context, kv, date,
+    /// system_prompt}`; `kv` is how keys and values are stored, `date` the day that its chat template is told, `null` where
+    /// it asks for none, and `system_prompt` as in [`Model::generate`].
     ///
     /// # Errors
     ///
@@ -161,6 +165,7 @@ impl Model {
             "layers": config.layers,
             "vocab": config.vocab,
             "context": config.context,
+            "kv": self.session.kv.to_string(),
             "date": self.session.today().map(|day| day.to_string()),
             "system_prompt": self.session.system_prompt(),
         }))

@@ -163,7 +163,7 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
   const device = adapter.value;
   const at = model.value;
   // The engine's own: it may have loaded the model once more since.
-  const { date, system_prompt } = engine.value?.model ?? {};
+  const { kv, date, system_prompt } = engine.value?.model ?? {};
   const k = method === "amulet" || method === "la" || method === "guidance" ? strength(how) : 0;
   const stream = (name: string, preference: string | null, weight: number) => ({
     name,
@@ -188,8 +188,7 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
     model: { name: at?.name ?? null, path: at?.file ?? "", sha256: at?.sha256 ?? "" },
     template_sha256: null,
     device: device ?? { kind: "cpu", name: "", backend: "", driver: "", software: true, shares_memory: true },
-    // The engine's own choice, as on the command line.
-    kv: device?.kind === "gpu" ? "f16" : "f32",
+    kv: kv ?? "f32",
     ...(date && { date }),
     ...(system_prompt && system_prompt !== "shown" && { system_prompt }),
     system: system.trim() || null,

@@ -167,14 +167,14 @@ export function exportRecord(): void {
   const at = model.value;
   const [run] = now?.lines ?? [];
   if (!now || run?.type !== "run") return;
-  const { date, system_prompt } = engine.value?.model ?? {};
+  const { kv, date, system_prompt } = engine.value?.model ?? {};
   const header: RecordHeader = {
     type: "header",
     format: RECORD_FORMAT,
     periapt: __VERSION__,
     model: { name: at?.name ?? null, sha256: at?.sha256 ?? "" },
     device: adapter.value ?? null,
-    kv: adapter.value?.kind === "gpu" ? "f16" : "f32",
+    kv: kv ?? "f32",
     reward: run.reward,
     preference: run.preference,
     method: "base",

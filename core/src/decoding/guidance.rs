@@ -137,13 +137,6 @@ impl Method {
         };
         (0..answers).map(of_answer).collect()
     }
-
-    /// The scores of the next token, `[1, vocab]`, from the logits of the method's streams,
-    /// `[streams, vocab]`.
-    #[must_use]
-    pub fn combine(&self, logits: Tensor<2>) -> Tensor<2> {
-        weighted(logits, &[self.weights()])
-    }
 }
 
 /// `pref + k (pref - base)` on raw logits `[rows, vocab]`; softmax removes what normalization would add. A token

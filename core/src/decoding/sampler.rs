@@ -14,7 +14,8 @@ impl Sampling {
     fn settings(&self) -> TensorData {
         let settings: [f64; SETTINGS] = [
             self.plausibility,
-            match self.is_greedy() {
+            // So cold that the best token is chosen outright.
+            match self.temperature < COLDEST {
                 true => 0.0,
                 false => self.temperature,
             },
@@ -28,12 +29,6 @@ impl Sampling {
             self.kl_budget.unwrap_or(0.0).min(f64::from(f32::MAX)),
         ];
         TensorData::from(settings.map(|setting| setting as f32))
-    }
-
-    /// True where the best token is chosen outright.
-    #[must_use]
-    pub fn is_greedy(&self) -> bool {
-        self.temperature < COLDEST
     }
 }
 

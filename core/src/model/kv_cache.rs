@@ -5,6 +5,7 @@ use super::pages::{Pages, Row};
 use super::{DecoderConfig, ModelError};
 use crate::kernels::{CacheShape, PAGE, binding_bytes, cache};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use std::fmt;
 
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,26 @@ pub enum KvType {
     F16,
     /// As computed.
     F32,
+}
+
+impl KvType {
+    /// What is taken where nobody asks for another: the CPU backend gains nothing from packing, and pays for it.
+    #[must_use]
+    pub fn fitting(is_gpu: bool) -> Self {
+        match is_gpu {
+            true => Self::F16,
+            false => Self::F32,
+        }
+    }
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        })
+    }
 }
 
 /// The state of one batch of rows between steps. Rows have numbers, counted from 0; a released row's number
@@ -113,12 +134,6 @@ impl KvCache {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows.len()
-    }
-
-    /// Pages that no row holds.
-    #[must_use]
-    pub fn free_pages(&self) -> usize {
-        self.pages.free()
     }
 
     /// A new, empty row; gives its number.

@@ -1,17 +1,14 @@
 //! Answering: one batch of conversations, decoded together by one method.
 
 use super::batch::{Batch, Pending};
-use super::{Error, FinishReason, Session, read, read_ids};
+use super::{Error, FinishReason, Session, read, read_while};
 use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
 use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler, wish};
 use crate::kernels::measure::flush;
 use crate::model::ModelError;
 use crate::text::{DetokenizeStream, Encoded, StopTexts};
-use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::pin;
-use std::task::Poll;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,28 +192,26 @@ impl Session {
         };
         // On a GPU the next step is on its way while this one's tokens are read back and turned to text; the
         // CPU backend computes where it is called, and would only do a step too many at the end.
-        let runs_ahead = self.device.info.kind == "gpu";
+        let runs_ahead = self.device.info.is_gpu();
         for count in 1..=most {
             let Pending {
                 chosen,
                 logits,
                 places,
             } = pending;
-            let mut reading = pin!(read_ids(chosen, &self.device));
-            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
-            let ahead = match runs_ahead && count < most {
-                true => Some(batch.step()?),
-                false => None,
-            };
-            // A GPU goes on with it at once, and not only when its token is asked for; a software adapter would compute
-            // it before this step's token is told.
-            if ahead.is_some() && !self.device.info.software {
-                flush(&self.device.device);
-            }
-            let chosen = match begun {
-                Poll::Ready(chosen) => chosen?,
-                Poll::Pending => reading.await?,
-            };
+            let (chosen, ahead) = read_while(chosen, &self.device, || {
+                if !runs_ahead || count == most {
+                    return Ok(None);
+                }
+                let ahead = batch.step()?;
+                // A GPU goes on with it at once, and not only when its token is asked for; a software adapter would
+                // compute it before this step's token is told.
+                if !self.device.info.software {
+                    flush(&self.device.device);
+                }
+                Ok(Some(ahead))
+            })
+            .await?;
             let logits = match logits {
                 Some(logits) => read(logits, &self.device).await?,
                 None => Vec::new(),

@@ -102,11 +102,7 @@ impl Parts {
             .begun
             .ok_or_else(|| ModelError::MissingTensor("token_embd.weight".to_owned()))?;
         let decoder = builder.finish()?;
-        // The CPU backend gains nothing from packing, and pays for it.
-        let kv = match self.device.info.kind {
-            "gpu" => KvType::F16,
-            _ => KvType::F32,
-        };
+        let kv = KvType::fitting(self.device.info.is_gpu());
         Ok((decoder, text, self.device, kv))
     }
 }

@@ -1,14 +1,11 @@
 //! Decode steps to measure: a batch at any depth, without a prompt.
 
-use super::{Error, read_ids};
+use super::{Error, read_ids, read_while};
 use crate::decoding::{Method, Sampler, Sampling};
 use crate::device::OpenDevice;
 use crate::kernels::measure::flush;
 use crate::model::{Decoder, KvCache, KvType};
 use burn::tensor::{Int, Tensor};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
 
 /// What a step took, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -96,14 +93,14 @@ impl<'a> Steps<'a> {
         let started = now();
         let mut pending = self.record()?;
         for _ in 1..steps {
-            let mut reading = pin!(read_ids(pending, self.device));
-            let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
-            pending = self.record()?;
-            flush(&self.device.device);
-            match begun {
-                Poll::Ready(read) => drop(read?),
-                Poll::Pending => drop(reading.await?),
-            }
+            let device = self.device;
+            let (_, next) = read_while(pending, device, || {
+                let next = self.record()?;
+                flush(&device.device);
+                Ok(next)
+            })
+            .await?;
+            pending = next;
         }
         read_ids(pending, self.device).await?;
         Ok((now() - started) / steps as f64)

@@ -1,4 +1,4 @@
-//! The one front door: a model loaded on a device, ready to answer. [`load`] turns a file into a
+//! The one front door: a model loaded on a device, ready to answer. `load` turns a file into a
 //! [`Session`]; this file is what one does with it.
 
 mod batch;
@@ -36,6 +36,9 @@ use crate::model::{Decoder, KvType, Logits, ModelError, OnReading};
 use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
 use load::TextSide;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 /// Anything that can go wrong between a model file and an answer.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +183,7 @@ impl Session {
     /// [`Error::Model`] where the device fails.
     pub async fn tune(&mut self, known: &mut Tuning, now: &dyn Fn() -> f64) -> Result<(), Error> {
         let info = &self.device.info;
-        if info.kind == "gpu" {
+        if info.is_gpu() {
             let adapter = format!("{} {}", info.name, info.driver);
             let variants = self.device.variants(false);
             self.decoder.tune(&variants, &adapter, known, now).await?;
@@ -295,7 +298,7 @@ pub async fn read(tensor: Tensor<2>, device: &OpenDevice) -> Result<Vec<f32>, Er
         .map_err(|error| failed(format!("{error:?}")))
 }
 
-/// Reads what a sampler chose back from `device`; see [`sampler::read`].
+/// Reads what a sampler chose back from `device`; see [`crate::decoding::sampler::read`].
 ///
 /// # Errors
 ///
@@ -310,4 +313,20 @@ pub async fn read_ids(tensor: Tensor<2, Int>, device: &OpenDevice) -> Result<Vec
     data.map_err(|error| failed(error.to_string()))?
         .try_into_vec::<i32>()
         .map_err(|error| failed(format!("{error:?}")))
+}
+
+/// Reads chosen tokens back, and begins with that before `next` records what comes after them.
+async fn read_while<T>(
+    chosen: Tensor<2, Int>,
+    device: &OpenDevice,
+    next: impl FnOnce() -> Result<T, Error>,
+) -> Result<(Vec<i32>, T), Error> {
+    let mut reading = pin!(read_ids(chosen, device));
+    let begun = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
+    let next = next()?;
+    let read = match begun {
+        Poll::Ready(read) => read?,
+        Poll::Pending => reading.await?,
+    };
+    Ok((read, next))
 }

@@ -41,9 +41,9 @@ pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Resu
         (None, false) => (None, ""),
     };
     let config = DecoderConfig::from_gguf(gguf).map_err(periapt_core::Error::from)?;
-    let gpu = device.info.kind == "gpu";
+    let gpu = device.info.is_gpu();
     let kv = args.kv.map(KvType::from);
-    let kv = kv.unwrap_or(if gpu { KvType::F16 } else { KvType::F32 });
+    let kv = kv.unwrap_or(KvType::fitting(gpu));
     let context = args.max_context.unwrap_or(CONTEXT).min(config.context);
     let need = |quantize: Option<TensorType>, context: usize| {
         let tensors = gguf.tensors.iter().map(|info| {

@@ -2,7 +2,7 @@
 //! when all of it is on disk; what was there before stays until then, keeps its permissions, and is never the file that
 //! the output is made from ([`Output::apart_from`]). A link is followed and stays a link. A device or a pipe is written
 //! to and never replaced; a folder, a disk or a socket is refused. What is half written goes with the program, however
-//! that ends ([`scratch`]).
+//! that ends (`scratch`).
 
 mod scratch;
 

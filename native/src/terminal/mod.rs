@@ -1,10 +1,10 @@
 //! The one place that writes to standard output and standard error, and the rule for text from outside.
 //!
 //! Text from outside is whatever a file, a model, a server or a name brings: it must not give orders to the terminal it is
-//! shown on. [`shown`] and [`line`] make control characters visible, [`Report`] does so with all that goes through it,
+//! shown on. [`shown`] and [`line()`] make control characters visible, [`Report`] does so with all that goes through it,
 //! and [`Answer`] only where it goes to a terminal: in a pipe or a file an answer is data and passes byte for byte.
 //! Everything on standard error is made harmless, whoever reads it, and holds no secret of the environment
-//! ([`secrets`]). Standard error that is closed or full changes nothing; standard output that hangs up ends the
+//! (`secrets`). Standard error that is closed or full changes nothing; standard output that hangs up ends the
 //! program quietly ([`hung_up`]), and one that is full is an error.
 //!
 //! A character is judged alone, so that a sequence that comes in pieces, token by token, is harmless as well: the

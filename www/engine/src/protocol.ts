@@ -33,6 +33,8 @@ export interface ModelInfo {
   sha256: string;
   /** Whether the known-answer test ran: only some files' answers are known. */
   tested: boolean;
+  /** How keys and values are stored. */
+  kv: "f16" | "f32";
   /** The day that its chat template is told: when the model was loaded, as 2026-03-07; null where it asks for none. */
   date: string | null;
   /**

@@ -15,7 +15,7 @@
 //! | IQ4_NL | d, qs               | `d * IQ4_NL[q]`    |
 //! | MXFP4  | e, qs               | `2^(e - 128) * MXFP4[q]`, the table being twice the float e2m1 (OCP Microscaling Formats 1.0, 5.3.3) |
 //!
-//! The K types have super-blocks of 256: see [`k`].
+//! The K types have super-blocks of 256: see `k`.
 
 pub(crate) mod k;
 mod random;

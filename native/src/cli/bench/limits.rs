@@ -23,7 +23,7 @@ impl Limits {
     /// What the adapter reaches with copies and with multiply-adds, many in one submission, so that neither the launch
     /// nor the readback counts; `None` on the CPU backend, whose kernels are not these.
     pub fn measure(device: &OpenDevice) -> Result<Option<Self>, Error> {
-        if device.info.kind != "gpu" {
+        if !device.info.is_gpu() {
             return Ok(None);
         }
         // 256 MiB are past any cache; a software adapter takes seconds for them.

@@ -132,7 +132,7 @@ impl Subject {
         let of = |name: &str, inputs| args.weights.of(name, inputs, layers, head);
         let mut decoder = Decoder::random(config, head, of, &device.device, candidates[0])?;
         let load_ms = millis(started);
-        let gpu = device.info.kind == "gpu";
+        let gpu = device.info.is_gpu();
         match args.variant {
             Some(variant) => decoder.set_variant(variant_of(variant, &candidates)?),
             // As a model's are when it is loaded.

@@ -6,6 +6,7 @@ use crate::cli::args::BenchArgs;
 use crate::terminal;
 use indicatif::HumanBytes;
 use periapt_core::decoding::Method;
+use periapt_core::device::Kind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -24,7 +25,7 @@ pub struct Report {
 
 #[derive(Debug, Serialize)]
 pub struct Measured {
-    pub device: &'static str,
+    pub device: Kind,
     pub adapter: String,
     pub method: &'static str,
     pub rows: usize,

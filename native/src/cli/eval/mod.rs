@@ -171,7 +171,7 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "model_sha256": source::sha256(&loaded.path)?,
         "template_sha256": session.template().map(hash_text),
         "device": session.device().info,
-        "kv": format!("{:?}", session.kv).to_lowercase(),
+        "kv": session.kv.to_string(),
         "system": args.system.as_deref().map(input::typed),
         "amulet": decoding.amulet(),
         "strength": decoding.strength,

@@ -88,7 +88,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
             "sha256": sha256_of_model,
         }),
         device: json!(session.device().info),
-        kv: format!("{:?}", session.kv).to_lowercase(),
+        kv: session.kv.to_string(),
         reward: args
             .reward
             .clone()

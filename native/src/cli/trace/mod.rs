@@ -169,7 +169,7 @@ fn header(
         },
         template_sha256: session.template().map(hash_text),
         device: json!(session.device().info),
-        kv: format!("{:?}", session.kv).to_lowercase(),
+        kv: session.kv.to_string(),
         date: session.today().map(|day| day.to_string()),
         system: conversation.and_then(|c| c.system.clone()),
         preference: conversation.and_then(|c| c.preference.clone()),
