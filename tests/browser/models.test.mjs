@@ -425,7 +425,7 @@ describe("models in the browser", { timeout: HOUR }, () => {
     offer("folding", join(FIXTURES, "llama"), {
       "chat_template.jinja": "{% for m in messages if m.role != 'system' %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
     });
-    await visitor.getByText("From an address or a folder").click();
+    await visitor.locator(".choice details").evaluate((panel) => (panel.open = true));
     await visitor.getByLabel("Address of a model").fill(at("/folding/"));
     await visitor.getByRole("button", { name: "Load", exact: true }).click();
     await visitor.locator("#model-note", { hasText: "no place for a system prompt" }).waitFor();

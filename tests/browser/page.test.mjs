@@ -251,8 +251,10 @@ describe("the page", { timeout: HOUR }, () => {
         const got = logits.get(id);
         assert.ok(Math.abs(got - wanted) < 2e-2, `logit of token ${id}: got ${got}, wanted ${wanted} within 2e-2`);
       }
-      await follows({ messages }, greedy.slice(0, GOLDEN), 2 * 2e-2, `greedy: ${user}`);
-      if (!amulet) continue;
+      if (!amulet) {
+        await follows({ messages }, greedy.slice(0, GOLDEN), 2 * 2e-2, `greedy: ${user}`);
+        continue;
+      }
       // 1 + k times pref less k times base, from the method's own system prompt.
       const plain = [{ role: "user", content: user }];
       await follows({ messages: plain, preference: prefer }, amulet.greedy.slice(0, GOLDEN), 2 * (1 + 2 * 4.65) * 2e-2, `Amulet: ${user}`);
