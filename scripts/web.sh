@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh native wasm
 
-say "building the engine for WASM (about 15 minutes the first time, on two cores)"
+say "building the engine for WASM (about 10 minutes the first time, on two cores)"
 wasm_cargo build --release --locked -p periapt-web
 module=$WASM_TARGET_DIR/$WASM_TRIPLE/release/periapt_web.wasm
 

@@ -172,7 +172,7 @@ const CACHES: [(bool, usize); 4] = [(true, 0), (false, 0), (true, 20), (false, 1
 #[test]
 fn attention_over_shared_pages() {
     let Some(devices) = devices() else { return };
-    // The odd shapes with two caches: a software adapter takes seconds to compile each.
+    // The odd shapes with one cache each: a software adapter takes seconds to compile each.
     for (kv_heads, head_dim, group, caches) in [
         (3, 64, 3, &CACHES[..]),
         (1, 128, 4, &CACHES),

@@ -1,7 +1,5 @@
 //! The tiny model in a folder of its own, and the real binary on it.
 
-#![allow(clippy::unwrap_used)]
-
 use crate::common::tiny::Tiny;
 use crate::common::{self, stderr};
 use periapt_core::formats::gguf::Value as Metadata;

@@ -1,7 +1,5 @@
 //! A preference reaches the model, with its weight, or is refused by name.
 
-#![allow(clippy::unwrap_used)]
-
 use super::place::{PLACE, Place, text};
 use crate::common::{self, stderr};
 use serde_json::{Value, json};

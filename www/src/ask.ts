@@ -4,7 +4,7 @@ import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
 import { type Signal, signal } from "@preact/signals";
 import { keepChat } from "./files.ts";
 import { expand, type Preference } from "./profiles.ts";
-import { messagesOf, type Run, type RunHeader, textOf } from "./run.ts";
+import { messagesOf, promptedBy, type Run, type RunHeader, textOf } from "./run.ts";
 import { TRACE_FORMAT } from "./schema/run.ts";
 import { chatParams, samplingOf, type Settings, strengthOf as strength } from "./settings.ts";
 import {
@@ -162,8 +162,6 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
   const preference = first ? expand(first.text) : null;
   const device = adapter.value;
   const at = model.value;
-  // The engine's own: it may have loaded the model once more since.
-  const { kv, date, system_prompt } = engine.value?.model ?? {};
   const k = method === "amulet" || method === "la" || method === "guidance" ? strength(how) : 0;
   const stream = (name: string, preference: string | null, weight: number) => ({
     name,
@@ -188,9 +186,7 @@ function headerOf(words: string, earlier: Message[], how: Settings, wishes: Pref
     model: { name: at?.name ?? null, path: at?.file ?? "", sha256: at?.sha256 ?? "" },
     template_sha256: null,
     device: device ?? { kind: "cpu", name: "", backend: "", driver: "", software: true, shares_memory: true },
-    kv: kv ?? "f32",
-    ...(date && { date }),
-    ...(system_prompt && system_prompt !== "shown" && { system_prompt }),
+    ...promptedBy(engine.value?.model),
     system: system.trim() || null,
     preference,
     ...(earlier.length > 0 && { earlier }),

@@ -2,7 +2,7 @@
 
 import type { Choice, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
-import { messagesOf, type Run } from "./run.ts";
+import { messagesOf, promptedBy, type Run } from "./run.ts";
 import { RECORD_FORMAT, type Recorded, type RecordHeader } from "./schema/record.ts";
 import { adapter, announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
 import { save } from "./storage.ts";
@@ -167,20 +167,17 @@ export function exportRecord(): void {
   const at = model.value;
   const [run] = now?.lines ?? [];
   if (!now || run?.type !== "run") return;
-  const { kv, date, system_prompt } = engine.value?.model ?? {};
   const header: RecordHeader = {
     type: "header",
     format: RECORD_FORMAT,
     periapt: __VERSION__,
     model: { name: at?.name ?? null, sha256: at?.sha256 ?? "" },
     device: adapter.value ?? null,
-    kv: kv ?? "f32",
+    ...promptedBy(engine.value?.model),
     reward: run.reward,
     preference: run.preference,
     method: "base",
     system: now.system,
-    ...(date && { date }),
-    ...(system_prompt && system_prompt !== "shown" && { system_prompt }),
     prompts: [run.prompts, ""],
     options: run.options,
   };
