@@ -13,14 +13,17 @@
 //! 6. [`session`]: the one front door.
 //! 7. [`reward`]: a response to a score.
 //! 8. [`tpo`]: the refinement loop over both.
+//! 9. [`contract`]: what faces ask and hear, all of it once; [`options`] is what an option is.
 
 #![recursion_limit = "256"]
 
+pub mod contract;
 pub mod decoding;
 pub mod device;
 pub mod formats;
 pub mod kernels;
 pub mod model;
+pub mod options;
 pub mod reward;
 pub mod session;
 pub mod text;

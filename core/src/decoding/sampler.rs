@@ -68,7 +68,7 @@ impl Sampler {
         vocab: usize,
         device: &Device,
     ) -> Result<Self, DecodingError> {
-        sampling.validate()?;
+        sampling.check_ranges()?;
         let (stream_rows, weights) = super::guidance::streams(answers, device);
         let rows = answers.iter().flatten().map(|(row, _)| row + 1).max();
         let zeros = |shape: [usize; 2]| Tensor::zeros(shape, (device, DType::I32));

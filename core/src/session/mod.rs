@@ -33,6 +33,7 @@ use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::model::{Decoder, KvType, Logits, ModelError, OnReading};
+use crate::options::OutOfRange;
 use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
 use load::TextSide;
@@ -113,6 +114,12 @@ pub enum Error {
         /// The device's name.
         device: String,
     },
+}
+
+impl From<OutOfRange> for Error {
+    fn from(error: OutOfRange) -> Self {
+        Self::Decoding(error.into())
+    }
 }
 
 impl From<HubError> for Error {

@@ -17,13 +17,14 @@ mod tests;
 
 pub use check::Check;
 pub use generator::{Draft, Generator, Job, Local, Writing};
-pub use options::{Mode, Options};
+pub use options::{Mode, Options, RefineDraws, RefineSize};
 pub use progress::{Outcome, Progress, Query, Stage};
 pub use prompts::{PromptName, Prompts};
 pub use record::{Candidate, Line};
 pub use refine::refine;
 
 use crate::decoding::DecodingError;
+use crate::options::OutOfRange;
 use crate::reward::RewardError;
 
 /// Why there is no better answer.
@@ -36,15 +37,8 @@ pub enum Error {
     #[error(transparent)]
     Reward(#[from] RewardError),
     /// A setting is out of range.
-    #[error("{name} = {value} is out of range: it must be {range}")]
-    OutOfRange {
-        /// The setting.
-        name: &'static str,
-        /// What it was.
-        value: usize,
-        /// What it must be.
-        range: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A prompt template can't be used.
     #[error("the prompt {name}: {reason}")]
     Prompt {

@@ -19,11 +19,14 @@ pub struct Query {
 }
 
 /// What is being written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum Stage {
     /// A round's responses.
     Responses,
     /// A textual loss or gradient.
+    #[serde(untagged)]
     Text(PromptName),
 }
 

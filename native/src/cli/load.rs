@@ -24,7 +24,7 @@ pub(super) struct Loaded {
 /// Opens the device, finds the model (pulling the default one where it is missing) and loads it.
 pub(super) fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     let path = model_path(args.model.as_deref())?;
-    let device = pollster::block_on(device::open(args.device.into()))?;
+    let device = pollster::block_on(device::open(args.device))?;
     let started = Instant::now();
     let (mut source, memory) = open(&path, args, &device)?;
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
@@ -88,7 +88,7 @@ fn settle(session: &mut Session, args: &ModelArgs) -> anyhow::Result<()> {
         KernelsArg::Floor => session.use_floor_kernels(),
     }
     if let Some(kv) = args.kv {
-        session.kv = kv.into();
+        session.kv = kv;
     }
     if let Some(tokens) = args.max_context {
         session.limit_context(tokens);

@@ -7,19 +7,19 @@ mod page;
 mod record;
 mod report;
 
-use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
+use super::args::{RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
 use super::load::load_classifier;
 use super::{Usage, input, load, notes, print_json, source, streams};
 use crate::say;
-use crate::store::hash_text;
 use crate::terminal::{self, line, shown};
-use format::{FORMAT, Header, HeaderKind, Part};
+use format::Part;
 use live::Live;
 use periapt_core::Session;
-use periapt_core::decoding::{AmuletParams, Method, Sampling};
+use periapt_core::contract::{ModelHash, RecordHeader};
+use periapt_core::decoding::{AmuletParams, Method, Strength};
 use periapt_core::reward::{
-    AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, Sum,
+    AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, RewardName, Sum,
 };
 use periapt_core::session::Classifier;
 use periapt_core::tpo::{Local, Options, Outcome, Progress, PromptName, Prompts, Query, refine};
@@ -41,7 +41,7 @@ pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
 }
 
 fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
-    let options = options(args);
+    let options = Options::new(args.mode, args.size, args.draws);
     options.validate()?;
     let compares = options.depth() > 0 && !args.no_baseline;
     if compares && let Err(error) = options.baseline().validate() {
@@ -79,35 +79,21 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         Some(model) => Some(load_classifier(model, &args.model, &loaded)?),
         None => None,
     };
-    let header = Header {
-        kind: HeaderKind::Header,
-        format: FORMAT,
-        periapt: env!("CARGO_PKG_VERSION").to_owned(),
-        model: json!({
-            "name": session.model_name(),
-            "sha256": sha256_of_model,
-        }),
-        device: json!(session.device().info),
-        kv: session.kv.to_string(),
-        reward: args
-            .reward
-            .clone()
-            .unwrap_or_else(|| rewards[0].0.to_owned()),
-        reward_model: match &scorer {
-            Some((classifier, path)) => Some(json!({
-                "name": classifier.model_name(),
-                "sha256": source::sha256(path)?,
-            })),
-            None => None,
-        },
-        preference: preference.clone(),
-        method: method.name().to_owned(),
+    let asked = args.reward.clone();
+    let asked = asked.unwrap_or_else(|| rewards[0].0.to_string());
+    let query = Query {
         system: system.clone(),
-        system_prompt: notes::recorded(session.system_prompt()).map(str::to_owned),
-        date: session.today().map(|day| day.to_string()),
-        prompts: (prompts.name.clone(), hash_text(&format!("{prompts:?}"))),
-        options: options.clone(),
+        preference: preference.clone(),
+        ..Query::default()
     };
+    let mut header = session.record_header(&query, &options, &prompts, method.name(), asked);
+    header.model.sha256 = sha256_of_model;
+    if let Some((classifier, path)) = &scorer {
+        header.reward_model = Some(ModelHash {
+            name: classifier.model_name().map(str::to_owned),
+            sha256: Some(source::sha256(path)?),
+        });
+    }
     if let Some(record) = &mut record {
         record.begin(&header)?;
     }
@@ -115,7 +101,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         .iter()
         .map(|(name, weight)| {
             let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
-            let reward = reward(name, session, classifier, args, preference.as_deref());
+            let reward = reward(*name, session, classifier, args, preference.as_deref());
             (reward, *weight)
         })
         .collect());
@@ -181,36 +167,12 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     }
 }
 
-fn options(args: &RefineArgs) -> Options {
-    Options {
-        mode: args.mode.into(),
-        samples: args.samples,
-        rounds: args.rounds,
-        sampling: Sampling {
-            temperature: args.temperature,
-            top_p: args.top_p,
-            seed: args.seed,
-            ..Sampling::default()
-        },
-        text_top_p: args.text_top_p,
-        max_new_tokens: args.max_new_tokens,
-    }
-}
-
 fn method(args: &RefineArgs) -> Result<Method, Usage> {
-    let method = match args.method {
-        MethodArg::Base => Method::Base,
-        MethodArg::Pref => Method::Pref,
-        MethodArg::La => Method::LinearAlignment {
-            strength: Method::LINEAR_ALIGNMENT_STRENGTH,
-        },
-        MethodArg::Amulet => Method::Amulet(AmuletParams::default()),
-        MethodArg::Beam | MethodArg::Guidance => {
-            return Err(Usage(
-                "responses are decoded by --method base, pref, la or amulet".to_owned(),
-            ));
-        }
-    };
+    let method = args.method;
+    let method = method.of_preference(AmuletParams::default(), Strength::default());
+    let method = method.ok_or_else(|| {
+        Usage("responses are decoded by --method base, pref, la or amulet".to_owned())
+    })?;
     match method.wants_preference() && args.prefer.is_none() {
         true => Err(Usage(format!(
             "--method {} needs a preference (--prefer)",
@@ -270,12 +232,9 @@ fn prompts(wanted: Option<&str>) -> anyhow::Result<Option<Prompts>> {
 }
 
 /// The rewards by name, with their weights.
-fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
-    let default = match args.prefer {
-        Some(_) => "preference",
-        None => "judge",
-    };
-    let spec = args.reward.as_deref().unwrap_or(default);
+fn reward_names(args: &RefineArgs) -> Result<Vec<(RewardName, f64)>, Usage> {
+    let default = RewardName::default_for(args.prefer.as_deref());
+    let spec = args.reward.as_deref().unwrap_or(default.as_str());
     let one = |part: &str| {
         let wrong = |why: &str| Usage(format!("--reward {spec}: {why}"));
         let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
@@ -284,27 +243,24 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
             .ok()
             .filter(|weight: &f64| weight.is_finite() && *weight > 0.0)
             .ok_or_else(|| wrong("a weight must be a number above 0"))?;
-        let name = ["preference", "judge", ClassifierReward::NAME, "human"]
-            .into_iter()
-            .find(|known| *known == name)
-            .ok_or_else(|| {
-                wrong("it must be preference, judge, classifier or human, or several joined by +")
-            })?;
-        if name == ClassifierReward::NAME && args.reward_model.is_none() {
-            return Err(wrong("this reward needs a reward model (--reward-model)"));
-        }
-        if name == "preference" && args.prefer.is_none() {
-            return Err(wrong("this reward needs a preference (--prefer)"));
-        }
-        if name == "human" && !std::io::stdin().is_terminal() {
-            return Err(wrong(
+        let name = name.parse().map_err(|()| {
+            wrong("it must be preference, judge, classifier or human, or several joined by +")
+        })?;
+        match name {
+            RewardName::Classifier if args.reward_model.is_none() => {
+                Err(wrong("this reward needs a reward model (--reward-model)"))
+            }
+            RewardName::Preference if args.prefer.is_none() => {
+                Err(wrong("this reward needs a preference (--prefer)"))
+            }
+            RewardName::Human if !std::io::stdin().is_terminal() => Err(wrong(
                 "this reward asks you, and standard input is no terminal",
-            ));
+            )),
+            name => Ok((name, weight)),
         }
-        Ok((name, weight))
     };
     let rewards = spec.split('+').map(one).collect::<Result<Vec<_>, _>>()?;
-    let is_classifier = |(name, _): &(&str, f64)| *name == ClassifierReward::NAME;
+    let is_classifier = |(name, _): &(RewardName, f64)| *name == RewardName::Classifier;
     if args.reward_model.is_some() && !rewards.iter().any(is_classifier) {
         return Err(Usage(
             "--reward-model is of --reward classifier alone, which was not asked for".to_owned(),
@@ -314,7 +270,7 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
 }
 
 fn reward<'a>(
-    name: &str,
+    name: RewardName,
     session: &'a Session,
     classifier: Option<&'a Classifier>,
     args: &RefineArgs,
@@ -322,15 +278,15 @@ fn reward<'a>(
 ) -> AnyReward<'a> {
     let preference = preference.map(str::to_owned);
     match (name, classifier) {
-        (ClassifierReward::NAME, Some(classifier)) => {
+        (RewardName::Classifier, Some(classifier)) => {
             AnyReward::Classifier(ClassifierReward::new(classifier))
         }
-        ("preference", _) => AnyReward::Preference(PreferenceReward::new(
+        (RewardName::Preference, _) => AnyReward::Preference(PreferenceReward::new(
             session,
             args.system.as_deref().map(input::typed),
             preference.unwrap_or_default(),
         )),
-        ("human", _) => AnyReward::Human(Human::new(ask())),
+        (RewardName::Human, _) => AnyReward::Human(Human::new(ask())),
         _ => AnyReward::Judge(Judge::new(session, preference)),
     }
 }
@@ -376,7 +332,7 @@ fn best(outcome: &Outcome) -> Option<f64> {
 fn describe(
     outcome: &Outcome,
     baseline: Option<&Outcome>,
-    header: &Header,
+    header: &RecordHeader,
     options: &Options,
 ) -> Value {
     let candidates: Vec<Value> = outcome

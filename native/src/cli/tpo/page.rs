@@ -1,6 +1,7 @@
 //! Records as one self-contained page.
 
 use super::figures::{Item, Report, Round, last_best, rounds, spent, summary};
+use super::format::reward_name;
 use crate::terminal::shown;
 use minijinja::{AutoEscape, Environment, value::Serde};
 use periapt_core::tpo::{Line, Mode};
@@ -137,7 +138,7 @@ fn section(report: &Report, item: &Item) -> Value {
     json!({
         "file": name,
         "query": item.query,
-        "reward_name": content.header.reward_name(),
+        "reward_name": reward_name(&content.header),
         "verdict": verdict,
         "generations": generations,
         "tokens": tokens,
