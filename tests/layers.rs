@@ -5,16 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may use besides itself.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("formats", &[]),
     ("text", &[]),
     ("kernels", &["formats"]),
     ("device", &["kernels"]),
     ("model", &["formats", "kernels"]),
+    ("load", &["formats", "text", "device", "model"]),
     ("decoding", &["kernels", "model", "text"]),
     (
         "session",
-        &["formats", "text", "kernels", "device", "model", "decoding"],
+        &[
+            "formats", "text", "kernels", "device", "model", "load", "decoding",
+        ],
     ),
     ("reward", &["text", "model", "decoding", "session"]),
     ("tpo", &["text", "decoding", "session", "reward"]),

@@ -7,7 +7,7 @@ use periapt_core::Error;
 use periapt_core::formats::gguf::{Gguf, GgufFiles, Split, TensorType};
 use periapt_core::formats::hub::weight_files;
 use periapt_core::formats::source::{Requantized, Source};
-use periapt_core::session::{SourceLoader, read_folder};
+use periapt_core::load::{SourceLoader, read_folder};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use wasm_bindgen::prelude::*;
@@ -130,7 +130,7 @@ impl Engine {
             source = Box::new(requantized.map_err(|error| error::to_js(&error))?);
         }
         let loader = SourceLoader::new(source, &self.device);
-        let loader = loader.map_err(|error| error::to_js(&error))?;
+        let loader = loader.map_err(|error| error::to_js(&error.into()))?;
         Ok(FilesLoader { loader })
     }
 }
@@ -155,7 +155,9 @@ impl FilesLoader {
     ///
     /// `model_file` or `model` where it can't be read or is none that the model has.
     pub fn step(&mut self) -> JsResult<bool> {
-        self.loader.step().map_err(|error| error::to_js(&error))
+        self.loader
+            .step()
+            .map_err(|error| error::to_js(&error.into()))
     }
 
     /// The model, once every tensor is loaded.
@@ -164,10 +166,7 @@ impl FilesLoader {
     ///
     /// `model` where one is missing.
     pub fn finish(self) -> JsResult<Model> {
-        match self.loader.finish() {
-            Ok(session) => Ok(Model::new(session)),
-            Err(error) => Err(error::to_js(&error)),
-        }
+        Model::new(self.loader.finish())
     }
 }
 
@@ -191,7 +190,9 @@ fn source(name: &str, mut files: Vec<ModelFile>) -> JsResult<Box<dyn Source>> {
             Ok(file.map(open))
         };
         let folder = read_folder(name, &mut open_file);
-        return Ok(Box::new(folder.map_err(|error| error::to_js(&error))?));
+        return Ok(Box::new(
+            folder.map_err(|error| error::to_js(&error.into()))?,
+        ));
     }
     let gguf = match &files[..] {
         [] => return Err(bad_request("there are no files")),

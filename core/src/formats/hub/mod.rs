@@ -2,7 +2,7 @@
 //! file that ggml's converter would make of it: names, shapes, types, metadata, and the order of rows. All that comes
 //! after is one way for both.
 //!
-//! No tokenizer is read here: [`HubFiles`] has the texts, and the session's folder says what they mean.
+//! No tokenizer is read here: [`HubFiles`] has the texts, and `load::folder` says what they mean.
 
 mod config;
 mod error;
@@ -16,6 +16,7 @@ pub use error::HubError;
 
 use super::foreign::{self, BEGIN};
 use super::gguf::{Gguf, Metadata, NewTensor, TensorType, Value};
+use super::rotary::join_pairs;
 use super::safetensors::{Header, Index, Tensor};
 use super::source::{convert, set_file_type};
 use config::Config;
@@ -265,31 +266,13 @@ impl<R: Read + Seek> Folder<R> {
             source,
         })?;
         if let Some(heads) = heads {
-            turn(
-                &mut bytes,
-                heads,
-                tensor.shape.first().copied().unwrap_or(1),
-            );
+            let rows = tensor.shape.first().copied().unwrap_or(1);
+            bytes = join_pairs(&bytes, bytes.len() / rows, rows / heads);
         }
         convert(bytes, dtype, self.gguf.tensors[index].dtype).map_err(|source| HubError::Quant {
             tensor: tensor.name.clone(),
             source,
         })
-    }
-}
-
-/// The order of rows in GGUF files of `llama`: each head's rows are first halves of the rotary pairs and then the second
-/// ones, and become neighbours.
-fn turn(bytes: &mut [u8], heads: usize, rows: usize) {
-    let row = bytes.len() / rows;
-    for head in bytes.chunks_exact_mut(rows / heads * row) {
-        let halves = head.to_vec();
-        let (first, second) = halves.split_at(halves.len() / 2);
-        let pairs = first.chunks_exact(row).zip(second.chunks_exact(row));
-        for (pair, (first, second)) in head.chunks_exact_mut(2 * row).zip(pairs) {
-            pair[..row].copy_from_slice(first);
-            pair[row..].copy_from_slice(second);
-        }
     }
 }
 
