@@ -7,7 +7,7 @@ pub(super) mod stats;
 
 use super::Variant;
 use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
-use crate::formats::gguf::TensorType;
+use super::pack::layout;
 use burn::backend::{DispatchDevice, Shape};
 use burn::cubecl::prelude::{CubeCount, KernelId};
 use burn::cubecl::server::KernelArguments;
@@ -112,27 +112,6 @@ fn launch(shader: Shader, values: Values, bindings: &[&CubeTensor], workgroups: 
     });
 }
 
-/// The type's name in `shaders/common/blocks.wgsl`.
-fn dtype_name(dtype: TensorType) -> &'static str {
-    match dtype {
-        TensorType::F32 => "f32",
-        TensorType::F16 => "f16",
-        TensorType::BF16 => "bf16",
-        TensorType::Q4_0 => "q4_0",
-        TensorType::Q4_1 => "q4_1",
-        TensorType::Q5_0 => "q5_0",
-        TensorType::Q5_1 => "q5_1",
-        TensorType::Q8_0 => "q8_0",
-        TensorType::Q2_K => "q2_k",
-        TensorType::Q3_K => "q3_k",
-        TensorType::Q4_K => "q4_k",
-        TensorType::Q5_K => "q5_k",
-        TensorType::Q6_K => "q6_k",
-        TensorType::IQ4_NL => "iq4_nl",
-        TensorType::MXFP4 => "mxfp4",
-    }
-}
-
 /// Workgroups that share one answer's vocabulary.
 const GUIDANCE_SHARES: usize = 16;
 
@@ -162,7 +141,7 @@ fn product(x: &CubeTensor, words: &CubeTensor, product: Product, fused: Fused<'_
     };
     let epsilon = fused.norm.map_or(0.0, |(_, epsilon)| epsilon);
     let mut values = vec![
-        ("dtype", dtype_name(product.dtype).into()),
+        ("dtype", layout(product.dtype).name.into()),
         ("inputs", product.inputs.into()),
         ("outputs", product.outputs.into()),
         ("norm", fused.norm.is_some().into()),
@@ -283,7 +262,7 @@ impl Ops for CubeBackend {
         let count = tokens.meta.shape()[0];
         let x = empty(&tokens, &[count, matrix.inputs]);
         let values = vec![
-            ("dtype", dtype_name(matrix.dtype).into()),
+            ("dtype", layout(matrix.dtype).name.into()),
             ("inputs", matrix.inputs.into()),
             ("outputs", matrix.outputs.into()),
             ("first", first.into()),
