@@ -2,7 +2,9 @@
 
 use super::{LoadError, tokenizer::entries};
 use crate::formats::gguf::Value;
-use crate::formats::hub::{Folder, HubError, HubFiles, OpenFile};
+use crate::formats::hub::{
+    CONFIG, Folder, GENERATION_CONFIG, HubError, HubFiles, OpenFile, TOKENIZER_CONFIG,
+};
 use crate::text::TokenizerSpec;
 use serde_json::Value as Json;
 use std::io::{Read, Seek};
@@ -30,7 +32,7 @@ pub fn read_folder<R: Read + Seek>(
     spec.eot = others.copied().next();
     let template = match (&files.chat_template, files.tokenizer_config.as_deref()) {
         (Some(template), _) => Some(template.clone()),
-        (None, Some(config)) => template("tokenizer_config.json", config)?,
+        (None, Some(config)) => template(TOKENIZER_CONFIG, config)?,
         (None, None) => None,
     };
     let template = match (template, &files.chat_template_json) {
@@ -60,12 +62,12 @@ fn ends<R>(files: &HubFiles<R>) -> Result<Vec<u32>, HubError> {
         })
     };
     if let Some(text) = &files.generation_config {
-        let ends = of("generation_config.json", text)?;
+        let ends = of(GENERATION_CONFIG, text)?;
         if !ends.is_empty() {
             return Ok(ends);
         }
     }
-    of("config.json", &files.config)
+    of(CONFIG, &files.config)
 }
 
 /// The chat template that a file of JSON holds: a text, or several with names, of which it is "default", or the only one.

@@ -96,8 +96,7 @@ fn shards(path: &Path, split: Split) -> Result<Vec<PathBuf>, StoreError> {
         .file_names(&name)
         .ok_or_else(|| StoreError::SplitName {
             path: path.to_owned(),
-            no: split.no,
-            count: split.count,
+            split,
         })?;
     let shards: Vec<PathBuf> = names.iter().map(|name| path.with_file_name(name)).collect();
     match shards.iter().find(|shard| !shard.is_file()) {

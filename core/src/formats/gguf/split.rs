@@ -42,13 +42,29 @@ impl Split {
         if no >= count || count > MAX {
             return None;
         }
-        let ending = |no: u32| format!("-{:05}-of-{count:05}.gguf", no + 1);
-        let base = name.strip_suffix(&ending(no))?;
-        Some(
-            (0..count)
-                .map(|no| format!("{base}{}", ending(no)))
-                .collect(),
-        )
+        let base = name.strip_suffix(&self.ending())?;
+        let all = (0..count).map(|no| format!("{base}{}", Self { no, count }.ending()));
+        Some(all.collect())
+    }
+
+    /// What the name of this file ends in.
+    #[must_use]
+    pub fn ending(self) -> String {
+        format!("-{:05}-of-{:05}.gguf", u64::from(self.no) + 1, self.count)
+    }
+
+    /// A file's path without `.gguf`, and without `-00001-of-00003` before it: what all files of a model share.
+    #[must_use]
+    pub fn stem(path: &str) -> &str {
+        let stem = path.strip_suffix(".gguf").unwrap_or(path);
+        let split = stem.len().checked_sub("-00001-of-00003".len());
+        let Some((rest, part)) = split.and_then(|at| stem.split_at_checked(at)) else {
+            return stem;
+        };
+        match part.replace(|c: char| c.is_ascii_digit(), "0").as_str() {
+            "-00000-of-00000" => rest,
+            _ => stem,
+        }
     }
 }
 

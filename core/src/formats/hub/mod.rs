@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod files;
 mod names;
 mod rope;
 
@@ -13,6 +14,9 @@ mod rope;
 mod tests;
 
 pub use error::HubError;
+pub use files::{
+    CHAT_TEMPLATE, CONFIG, GENERATION_CONFIG, INDEX, TEXTS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS,
+};
 
 use super::foreign::{self, BEGIN};
 use super::gguf::{Gguf, Metadata, NewTensor, TensorType, Value};
@@ -26,9 +30,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes of a text of the folder; vocabularies are the largest.
 const MAX_TEXT_BYTES: u64 = 128 << 20;
-
-const ONE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 /// Opens a file of the folder by its plain name; `None` where it isn't there.
 pub type OpenFile<'a, R> = dyn FnMut(&str) -> io::Result<Option<R>> + 'a;
@@ -64,7 +65,7 @@ pub fn weight_files(config: &str, index: Option<&str>) -> Result<Vec<String>, Hu
     let json = serde_json::from_str(config).map_err(|error| config::damaged(error.to_string()))?;
     Config::new(&json, "")?;
     let Some(index) = index else {
-        return Ok(vec![ONE.to_owned()]);
+        return Ok(vec![WEIGHTS.to_owned()]);
     };
     let index = Index::parse(index.as_bytes()).map_err(|source| HubError::Weights {
         file: INDEX.to_owned(),
@@ -103,20 +104,17 @@ impl<R: Read + Seek> HubFiles<R> {
     ///
     /// [`HubError`] where a file is missing, can't be read, or is not of a model that we can run.
     pub fn read(name: &str, open: &mut OpenFile<'_, R>) -> Result<Self, HubError> {
-        let Some(config) = text("config.json", open)? else {
+        let Some(config) = text(CONFIG, open)? else {
             let hint = match open("adapter_config.json").is_ok_and(|file| file.is_some()) {
                 true => "it holds a LoRA adapter, which is to be merged into its model first",
                 false => "a model's folder has it beside its *.safetensors files, as the hub does",
             };
-            return Err(HubError::Missing {
-                file: "config.json",
-                hint,
-            });
+            return Err(HubError::Missing { file: CONFIG, hint });
         };
         let json =
             serde_json::from_str(&config).map_err(|error| config::damaged(error.to_string()))?;
         let model = Config::new(&json, name)?;
-        let Some(tokenizer) = text("tokenizer.json", open)? else {
+        let Some(tokenizer) = text(TOKENIZER, open)? else {
             return Err(no_tokenizer(open));
         };
         let (shards, stored) = weights(open)?;
@@ -126,10 +124,10 @@ impl<R: Read + Seek> HubFiles<R> {
             places: Vec::new(),
             shards,
             tokenizer,
-            tokenizer_config: text("tokenizer_config.json", open)?,
-            chat_template: text("chat_template.jinja", open)?,
+            tokenizer_config: text(TOKENIZER_CONFIG, open)?,
+            chat_template: text(CHAT_TEMPLATE, open)?,
             chat_template_json: text("chat_template.json", open)?,
-            generation_config: text("generation_config.json", open)?,
+            generation_config: text(GENERATION_CONFIG, open)?,
             config,
         };
         files.plan(&model, stored)?;
@@ -340,7 +338,7 @@ fn no_tokenizer<R: Read>(open: &mut OpenFile<'_, R>) -> HubError {
         "get it from where the model is from"
     };
     HubError::Missing {
-        file: "tokenizer.json",
+        file: TOKENIZER,
         hint,
     }
 }
@@ -360,7 +358,7 @@ fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubE
     };
     let names = match &index {
         Some(index) => index.shards(),
-        None => vec![(ONE, 0)],
+        None => vec![(WEIGHTS, 0)],
     };
     let (mut shards, mut stored) = (Vec::new(), Vec::new());
     for (name, tensors) in names {
@@ -376,7 +374,7 @@ fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubE
                     all: index.tensors.len(),
                 },
                 None => HubError::Missing {
-                    file: ONE,
+                    file: WEIGHTS,
                     hint: "nor its index; of a model's weights only safetensors are read (no *.bin files)",
                 },
             });
