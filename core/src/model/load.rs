@@ -232,7 +232,7 @@ impl DecoderBuilder {
         Ok(Layer {
             attention_norm: self.norm(&name("attn_norm"))?,
             qkv: self.stack(&["attn_q", "attn_k", "attn_v"].map(name))?,
-            adjust: self.adjust(index)?,
+            bias_gains: self.bias_gains(index)?,
             attention_output: self.matrix(&name("attn_output"))?,
             attention: self.packer.variant,
             feed_forward_norm: self.norm(&name("ffn_norm"))?,
@@ -242,7 +242,7 @@ impl DecoderBuilder {
     }
 
     /// What `kernels::cache::rope_write` wants beside the projection.
-    fn adjust(&mut self, index: usize) -> Result<Tensor<1>, ModelError> {
+    fn bias_gains(&mut self, index: usize) -> Result<Tensor<1>, ModelError> {
         let Traits {
             qkv_bias,
             head_norm,

@@ -6,17 +6,17 @@ mod classifier;
 mod companions;
 mod finish;
 mod generate;
-mod measure;
 mod prompts;
 mod score;
+mod steps;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
 pub use finish::FinishReason;
 pub use generate::{Event, GenerateRequest, Generation};
-pub use measure::{StepTime, Steps};
 pub use prompts::Prompting;
 pub use score::Score;
+pub use steps::{StepTime, Steps};
 
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};

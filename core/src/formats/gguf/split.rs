@@ -75,7 +75,7 @@ pub struct GgufFiles<R> {
     /// Each file with its tensors.
     files: Vec<(R, Vec<TensorInfo>)>,
     /// For each tensor of the model its file, and its index there.
-    places: Vec<(usize, usize)>,
+    locations: Vec<(usize, usize)>,
 }
 
 impl<R: Read + Seek> GgufFiles<R> {
@@ -90,7 +90,7 @@ impl<R: Read + Seek> GgufFiles<R> {
             return Err(GgufError::SplitAlone { no, count });
         }
         Ok(Self {
-            places: (0..gguf.tensors.len()).map(|index| (0, index)).collect(),
+            locations: (0..gguf.tensors.len()).map(|index| (0, index)).collect(),
             files: vec![(reader, gguf.tensors.clone())],
             gguf,
         })
@@ -103,7 +103,7 @@ impl<R: Read + Seek> GgufFiles<R> {
     /// [`GgufError`] as of [`Gguf::read`], and [`GgufError::Split`] where a file is another than it should be.
     pub fn split(readers: Vec<(String, R)>) -> Result<Self, GgufError> {
         let count = readers.len();
-        let (mut files, mut places, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut files, mut locations, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
         let (mut wanted, mut metadata) = (None, Metadata::default());
         for (number, (file, mut reader)) in readers.into_iter().enumerate() {
             let gguf = Gguf::read(&mut reader)?;
@@ -123,7 +123,7 @@ impl<R: Read + Seek> GgufFiles<R> {
                 wanted = gguf.metadata.opt_u32(TENSORS)?;
                 metadata = gguf.metadata;
             }
-            places.extend((0..gguf.tensors.len()).map(|index| (number, index)));
+            locations.extend((0..gguf.tensors.len()).map(|index| (number, index)));
             tensors.extend(gguf.tensors.iter().map(NewTensor::from));
             if number + 1 == count
                 && let Some(wanted) = wanted
@@ -142,7 +142,7 @@ impl<R: Read + Seek> GgufFiles<R> {
         Ok(Self {
             gguf: Gguf::new(&metadata, &tensors)?,
             files,
-            places,
+            locations,
         })
     }
 
@@ -158,7 +158,7 @@ impl<R: Read + Seek> GgufFiles<R> {
     ///
     /// As of [`Gguf::read_tensor`].
     pub fn read(&mut self, index: usize) -> Result<Vec<u8>, GgufError> {
-        let (file, index) = self.places[index];
+        let (file, index) = self.locations[index];
         let (reader, tensors) = &mut self.files[file];
         self.gguf.read_tensor(reader, &tensors[index])
     }

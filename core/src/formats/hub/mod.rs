@@ -24,7 +24,7 @@ use super::rotary::join_pairs;
 use super::safetensors::{Header, Index, Tensor};
 use super::source::{convert, set_file_type};
 use config::Config;
-use names::{HEAD, Meaning, SCORE, Turned, meaning};
+use names::{HEAD, Meaning, Rotary, SCORE, meaning};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -39,7 +39,7 @@ pub type OpenFile<'a, R> = dyn FnMut(&str) -> io::Result<Option<R>> + 'a;
 pub struct HubFiles<R> {
     metadata: Metadata,
     tensors: Vec<NewTensor>,
-    places: Vec<Place>,
+    origins: Vec<Origin>,
     shards: Vec<(String, R)>,
     /// `tokenizer.json`.
     pub tokenizer: String,
@@ -77,13 +77,13 @@ pub fn weight_files(config: &str, index: Option<&str>) -> Result<Vec<String>, Hu
 
 /// Where a tensor's bytes come from.
 #[derive(Debug)]
-enum Place {
+enum Origin {
     Stored {
         shard: usize,
         tensor: Tensor,
         /// How it is stored.
         dtype: TensorType,
-        /// Its rows are of so many heads, and to be turned.
+        /// Its rows are of so many heads, whose rotary pairs are to be joined.
         heads: Option<usize>,
     },
     Made(Vec<u8>),
@@ -93,7 +93,7 @@ enum Place {
 #[derive(Debug)]
 pub struct Folder<R> {
     gguf: Gguf,
-    places: Vec<Place>,
+    origins: Vec<Origin>,
     shards: Vec<(String, R)>,
 }
 
@@ -121,7 +121,7 @@ impl<R: Read + Seek> HubFiles<R> {
         let mut files = Self {
             metadata: Metadata::default(),
             tensors: Vec::new(),
-            places: Vec::new(),
+            origins: Vec::new(),
             shards,
             tokenizer,
             tokenizer_config: text(TOKENIZER_CONFIG, open)?,
@@ -162,7 +162,7 @@ impl<R: Read + Seek> HubFiles<R> {
         }
         Ok(Folder {
             gguf: Gguf::new(&self.metadata, &self.tensors)?,
-            places: self.places,
+            origins: self.origins,
             shards: self.shards,
         })
     }
@@ -189,9 +189,9 @@ impl<R: Read + Seek> HubFiles<R> {
                     tensor: tensor.name,
                 });
             };
-            let heads = match name.turned {
-                Turned::Queries if model.turned => Some(model.heads),
-                Turned::Keys if model.turned => Some(model.kv_heads),
+            let heads = match name.rotary {
+                Rotary::Queries if model.joins_pairs => Some(model.heads),
+                Rotary::Keys if model.joins_pairs => Some(model.kv_heads),
                 _ => None,
             };
             if let Some(heads) = heads {
@@ -213,7 +213,7 @@ impl<R: Read + Seek> HubFiles<R> {
                     _ => dtype,
                 },
             });
-            self.places.push(Place::Stored {
+            self.origins.push(Origin::Stored {
                 shard,
                 tensor,
                 dtype,
@@ -230,7 +230,7 @@ impl<R: Read + Seek> HubFiles<R> {
                 .rope_factors
                 .iter()
                 .flat_map(|factor| factor.to_le_bytes());
-            self.places.push(Place::Made(bytes.collect()));
+            self.origins.push(Origin::Made(bytes.collect()));
         }
         Ok(())
     }
@@ -249,9 +249,9 @@ impl<R: Read + Seek> Folder<R> {
     ///
     /// [`HubError`] where they can't be read.
     pub fn read(&mut self, index: usize) -> Result<Vec<u8>, HubError> {
-        let (shard, tensor, dtype, heads) = match &self.places[index] {
-            Place::Made(bytes) => return Ok(bytes.clone()),
-            Place::Stored {
+        let (shard, tensor, dtype, heads) = match &self.origins[index] {
+            Origin::Made(bytes) => return Ok(bytes.clone()),
+            Origin::Stored {
                 shard,
                 tensor,
                 dtype,

@@ -126,7 +126,7 @@ impl Ops for Flex {
 
     fn rope_write(
         qkv: FlexTensor,
-        adjust: FlexTensor,
+        bias_gains: FlexTensor,
         table: FlexTensor,
         positions: FlexTensor,
         slots: FlexTensor,
@@ -138,7 +138,7 @@ impl Ops for Flex {
         let mut q = vec![0.0; rows(&qkv) * width];
         rope::rope_write(
             values(&qkv),
-            values(&adjust),
+            values(&bias_gains),
             values(&table),
             values(&positions),
             values(&slots),
