@@ -5,18 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may use besides itself.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("options", &[]),
     ("formats", &[]),
     ("text", &[]),
     ("kernels", &["formats"]),
     ("device", &["kernels"]),
     ("model", &["formats", "kernels"]),
+    ("load", &["formats", "text", "device", "model"]),
     ("decoding", &["options", "kernels", "model", "text"]),
     (
         "session",
         &[
-            "options", "formats", "text", "kernels", "device", "model", "decoding",
+            "options", "formats", "text", "kernels", "device", "model", "load", "decoding",
         ],
     ),
     ("reward", &["text", "model", "decoding", "session"]),

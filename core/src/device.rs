@@ -2,7 +2,6 @@
 
 use crate::kernels::Variant;
 use burn::tensor::{Device, DeviceKind, wgpu::WgpuBackend};
-use burn_wgpu::wgpu;
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 

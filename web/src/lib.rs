@@ -19,9 +19,10 @@ use periapt_core::contract::{BadRequest, ChatPrompt, GenerateParams, GenerateRes
 use periapt_core::decoding::streams::{Stream, expand_preference};
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
-use periapt_core::session::{Event, Loader, Steps};
+use periapt_core::load::{self, LoadError, Loader};
+use periapt_core::session::{Event, Steps};
 use periapt_core::text::Today;
-use periapt_core::{DeviceChoice, OpenDevice, Session};
+use periapt_core::{DeviceChoice, Error, OpenDevice, Session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -103,7 +104,7 @@ impl ModelLoader {
         self.hasher.update(chunk);
         self.loader
             .push(chunk)
-            .map_err(|error| error::to_js(&error))
+            .map_err(|error| error::to_js(&error.into()))
     }
 
     /// The SHA-256 of the bytes so far, in hexadecimal.
@@ -118,10 +119,7 @@ impl ModelLoader {
     ///
     /// `model_file` where the file ended early.
     pub fn finish(self) -> JsResult<Model> {
-        match self.loader.finish() {
-            Ok(session) => Ok(Model::new(session)),
-            Err(error) => Err(error::to_js(&error)),
-        }
+        Model::new(self.loader.finish())
     }
 }
 
@@ -133,15 +131,17 @@ pub struct Model {
 }
 
 impl Model {
-    /// The session, whose chat template is told the day that it is here.
-    fn new(mut session: Session) -> Self {
+    /// A session with what was loaded, whose chat template is told the day that it is here.
+    fn new(loaded: Result<load::Model, LoadError>) -> JsResult<Self> {
+        let session = loaded.map_err(Error::from).and_then(Session::new);
+        let mut session = session.map_err(|error| error::to_js(&error))?;
         let now = js_sys::Date::new_0();
         session.set_today(Today {
             year: now.get_full_year() as u16,
             month: now.get_month() as u8 + 1,
             day: now.get_date() as u8,
         });
-        Self { session }
+        Ok(Self { session })
     }
 }
 

@@ -19,7 +19,7 @@ pub fn lean(pref: Tensor<2>, base: Tensor<2>, strength: f64) -> Tensor<2> {
 fn weighted(logits: Tensor<2>, answers: &[Vec<(usize, f32)>]) -> Tensor<2> {
     let device = logits.device();
     let (rows, weights) = streams(answers, &device);
-    let settings = Tensor::zeros([sampling::SETTINGS], &device);
+    let settings = Tensor::zeros([sampling::Settings::NAMES.len()], &device);
     sampling::guidance(logits, rows, weights, settings, 0).scores
 }
 
