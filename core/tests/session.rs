@@ -2,7 +2,7 @@
 
 use crate::tiny::{Tiny, VOCAB};
 use periapt_core::decoding::beam::BeamParams;
-use periapt_core::decoding::streams::{Stream, Wish};
+use periapt_core::decoding::streams::{Stream, StreamPreference};
 use periapt_core::decoding::{Conversation, Method, Sampling};
 use periapt_core::device::{self, DeviceChoice};
 use periapt_core::formats::gguf::Value;
@@ -232,7 +232,7 @@ fn several_models_and_prompts_make_one_answer() {
         let stream = |name: &str, wish: &str, weight, model| Stream {
             name: name.to_owned(),
             system: Some(format!("You are {name}.")),
-            wish: Wish::Text(wish.to_owned()),
+            preference: StreamPreference::Text(wish.to_owned()),
             weight,
             model,
         };

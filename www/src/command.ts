@@ -76,13 +76,13 @@ function numeral(name: string, value: number): string {
   return String(value === 0 ? 0 : value);
 }
 
-/** As `plain` in `core/src/decoding/wish.rs` reads a weight: without an exponent. */
+/** As `plain` in `core/src/decoding/preference.rs` reads a weight: without an exponent. */
 function weightOf(weight: number): string {
   if (!(Math.abs(weight) <= 1000)) throw new CommandError("a weight is no number from -1000 to 1000");
   return weight.toLocaleString("en", { useGrouping: false, maximumFractionDigits: 20 }).replace(/^-0$/, "0");
 }
 
-/** What `looks_like_a_number` in `core/src/decoding/wish.rs` finds after the last colon. */
+/** What `looks_like_a_number` in `core/src/decoding/preference.rs` finds after the last colon. */
 const NUMBER_LIKE = /[:\uff1a]\s*[+\-\u2212.]*(?:nan|inf|infinity|\p{N}[\p{N}+\-\u2212.,_eEx%]*)\s*$/iu;
 
 /** A preference that the command line must not read a weight in. */

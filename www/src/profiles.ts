@@ -27,7 +27,7 @@ const STARTERS = ["concise", "creative", "formal", "uplifting", "pleasant", "ver
 /** A word of the Latin script, perhaps with hyphens and apostrophes inside. */
 const WORD = /^[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f]+(?:[-'\u2019][A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f]+)*$/;
 
-/** As `expand_preference` in `core/src/decoding/wish.rs`. */
+/** As `expand_preference` in `core/src/decoding/preference.rs`. */
 export function expand(text: string): string {
   const word = text.trim();
   return WORD.test(word) ? `Your answer should be ${word} as much as possible.` : text;

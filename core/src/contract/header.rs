@@ -2,7 +2,7 @@
 //! where its model lies and what that hashes to.
 
 use crate::Session;
-use crate::decoding::streams::{Stream, Wish};
+use crate::decoding::streams::{Stream, StreamPreference};
 use crate::decoding::{AmuletParams, Method, MethodName, Sampling};
 use crate::device::DeviceInfo;
 use crate::model::KvType;
@@ -236,10 +236,10 @@ impl Session {
         let line = |(stream, weight): (&Stream, f64)| StreamLine {
             name: stream.name.clone(),
             system: stream.system.clone(),
-            preference: match &stream.wish {
-                Wish::None => None,
-                Wish::Own => conversation.preference.clone(),
-                Wish::Text(text) => Some(text.clone()),
+            preference: match &stream.preference {
+                StreamPreference::None => None,
+                StreamPreference::Conversation => conversation.preference.clone(),
+                StreamPreference::Text(text) => Some(text.clone()),
             },
             weight,
             model: stream.model,

@@ -4,8 +4,8 @@
 //! Linear Alignment (Gao et al. 2024, arXiv 2401.11458), Amulet and classifier-free guidance are
 //! pref with weight 1 + k and base with weight -k, at different strengths k.
 
-use super::streams::{Stream, Wish};
-use super::wish::{WEIGHTS, is_empty};
+use super::preference::{WEIGHTS, is_empty};
+use super::streams::{Stream, StreamPreference};
 use super::{AmuletParams, DecodingError};
 use crate::options::{in_range, options};
 use std::fmt;
@@ -154,7 +154,8 @@ impl Method {
                     let range = Some("a number from -1000 to 1000");
                     let weights = (*WEIGHTS.start(), *WEIGHTS.end());
                     in_range("a stream's weight", stream.weight, weights, range)?;
-                    if matches!(&stream.wish, Wish::Text(text) if is_empty(text)) {
+                    if matches!(&stream.preference, StreamPreference::Text(text) if is_empty(text))
+                    {
                         return Err(DecodingError::EmptyPreference);
                     }
                     if streams[..index]

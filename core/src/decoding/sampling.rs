@@ -41,7 +41,6 @@ options! {
         #[ts(type = "number | \"inf\" | null")]
         kl_budget: Option<f64>, (0.0, f64::MAX), "0 or more, in nats", unit "nats a token", group "guard", control (0.0, 10.0, 0.05);
         /// Seed of the draws
-        #[arg(display_order = 1000)]
         seed: u64 = 0, (0.0, u64::MAX as f64), control (0.0, 4_294_967_295.0, 1.0);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::text::{Message, Role};
 
-pub use super::wish::expand_preference;
+pub use super::preference::expand_preference;
 
 /// The system prompt of Amulet's public code (arXiv 2502.19148, `prompts.py`); `{preference}` is
 /// where the preference goes, and nothing in the base stream.
@@ -22,7 +22,7 @@ pub struct Stream {
     /// A system prompt of its own, in place of the conversation's.
     pub system: Option<String>,
     /// The preference it is given.
-    pub wish: Wish,
+    pub preference: StreamPreference,
     /// Its weight, where the method takes weights from the streams.
     pub weight: f64,
     /// The model that runs it: 0 for the session's own, else what `Session::attach` gave.
@@ -31,11 +31,11 @@ pub struct Stream {
 
 /// The preference of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum StreamPreference {
     /// None.
     None,
-    /// The conversation's.
-    Own,
+    /// The conversation's own.
+    Conversation,
     /// This one, as [`expand_preference`] gives it.
     Text(String),
 }
@@ -47,7 +47,7 @@ impl Stream {
         Self {
             name: "base".to_owned(),
             system: None,
-            wish: Wish::None,
+            preference: StreamPreference::None,
             weight: 1.0,
             model: 0,
         }
@@ -58,7 +58,7 @@ impl Stream {
     pub fn pref() -> Self {
         Self {
             name: "pref".to_owned(),
-            wish: Wish::Own,
+            preference: StreamPreference::Conversation,
             ..Self::base()
         }
     }
@@ -76,7 +76,7 @@ pub fn preference_streams(preferences: &[(&str, f64)]) -> Vec<Stream> {
                 1 => "pref".to_owned(),
                 _ => format!("pref{}", index + 1),
             },
-            wish: Wish::Text(expand_preference(text)),
+            preference: StreamPreference::Text(expand_preference(text)),
             weight: *weight,
             ..Stream::base()
         });
@@ -103,11 +103,11 @@ impl Conversation {
     #[must_use]
     pub fn messages(&self, stream: &Stream) -> Vec<Message> {
         let own = stream.system.as_ref().or(self.system.as_ref());
-        let preference = match (&stream.wish, &self.preference) {
-            (Wish::Text(text), _) => Some(text.as_str()),
-            (Wish::Own, preference) => preference.as_deref(),
-            (Wish::None, Some(_)) => Some(""),
-            (Wish::None, None) => None,
+        let preference = match (&stream.preference, &self.preference) {
+            (StreamPreference::Text(text), _) => Some(text.as_str()),
+            (StreamPreference::Conversation, preference) => preference.as_deref(),
+            (StreamPreference::None, Some(_)) => Some(""),
+            (StreamPreference::None, None) => None,
         };
         let system = match preference {
             None => own.cloned(),

@@ -4,7 +4,7 @@ use super::batch::{Batch, Pending};
 use super::{Error, FinishReason, Session, read, read_while};
 use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
-use crate::decoding::{Conversation, DecodingError, Method, Sampling, sampler, wish};
+use crate::decoding::{Conversation, DecodingError, Method, Sampling, preference, sampler};
 use crate::kernels::measure::flush;
 use crate::model::ModelError;
 use crate::text::{DetokenizeStream, Encoded, StopTexts};
@@ -70,7 +70,7 @@ impl GenerateRequest {
         }
         let empty = |conversation: &Conversation| {
             let preference = conversation.preference.as_deref();
-            preference.is_some_and(wish::is_empty)
+            preference.is_some_and(preference::is_empty)
         };
         if self.method.wants_preference() && self.conversations.iter().any(empty) {
             return Err(DecodingError::EmptyPreference);

@@ -1,8 +1,8 @@
 //! Conversations become prompts, in the model's own chat template.
 
 use super::{Error, GenerateRequest, Session};
-use crate::decoding::streams::{Stream, Wish};
-use crate::decoding::wish::is_empty;
+use crate::decoding::preference::is_empty;
+use crate::decoding::streams::{Stream, StreamPreference};
 use crate::decoding::{Conversation, DecodingError};
 use crate::text::{Chat, Encoded, Message, SystemPrompt};
 
@@ -83,7 +83,10 @@ impl Session {
         fold: bool,
     ) -> Result<Vec<Encoded>, Error> {
         let preference = conversation.preference.as_deref();
-        if streams.iter().any(|stream| stream.wish == Wish::Own) && preference.is_some_and(is_empty)
+        if streams
+            .iter()
+            .any(|stream| stream.preference == StreamPreference::Conversation)
+            && preference.is_some_and(is_empty)
         {
             return Err(DecodingError::EmptyPreference.into());
         }
@@ -98,9 +101,9 @@ impl Session {
         // What each differs from: the others, and itself without its preference.
         let mut others: Vec<(String, usize, Vec<Message>, Vec<u32>)> = Vec::new();
         for (stream, (messages, encoded)) in streams.iter().zip(&prompts) {
-            if stream.wish != Wish::None {
+            if stream.preference != StreamPreference::None {
                 let plain = Stream {
-                    wish: Wish::None,
+                    preference: StreamPreference::None,
                     ..stream.clone()
                 };
                 let name = format!("{} without its preference", stream.name);

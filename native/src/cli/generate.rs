@@ -5,7 +5,7 @@ use super::trace::Recorder;
 use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
 use crate::say;
 use crate::terminal;
-use periapt_core::decoding::streams::{Wish, expand_preference, in_turns};
+use periapt_core::decoding::streams::{StreamPreference, expand_preference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method, MethodName};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
 use periapt_core::text::Message;
@@ -72,7 +72,9 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     };
     if let Method::Guidance(streams) = &method {
         // What the streams wish for is theirs; that there is a wish at all decides which system prompt is taken.
-        let wishes = streams.iter().any(|stream| stream.wish != Wish::None);
+        let wishes = streams
+            .iter()
+            .any(|stream| stream.preference != StreamPreference::None);
         conversation.preference = wishes.then(String::new);
     }
     streams::stream_models(&method, &args.streams)?;

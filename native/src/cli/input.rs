@@ -6,7 +6,7 @@
 
 use super::Usage;
 use anyhow::Context;
-use periapt_core::decoding::wish::is_empty;
+use periapt_core::decoding::preference::is_empty;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Read};
 use std::path::Path;

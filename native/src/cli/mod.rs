@@ -38,6 +38,7 @@ use periapt_core::Error;
 use periapt_core::decoding::DecodingError;
 use periapt_core::device::DeviceError;
 use periapt_core::model::ModelError;
+use periapt_core::options::OutOfRange;
 use periapt_core::reward::RewardError;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -122,7 +123,7 @@ const MODEL: u8 = 3;
 const DEVICE: u8 = 4;
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() || error.is::<DecodingError>() {
+    if error.is::<Usage>() || error.is::<DecodingError>() || error.is::<OutOfRange>() {
         return USAGE;
     }
     if error.is::<StoreError>() || error.is::<memory::TooLarge>() {

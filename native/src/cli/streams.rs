@@ -3,8 +3,10 @@
 use super::args::{ModelArgs, StreamArgs};
 use super::{Usage, input, load};
 use periapt_core::Session;
-use periapt_core::decoding::streams::{Stream, Wish, expand_preference, preference_streams};
-use periapt_core::decoding::wish::is_empty;
+use periapt_core::decoding::preference::is_empty;
+use periapt_core::decoding::streams::{
+    Stream, StreamPreference, expand_preference, preference_streams,
+};
 use periapt_core::decoding::{DecodingError, Method, Preference};
 
 /// What `--prefer` says, each with its weight where it has one.
@@ -54,7 +56,7 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
     let mut stream = Stream {
         name: format!("stream{number}"),
         system: None,
-        wish: Wish::None,
+        preference: StreamPreference::None,
         weight: 0.0,
         model: 0,
     };
@@ -67,7 +69,7 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
             "name" => stream.name = value.to_owned(),
             "system" => stream.system = Some(value.to_owned()),
             "prefer" if is_empty(value) => return Err(wrong("the preference is empty")),
-            "prefer" => stream.wish = Wish::Text(expand_preference(value)),
+            "prefer" => stream.preference = StreamPreference::Text(expand_preference(value)),
             "weight" => {
                 let number = value.trim().parse();
                 let no_number = |_| wrong(&format!("the weight {value:?} is no number"));
@@ -173,8 +175,8 @@ mod tests {
             .map(|s| (s.name.as_str(), s.weight))
             .collect();
         assert_eq!(all, [("base", -2.0), ("pref1", 2.0), ("pref2", 1.0)]);
-        let wish = &streams[2].wish;
-        assert_eq!(wish, &Wish::Text("Answer: in verse".to_owned()));
+        let wish = &streams[2].preference;
+        assert_eq!(wish, &StreamPreference::Text("Answer: in verse".to_owned()));
     }
 
     #[test]
@@ -187,7 +189,10 @@ mod tests {
         assert_eq!(stream.name, "rude");
         assert_eq!(stream.system.as_deref(), Some("Be rude; insult."));
         assert_eq!(stream.weight, -0.5);
-        assert_eq!(stream.wish, Wish::Text(expand_preference("loud")));
+        assert_eq!(
+            stream.preference,
+            StreamPreference::Text(expand_preference("loud"))
+        );
     }
 
     #[test]

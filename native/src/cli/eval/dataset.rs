@@ -2,7 +2,7 @@
 
 use super::{Usage, input};
 use crate::store::Remote;
-use periapt_core::decoding::wish::is_empty;
+use periapt_core::decoding::preference::is_empty;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
