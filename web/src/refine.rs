@@ -8,7 +8,9 @@ use periapt_core::Session;
 use periapt_core::decoding::streams::expand_preference;
 use periapt_core::decoding::{AmuletParams, Method, Sampling};
 use periapt_core::reward::{AnyReward, Ask, Choice, Human, Judge, PreferenceReward, RewardError};
-use periapt_core::tpo::{self, Line, Local, Mode, Options, Progress, Prompts, Query, Stage};
+use periapt_core::tpo::{
+    self, Local, Mode, Options, Prompts, Query, RecordLine, RefineEvent, Stage,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -96,7 +98,8 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
     let recorded = recorded
         .lines()
         .map(|line| {
-            serde_json::from_str::<Line>(line).map_err(|error| bad_request(&error.to_string()))
+            serde_json::from_str::<RecordLine>(line)
+                .map_err(|error| bad_request(&error.to_string()))
         })
         .collect::<JsResult<Vec<_>>>()?;
     let prompts = Prompts::for_size(session.decoder().parameters() as u64);
@@ -107,8 +110,7 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
         batch: usize::MAX,
     };
     let mut thrown = None;
-    let mut listen = async |progress: Progress<'_>| match tell(&on_event, describe(&progress)).await
-    {
+    let mut listen = async |event: RefineEvent<'_>| match tell(&on_event, describe(&event)).await {
         Ok(answer) if answer == JsValue::FALSE => ControlFlow::Break(()),
         Ok(_) => ControlFlow::Continue(()),
         Err(error) => {
@@ -154,14 +156,14 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
     }))
 }
 
-fn describe(progress: &Progress<'_>) -> Value {
+fn describe(event: &RefineEvent<'_>) -> Value {
     let name = |stage: &Stage| match stage {
         Stage::Responses => "responses",
         Stage::Text(name) => name.name(),
     };
-    match progress {
-        Progress::Line(line) => json!({ "kind": "line", "line": line }),
-        Progress::Prefill {
+    match event {
+        RefineEvent::Line { line, .. } => json!({ "kind": "line", "line": line }),
+        RefineEvent::Prefill {
             round,
             stage,
             done,
@@ -173,7 +175,7 @@ fn describe(progress: &Progress<'_>) -> Value {
             "done": done,
             "total": total,
         }),
-        Progress::Token {
+        RefineEvent::Token {
             round,
             stage,
             index,

@@ -37,7 +37,7 @@ pub struct Shortened {
 /// One line of a record. A run's lines in their order are the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Line {
+pub enum RecordLine {
     /// What was asked, and how; first.
     Run {
         /// The question.
