@@ -92,7 +92,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
         };
   if (!params) return;
   const { samples = 5, rounds = 2 } = params;
-  const generations = samples + rounds * (samples + 2);
+  const generations = generationsOf(samples, rounds);
   last = { ...params };
   delete last.recorded;
   refining.value = before ?? {
@@ -153,6 +153,11 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   asking.value = undefined;
 }
 
+/** Generations of a whole run: each round's responses, its loss and its gradient behind the first responses. */
+function generationsOf(samples: number, rounds: number): number {
+  return samples + rounds * (samples + 2);
+}
+
 /** The system prompt that the engine is given, where it is given one. */
 function systemOf(messages: RefineParams["messages"]): string | null {
   const [first] = messages;
@@ -198,7 +203,7 @@ export function showRecord({ system, run, lines, baseline }: Recorded, file: str
     samples,
     lines,
     baseline,
-    generations: samples + (mode === "bon" ? 0 : rounds) * (samples + 2),
+    generations: generationsOf(samples, mode === "bon" ? 0 : rounds),
     file,
   };
 }
