@@ -7,7 +7,7 @@ RELEASE := cargo build --release --locked --workspace --exclude periapt-web
 
 # The targets share one target directory, and so its lock.
 .NOTPARALLEL:
-.PHONY: help demo test build model web bench fmt lint setup
+.PHONY: help demo test build model web bench fmt lint setup contract
 
 help:
 	@echo "make demo    ask the real model a question with two preferences (20 minutes the first time)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   how fast the model runs here, by rows and method, on the GPU and the CPU"
 	@echo "make lint    formatting, clippy, documentation, shellcheck"
 	@echo "make fmt     format the Rust code"
+	@echo "make contract  write the page's types and fields anew from core's contract"
 
 setup:
 	@scripts/setup.sh native
@@ -46,6 +47,9 @@ bench: model
 
 fmt:
 	cargo fmt --all
+
+contract: setup
+	PERIAPT_UPDATE=1 cargo test --release --locked --test all the_generated_contract_is_fresh
 
 # In the release profile, so that build scripts and macros are built once for all.
 lint: setup

@@ -16,7 +16,7 @@
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;      // logits [rows, {{ vocab }}]
 @group(0) @binding(1) var<storage, read_write> stream_rows: array<i32>; // stream_rows [answers, {{ streams }}]
 @group(0) @binding(2) var<storage, read_write> weights: array<f32>;     // weights [answers, {{ streams }}]
-@group(0) @binding(3) var<storage, read_write> settings: array<f32>;    // settings [9], see sample.wgsl; the last is E
+@group(0) @binding(3) var<storage, read_write> settings: array<f32>;    // settings [{{ slot | length }}] of src/settings.rs; the budget is E
 @group(0) @binding(4) var<storage, read_write> scores: array<f32>;      // scores [answers, {{ vocab }}]
 @group(0) @binding(5) var<storage, read_write> leaning: array<f32>;     // leaning [answers, 2]: t and its KL (-1: not computed)
 
@@ -75,7 +75,7 @@ fn main(
     let answer = group.y;
     let row = u32(stream_rows[answer * STREAMS]);
     if (local.x == 0u) {
-        cuts = settings[0] > 0.0;
+        cuts = settings[{{ slot.beta }}] > 0.0;
     }
     workgroupBarrier();
     var cut = LOWEST;
@@ -84,12 +84,12 @@ fn main(
         for (var v = local.x; v < VOCAB; v += 256u) {
             best = better(best, Best(finite(logits[row * VOCAB + v]), v));
         }
-        cut = workgroup_best(best, local.x).value + log(settings[0]);
+        cut = workgroup_best(best, local.x).value + log(settings[{{ slot.beta }}]);
     }
     var t = 1.0;
     var low_kl = -1.0;
 {% if evaluations %}
-    let budget = settings[8];
+    let budget = settings[{{ slot.budget }}];
     let target_root = sqrt(max(budget - min(0.0005, 0.002 * budget), 0.0));
     let rest = tilted(answer, row, cut, 0.0, local.x).x;
     var low = 0.0;

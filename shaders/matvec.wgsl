@@ -40,7 +40,7 @@ const OUTS: u32 = {{ outs }}u;
 {% include "common/blocks.wgsl" %}
 {% set row_range = range(rows) %}
 {% set all_outs = outs * 2 if gated else outs %}
-{% set halves = dtype in ["q2_k", "q3_k", "q6_k"] %}
+{% set halves = layout.halves %}
 {% if slices > 1 %}
 {% set sums = rows * (all_outs * lanes + (1 if norm else 0)) %}
 var<workgroup> partial: array<f32, {{ (slices - 1) * sums }}>;

@@ -21,7 +21,7 @@
 @group(0) @binding(4) var<storage, read_write> cache: array<u32>;     // see common/pages.wgsl
 @group(0) @binding(5) var<storage, read_write> q: array<f32>;         // q [tokens, heads, head_dim]
 {% if bias or norm %}
-@group(0) @binding(6) var<storage, read_write> adjust: array<f32>;    // bias [heads + 2 kv_heads, head_dim] and gains [2, head_dim], each if there is one
+@group(0) @binding(6) var<storage, read_write> bias_gains: array<f32>; // bias [heads + 2 kv_heads, head_dim] and gains [2, head_dim], each if there is one
 {% endif %}
 
 const HEADS: u32 = {{ heads }}u;
@@ -35,7 +35,7 @@ fn load(token: u32, head: u32, pair: u32) -> vec2<f32> {
     let from_at = token * ALL_HEADS * HEAD_DIM + at;
     let value = vec2<f32>(qkv[from_at], qkv[from_at + 1u]);
 {% if bias %}
-    return value + vec2<f32>(adjust[at], adjust[at + 1u]);
+    return value + vec2<f32>(bias_gains[at], bias_gains[at + 1u]);
 {% else %}
     return value;
 {% endif %}
@@ -86,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var pair = lane; pair < PAIRS; pair += 64u) {
         var value = load(group.y, group.x, pair);
         if (group.x < HEADS + KV_HEADS) {
-            value *= scale * vec2<f32>(adjust[gains + 2u * pair], adjust[gains + 2u * pair + 1u]);
+            value *= scale * vec2<f32>(bias_gains[gains + 2u * pair], bias_gains[gains + 2u * pair + 1u]);
         }
         place(group.y, group.x, pair, value);
     }

@@ -17,7 +17,7 @@
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;      // scores [answers, {{ vocab }}]
 @group(0) @binding(1) var<storage, read_write> stream_rows: array<i32>; // stream_rows [answers, {{ streams }}]
-@group(0) @binding(2) var<storage, read_write> settings: array<f32>;    // settings [9]: beta, temperature, top_k, top_p, min_p, repetition, frequency, presence, KL budget
+@group(0) @binding(2) var<storage, read_write> settings: array<f32>;    // settings [{{ slot | length }}] of src/settings.rs
 @group(0) @binding(3) var<storage, read_write> key: array<i32>;         // key [3 + answers]: seed low, seed high, step, each answer's number
 @group(0) @binding(4) var<storage, read_write> counts: array<i32>;      // counts [answers, {{ vocab }}], updated
 @group(0) @binding(5) var<storage, read_write> tokens: array<i32>;      // tokens [rows], updated
@@ -74,12 +74,12 @@ fn gumbel(answer: u32, v: u32) -> f32 {
 }
 
 fn weight(p: f32, highest: f32) -> f32 {
-    return select(0.0, exp((p - highest) / settings[1]), p > LOWEST);
+    return select(0.0, exp((p - highest) / settings[{{ slot.temperature }}]), p > LOWEST);
 }
 
 // The mass that ends the nucleus; out of reach where top-p is off, whatever rounding does.
 fn nucleus_limit(whole: f32) -> f32 {
-    return select(3.4e38, settings[3] * whole, settings[3] < 1.0);
+    return select(3.4e38, settings[{{ slot.top_p }}] * whole, settings[{{ slot.top_p }}] < 1.0);
 }
 
 // Mass (or number) of the tokens that stand before `limit`, and with it where `with_it`.
@@ -160,8 +160,8 @@ fn main(
     var id = best.id;
 
     if (lane == 0u) {
-        draws = settings[1] > 0.0 && highest > LOWEST;
-        limits_count = settings[2] > 0.0;
+        draws = settings[{{ slot.temperature }}] > 0.0 && highest > LOWEST;
+        limits_count = settings[{{ slot.top_k }}] > 0.0;
         settled = false;
         edge = LOWEST;
         edge_id = 0u;
@@ -176,7 +176,7 @@ fn main(
     }
     workgroupBarrier();
     if (workgroupUniformLoad(&draws)) {
-        let bin_scale = BIN_SCALE / settings[1];
+        let bin_scale = BIN_SCALE / settings[{{ slot.temperature }}];
         var mass = 0.0;
         for (var v = lane; v < VOCAB; v += 256u) {
             let p = penalized(answer, v);
@@ -230,7 +230,7 @@ fn main(
         }
         if (lane == 0u) {
             let count = atomicLoad(&found);
-            let top_k = select(VOCAB, u32(settings[2]), settings[2] > 0.0);
+            let top_k = select(VOCAB, u32(settings[{{ slot.top_k }}]), settings[{{ slot.top_k }}] > 0.0);
             var whole = all;
             var usable = top_k <= count;
             if (usable) {
@@ -245,7 +245,7 @@ fn main(
             var last = 0u;
             for (var i = 0u; i < count; i++) {
                 let w = weight(candidates[i], highest);
-                if (i > 0u && (i >= top_k || passed >= nucleus_limit(whole) || w < settings[4])) {
+                if (i > 0u && (i >= top_k || passed >= nucleus_limit(whole) || w < settings[{{ slot.min_p }}])) {
                     settled = usable;
                     break;
                 }
@@ -258,25 +258,25 @@ fn main(
             }
         }
         workgroupBarrier();
-        let truncates = settings[2] > 0.0 || settings[3] < 1.0;
+        let truncates = settings[{{ slot.top_k }}] > 0.0 || settings[{{ slot.top_p }}] < 1.0;
         if (lane == 0u && !truncates && !settled) {
             // min-p alone needs no order.
-            edge = max(LOWEST, highest + settings[1] * log(settings[4]));
+            edge = max(LOWEST, highest + settings[{{ slot.temperature }}] * log(settings[{{ slot.min_p }}]));
             edge_id = VOCAB;
             settled = true;
         }
         if (!workgroupUniformLoad(&settled)) {
             var kept = Best(LOWEST, VOCAB);
             if (workgroupUniformLoad(&limits_count)) {
-                kept = bisect(answer, settings[2], highest, true, kept, lane);
+                kept = bisect(answer, settings[{{ slot.top_k }}], highest, true, kept, lane);
             }
             let whole = before(answer, Best(LOWEST, 0u), highest, false, kept, lane);
             let nucleus = bisect(answer, nucleus_limit(whole), highest, false, kept, lane);
             if (lane == 0u) {
                 edge = nucleus.value;
                 edge_id = nucleus.id;
-                if (weight(edge, highest) < settings[4]) {
-                    edge = highest + settings[1] * log(settings[4]);
+                if (weight(edge, highest) < settings[{{ slot.min_p }}]) {
+                    edge = highest + settings[{{ slot.temperature }}] * log(settings[{{ slot.min_p }}]);
                     edge_id = VOCAB;
                 }
                 if (kept.value > edge || (kept.value == edge && kept.id < edge_id)) {
@@ -290,7 +290,7 @@ fn main(
         for (var v = lane; v < VOCAB; v += 256u) {
             let p = penalized(answer, v);
             if (p > LOWEST && (p > limit.value || (p == limit.value && v <= limit.id) || v == best.id)) {
-                drawn = better(drawn, Best((p - highest) / settings[1] + gumbel(answer, v), v));
+                drawn = better(drawn, Best((p - highest) / settings[{{ slot.temperature }}] + gumbel(answer, v), v));
             }
         }
         id = workgroup_best(drawn, lane).id;

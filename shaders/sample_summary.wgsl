@@ -6,7 +6,7 @@
 // Dispatch: (SHARES, answers, 1). Tolerance: see sample.wgsl, whose first half it is.
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;   // scores [answers, {{ vocab }}]
-@group(0) @binding(1) var<storage, read_write> settings: array<f32>; // settings [9], see sample.wgsl
+@group(0) @binding(1) var<storage, read_write> settings: array<f32>; // settings [{{ slot | length }}] of src/settings.rs
 @group(0) @binding(2) var<storage, read_write> counts: array<i32>;   // counts [answers, {{ vocab }}]
 @group(0) @binding(3) var<storage, read_write> leaning: array<i32>;  // leaning [answers, 2] of guidance.wgsl, passed on
 @group(0) @binding(4) var<storage, read_write> summary: array<i32>;  // summary [answers, {{ 2 + 4 * shares }}]: leaning, then each share's best value's bits, its id, bits of m and of the sum

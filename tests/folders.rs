@@ -5,7 +5,7 @@ use crate::common::{fails, json, periapt, stderr};
 use periapt_core::formats::gguf::{Array, Gguf, GgufFiles, GgufWriter, TensorType, Value};
 use periapt_core::formats::hub::Folder;
 use periapt_core::formats::quant::{dequantize, quantize};
-use periapt_core::session::read_folder;
+use periapt_core::load::read_folder;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use temp_dir::TempDir;

@@ -5,19 +5,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may use besides itself.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 12] = [
+    ("options", &[]),
     ("formats", &[]),
     ("text", &[]),
     ("kernels", &["formats"]),
     ("device", &["kernels"]),
     ("model", &["formats", "kernels"]),
-    ("decoding", &["kernels", "model", "text"]),
+    ("load", &["formats", "text", "device", "model"]),
+    ("decoding", &["options", "kernels", "model", "text"]),
     (
         "session",
-        &["formats", "text", "kernels", "device", "model", "decoding"],
+        &[
+            "options", "formats", "text", "kernels", "device", "model", "load", "decoding",
+        ],
     ),
     ("reward", &["text", "model", "decoding", "session"]),
-    ("tpo", &["text", "decoding", "session", "reward"]),
+    ("tpo", &["options", "text", "decoding", "session", "reward"]),
+    (
+        "contract",
+        &[
+            "options", "text", "device", "model", "decoding", "session", "reward", "tpo",
+        ],
+    ),
 ];
 
 /// The crate's root gives these on from where they are.

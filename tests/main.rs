@@ -6,6 +6,7 @@
 mod common;
 
 mod cli;
+mod contract;
 mod eval;
 mod folders;
 mod golden;

@@ -52,6 +52,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^@periapt\/engine\/periapt\.wasm/, replacement: here("./engine/wasm/periapt_web_bg.wasm") },
+      { find: /^@periapt\/engine\/contract$/, replacement: here("./engine/src/contract.ts") },
       { find: /^@periapt\/engine$/, replacement: here("./engine/src/index.ts") },
     ],
   },

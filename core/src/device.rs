@@ -2,25 +2,26 @@
 
 use crate::kernels::Variant;
 use burn::tensor::{Device, DeviceKind, wgpu::WgpuBackend};
-use burn_wgpu::wgpu;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
 /// Which device to compute on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "contract", derive(clap::ValueEnum))]
 pub enum DeviceChoice {
-    /// The best adapter there is (discrete, integrated, virtual, software), else the CPU backend.
+    /// The best GPU adapter, a software one included, else the CPU backend
     #[default]
     Auto,
-    /// The best adapter there is, a software one included; an error where there is none.
+    /// The best GPU adapter, a software one included
     Gpu,
-    /// burn's CPU backend (Flex).
+    /// burn's CPU backend
     Cpu,
 }
 
 /// What kind of device it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "DeviceKind"))]
 pub enum Kind {
     /// A wgpu adapter, software ones included.
     Gpu,
@@ -29,7 +30,9 @@ pub enum Kind {
 }
 
 /// What was opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "Adapter"))]
 pub struct DeviceInfo {
     /// What kind of device it is.
     pub kind: Kind,
@@ -40,7 +43,8 @@ pub struct DeviceInfo {
     /// True where the adapter is a software rasterizer (lavapipe, SwiftShader, WARP).
     pub software: bool,
     /// True where it computes in the machine's own memory, as the CPU, software and integrated adapters do; false
-    /// where that isn't known.
+    /// where that isn't known, as in old records.
+    #[serde(default)]
     pub shares_memory: bool,
     /// The driver's name and version as it reports them; may be empty.
     pub driver: String,

@@ -4,7 +4,7 @@
 use crate::common::{compare, devices, floats, int_values, ints, poison, random, values};
 use burn::tensor::{Device, Tensor};
 use periapt_core::device::{self, DeviceChoice};
-use periapt_core::kernels::sampling::{Guided, SETTINGS, guidance, log_probs, sample};
+use periapt_core::kernels::sampling::{self, Guided, guidance, log_probs, sample};
 use proptest::prelude::*;
 
 /// Settings by name, in the kernels' order.
@@ -40,18 +40,19 @@ const DRAW: Settings = Settings {
 
 impl Settings {
     fn tensor(&self, device: &Device) -> Tensor<1> {
-        let all: [f32; SETTINGS] = [
-            self.beta,
-            self.temperature,
-            self.top_k as f32,
-            self.top_p,
-            self.min_p,
-            self.repetition,
-            self.frequency,
-            self.presence,
-            self.kl_budget,
-        ];
-        floats(&all, [SETTINGS], device)
+        let all = sampling::Settings {
+            beta: self.beta,
+            temperature: self.temperature,
+            top_k: self.top_k as f32,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition: self.repetition,
+            frequency: self.frequency,
+            presence: self.presence,
+            budget: self.kl_budget,
+        };
+        let slots = all.to_slots();
+        floats(&slots, [slots.len()], device)
     }
 }
 

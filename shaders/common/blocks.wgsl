@@ -1,4 +1,4 @@
-// A quantized matrix as the engine packs it (core, kernels/pack.rs), read in quads.
+// A quantized matrix as the engine packs it (core, kernels/pack.rs), read in quads; `layout` is of src/blocks.rs.
 //
 // Outputs are grouped in tiles of TILE. Within a tile lie the row's blocks of 32 inputs one after the other,
 // and within a block word `w` of all TILE outputs, so that neighbouring invocations read neighbouring words.
@@ -7,24 +7,19 @@
 // A value is scale * quant + offset, and the K types of 2, 3 and 6 bits have one scale for each half of a block.
 // Source of the block formats: ggml's quantization types.
 
-const TILE: u32 = 64u;
+const TILE: u32 = {{ tile }}u;
 const BLOCKS: u32 = INPUTS / 32u;
-{% set k = dtype in ["q2_k", "q3_k", "q4_k", "q5_k", "q6_k"] %}
-{% set quant_words = {
-    "q4_0": 4, "q4_1": 4, "q5_0": 5, "q5_1": 5, "q8_0": 8, "f16": 16, "bf16": 16, "f32": 32,
-    "q2_k": 2, "q3_k": 3, "q4_k": 4, "q5_k": 5, "q6_k": 6, "iq4_nl": 4, "mxfp4": 4,
-}[dtype] %}
-{% set plain = dtype in ["f16", "bf16", "f32"] %}
-{% set pair = dtype in ["q4_0", "q5_0", "q8_0", "iq4_nl"] %}
-{% set group = 8 if k else 4 if dtype == "mxfp4" else 2 if pair else 1 %}
-{% set group_words = quant_words * group + (5 if k else 0 if plain else 1) %}
+{% set bits = layout.bits %}
+{% set group = layout.group %}
+{% set group_words = layout.group_words %}
+{% set plain = layout.scale_words == 0 %}
 const TILE_WORDS: u32 = {{ group_words }}u * TILE{% if group > 1 %} * ((BLOCKS + {{ group - 1 }}u) / {{ group }}u){% else %} * BLOCKS{% endif %};
 
 // Where word 0 of a block of a tile's first output lies.
 fn block_at(tile: u32, block: u32) -> u32 {
 {% if group > 1 %}
     return tile * TILE_WORDS
-        + ((block / {{ group }}u) * {{ group_words }}u + (block % {{ group }}u) * {{ quant_words }}u) * TILE;
+        + ((block / {{ group }}u) * {{ group_words }}u + (block % {{ group }}u) * {{ bits }}u) * TILE;
 {% else %}
     return tile * TILE_WORDS + block * {{ group_words }}u * TILE;
 {% endif %}
@@ -33,10 +28,10 @@ fn block_at(tile: u32, block: u32) -> u32 {
 
 // Where the scales of the group of the block that `block_at` gave `at` for lie.
 fn scale_at(at: u32, block: u32) -> u32 {
-    return at + {% if group > 1 %}({{ group }}u - block % {{ group }}u) * {% endif %}{{ quant_words }}u * TILE;
+    return at + {% if group > 1 %}({{ group }}u - block % {{ group }}u) * {% endif %}{{ bits }}u * TILE;
 }
 {% endif %}
-{% if k %}
+{% if group == 8 %}
 
 // Two binary16. unpack2x16float may take a subnormal for 0, and the K types' d is often one.
 fn halves(word: u32) -> vec2<f32> {
@@ -50,26 +45,26 @@ fn halves(word: u32) -> vec2<f32> {
 
 // Scale and offset of inputs 0 to 15 (x, y) and of inputs 16 to 31 (z, w) of that block.
 fn block_scale(at: u32, block: u32) -> vec4<f32> {
-{% if pair %}
+{% if group == 2 %}
     let d = unpack2x16float(words[scale_at(at, block)]);
     let scale = select(d.x, d.y, block % 2u == 1u);
-    return vec2<f32>(scale, {{ {"q4_0": "-8.0", "q5_0": "-16.0", "q8_0": "0.0", "iq4_nl": "0.0"}[dtype] }} * scale).xyxy;
-{% elif dtype == "mxfp4" %}
+    return vec2<f32>(scale, {{ layout.offset }}.0 * scale).xyxy;
+{% elif group == 4 %}
     // Half of the power of two with that exponent; the two least are subnormal.
     let exponent = (words[scale_at(at, block)] >> (block % 4u * 8u)) & 255u;
     let bits = select((exponent - 1u) << 23u, 0x200000u << exponent, exponent < 2u);
     return vec2<f32>(bitcast<f32>(bits), 0.0).xyxy;
-{% elif k %}
+{% elif group == 8 %}
     let first = scale_at(at, block);
     let d = halves(words[first + 4u * TILE]);
     let scales = words[first + block % 8u / 2u * TILE] >> (block % 2u * 16u);
-{% if dtype == "q2_k" %}
+{% if layout.halves and layout.minima %}
     return vec4<f32>((vec4<u32>(scales) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u)) * vec2<f32>(d.x, -d.y).xyxy;
-{% elif dtype in ["q4_k", "q5_k"] %}
+{% elif layout.minima %}
     return (vec2<f32>((vec2<u32>(scales) >> vec2<u32>(0u, 8u)) & vec2<u32>(255u)) * vec2<f32>(d.x, -d.y)).xyxy;
 {% else %}
     let scale = d.x * vec2<f32>(bitcast<vec2<i32>>(vec2<u32>(scales) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u));
-    return vec4<f32>(scale, scale * {{ {"q3_k": "-4.0", "q6_k": "-32.0"}[dtype] }}).xzyw;
+    return vec4<f32>(scale, scale * {{ layout.offset }}.0).xzyw;
 {% endif %}
 {% elif plain %}
     return vec4<f32>(1.0, 0.0, 1.0, 0.0);
@@ -91,32 +86,32 @@ fn block_values(at: u32, scale: vec4<f32>, w: u32) -> Quads {
 }
 
 fn block_quads(at: u32, w: u32) -> Quads {
-{% if dtype in ["q2_k", "q3_k"] %}
+{% if bits < 4 %}
     var low = two_bits(words[at], w);
     var high = two_bits(words[at + TILE], w);
-{% elif dtype in ["q8_0", "f16", "bf16", "f32"] %}
+{% elif bits >= 8 %}
     return Quads(block_quad(at, w), block_quad(at, w + 4u));
 {% else %}
     let word = vec4<u32>(words[at + w * TILE]);
     var low = (word >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u);
     var high = (word >> vec4<u32>(4u, 12u, 20u, 28u)) & vec4<u32>(15u);
 {% endif %}
-{% if dtype in ["q5_0", "q5_1", "q5_k", "q3_k"] %}
+{% if bits in [3, 5] %}
     // Bit i is the highest bit of input i.
-    let bits = vec4<u32>(words[at + {{ quant_words - 1 }}u * TILE] >> (4u * w));
-    low |= ((bits >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) << vec4<u32>({{ quant_words - 1 }}u);
-    high |= ((bits >> vec4<u32>(16u, 17u, 18u, 19u)) & vec4<u32>(1u)) << vec4<u32>({{ quant_words - 1 }}u);
-{% elif dtype == "q6_k" %}
+    let bits = vec4<u32>(words[at + {{ bits - 1 }}u * TILE] >> (4u * w));
+    low |= ((bits >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u)) << vec4<u32>({{ bits - 1 }}u);
+    high |= ((bits >> vec4<u32>(16u, 17u, 18u, 19u)) & vec4<u32>(1u)) << vec4<u32>({{ bits - 1 }}u);
+{% elif bits == 6 %}
     low |= two_bits(words[at + 4u * TILE], w) << vec4<u32>(4u);
     high |= two_bits(words[at + 5u * TILE], w) << vec4<u32>(4u);
 {% endif %}
 {% if dtype in ["iq4_nl", "mxfp4"] %}
     return Quads(meaning(low), meaning(high));
-{% elif not plain and dtype != "q8_0" %}
+{% elif bits < 8 %}
     return Quads(vec4<f32>(low), vec4<f32>(high));
 {% endif %}
 }
-{% if dtype in ["q2_k", "q3_k", "q6_k"] %}
+{% if bits in [2, 3, 6] %}
 
 // Bits 2w and 2w + 1 of each byte.
 fn two_bits(word: u32, w: u32) -> vec4<u32> {
@@ -141,13 +136,13 @@ fn meaning(q: vec4<u32>) -> vec4<f32> {
     let size = vec4<f32>(v + max(v, vec4<u32>(4u)) + vec4<u32>(2u) * max(v, vec4<u32>(6u)) - vec4<u32>(16u));
     return select(size, -size, q >= vec4<u32>(8u));
 }
-{% elif dtype == "q8_0" %}
+{% elif bits == 8 %}
 
 fn block_quad(at: u32, q: u32) -> vec4<f32> {
     let word = vec4<u32>(words[at + q * TILE]);
     return vec4<f32>(bitcast<vec4<i32>>(word << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
 }
-{% elif dtype in ["f16", "bf16"] %}
+{% elif bits == 16 %}
 
 fn block_quad(at: u32, q: u32) -> vec4<f32> {
     let a = words[at + 2u * q * TILE];
@@ -158,7 +153,7 @@ fn block_quad(at: u32, q: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));
 {% endif %}
 }
-{% elif dtype == "f32" %}
+{% elif bits == 32 %}
 
 fn block_quad(at: u32, q: u32) -> vec4<f32> {
     let first = at + 4u * q * TILE;

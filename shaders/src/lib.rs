@@ -4,6 +4,15 @@
 //! launcher passes no override constants; [`Shader::source`] fills them in. The tests validate
 //! every kernel with naga at realistic values and hold it against the limits every WebGPU adapter
 //! grants ([`floor`]).
+//!
+//! What kernels and their callers must agree on is here, too, and reaches every template: how a matrix lies ([`Layout`], by
+//! the value `dtype`) and where a setting stands ([`Settings`]).
+
+mod blocks;
+mod settings;
+
+pub use blocks::{LAYOUTS, Layout, TILE};
+pub use settings::Settings;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
@@ -162,16 +171,23 @@ impl Shader {
                 panic!("{name}: {error:#}");
             }
         }
-        let values: BTreeMap<_, minijinja::Value> = values
+        let mut all: BTreeMap<_, minijinja::Value> = values
             .iter()
             .map(|(name, value)| match value {
                 Value::Number(number) => (*name, (*number).into()),
                 Value::Text(text) => (*name, text.into()),
             })
             .collect();
+        all.insert("tile", TILE.into());
+        let slots: BTreeMap<_, u32> = Settings::NAMES.iter().copied().zip(0..).collect();
+        all.insert("slot", slots.into());
+        let dtype = all.get("dtype").and_then(minijinja::Value::as_str);
+        if let Some(layout) = dtype.and_then(Layout::of) {
+            all.insert("layout", layout.value());
+        }
         environment
             .get_template(self.name)
-            .and_then(|template| template.render(values))
+            .and_then(|template| template.render(all))
             .unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
     }
 }

@@ -3,14 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use naga::{AddressSpace, valid};
-use periapt_shaders::{ALL, ATTENTION, EMBED, MATMUL, MATVEC, ROPE_WRITE, Shader, Value, floor};
+use periapt_shaders::{
+    ALL, ATTENTION, EMBED, LAYOUTS, MATMUL, MATVEC, ROPE_WRITE, Shader, Value, floor,
+};
 
 type Values = Vec<(&'static str, Value)>;
-
-const DTYPES: [&str; 15] = [
-    "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "f16", "bf16", "f32", "q2_k", "q3_k", "q4_k", "q5_k",
-    "q6_k", "iq4_nl", "mxfp4",
-];
 
 /// The K types have blocks of 256 inputs.
 fn inputs(dtype: &str) -> Value {
@@ -52,7 +49,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
     let mut all = Vec::new();
     match shader.name {
         "matvec" => {
-            for dtype in DTYPES {
+            for dtype in LAYOUTS.iter().map(|layout| layout.name) {
                 for (after, norm) in PRODUCTS {
                     for (lanes, slices, outs, subgroup) in [
                         (8, 1, 8, 0),
@@ -87,7 +84,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
             }
         }
         "matmul" => {
-            for dtype in DTYPES {
+            for dtype in LAYOUTS.iter().map(|layout| layout.name) {
                 for (after, norm) in PRODUCTS {
                     for tokens in [32usize, 64] {
                         all.push(vec![
@@ -104,7 +101,7 @@ fn variants(shader: &Shader) -> Vec<Values> {
             }
         }
         "embed" => {
-            for dtype in DTYPES {
+            for dtype in LAYOUTS.iter().map(|layout| layout.name) {
                 all.push(vec![
                     ("dtype", dtype.into()),
                     ("inputs", inputs(dtype)),

@@ -17,6 +17,7 @@ export async function bundle(path) {
       root: join(root, "www"),
       configFile: false,
       logLevel: "silent",
+      resolve: { alias: { "@periapt/engine/contract": join(root, "www/engine/src/contract.ts") } },
       build: { write: false, minify: false, lib: { entry: join(root, "www", path), formats: ["es"] } },
     }),
   ].flat();

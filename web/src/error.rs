@@ -28,7 +28,7 @@ pub fn new(code: &str, message: &str) -> JsValue {
 
 fn code(error: &Error) -> &'static str {
     match error {
-        Error::Gguf(_) | Error::Hub(_) | Error::Source(_) => "model_file",
+        Error::Source(_) => "model_file",
         Error::Text(_) => "text",
         Error::Model(_) | Error::OtherVocabulary { .. } | Error::NoEffect { .. } => "model",
         Error::Decoding(_) | Error::NoCompanion(_) => "bad_request",

@@ -5,9 +5,9 @@ use crate::error::{self, JsResult, bad_request, new};
 use crate::{Engine, Model};
 use periapt_core::Error;
 use periapt_core::formats::gguf::{Gguf, GgufFiles, Split, TensorType};
-use periapt_core::formats::hub::weight_files;
+use periapt_core::formats::hub::{TEXTS, weight_files};
 use periapt_core::formats::source::{Requantized, Source};
-use periapt_core::session::{SourceLoader, read_folder};
+use periapt_core::load::{SourceLoader, read_folder};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use wasm_bindgen::prelude::*;
@@ -130,7 +130,7 @@ impl Engine {
             source = Box::new(requantized.map_err(|error| error::to_js(&error))?);
         }
         let loader = SourceLoader::new(source, &self.device);
-        let loader = loader.map_err(|error| error::to_js(&error))?;
+        let loader = loader.map_err(|error| error::to_js(&error.into()))?;
         Ok(FilesLoader { loader })
     }
 }
@@ -155,7 +155,9 @@ impl FilesLoader {
     ///
     /// `model_file` or `model` where it can't be read or is none that the model has.
     pub fn step(&mut self) -> JsResult<bool> {
-        self.loader.step().map_err(|error| error::to_js(&error))
+        self.loader
+            .step()
+            .map_err(|error| error::to_js(&error.into()))
     }
 
     /// The model, once every tensor is loaded.
@@ -164,10 +166,7 @@ impl FilesLoader {
     ///
     /// `model` where one is missing.
     pub fn finish(self) -> JsResult<Model> {
-        match self.loader.finish() {
-            Ok(session) => Ok(Model::new(session)),
-            Err(error) => Err(error::to_js(&error)),
-        }
+        Model::new(self.loader.finish())
     }
 }
 
@@ -183,6 +182,40 @@ pub fn shards(config: &str, index: Option<String>) -> JsResult<Vec<String>> {
     files.map_err(|error| error::to_js(&error))
 }
 
+/// The names of a hub folder's texts, in the order in which they say whether it is worth going on: `config.json` and
+/// `tokenizer.json`, which must be there, the index of weights in several files, and others.
+#[wasm_bindgen]
+pub fn texts() -> Vec<String> {
+    TEXTS.map(str::to_owned).into()
+}
+
+/// Of the names of chosen files those that a model is read from. `config` and `index` are what a hub folder's
+/// `config.json` and index say, where they are among the files.
+///
+/// # Errors
+///
+/// As of [`shards`].
+#[wasm_bindgen]
+pub fn used_files(
+    mut names: Vec<String>,
+    config: Option<String>,
+    index: Option<String>,
+) -> JsResult<Vec<String>> {
+    let has_gguf = names.iter().any(|name| is_gguf(name));
+    let has_weights = names.iter().any(|name| name.ends_with(".safetensors"));
+    if has_weights || (config.is_some() && !has_gguf) {
+        // The engine says what a folder without it lacks.
+        let weights = match &config {
+            Some(config) => shards(config, index)?,
+            None => Vec::new(),
+        };
+        names.retain(|name| TEXTS.contains(&&**name) || weights.contains(name));
+    } else if has_gguf {
+        names.retain(|name| is_gguf(name));
+    }
+    Ok(names)
+}
+
 fn source(name: &str, mut files: Vec<ModelFile>) -> JsResult<Box<dyn Source>> {
     files.sort_by_key(ModelFile::name);
     if files.iter().any(|file| !is_gguf(&file.name())) {
@@ -191,7 +224,9 @@ fn source(name: &str, mut files: Vec<ModelFile>) -> JsResult<Box<dyn Source>> {
             Ok(file.map(open))
         };
         let folder = read_folder(name, &mut open_file);
-        return Ok(Box::new(folder.map_err(|error| error::to_js(&error))?));
+        return Ok(Box::new(
+            folder.map_err(|error| error::to_js(&error.into()))?,
+        ));
     }
     let gguf = match &files[..] {
         [] => return Err(bad_request("there are no files")),
@@ -217,7 +252,7 @@ fn in_order(first: &ModelFile, files: &[ModelFile]) -> JsResult<Vec<(String, Buf
         )));
     };
     let Some(names) = split.file_names(&name) else {
-        let ending = format!("-{:05}-of-{:05}.gguf", u64::from(split.no) + 1, split.count);
+        let ending = split.ending();
         return Err(unusable(&format!(
             "{name} is file {} of the {} that its model is split into, but its name does not end in {ending}: give it \
              its name back",

@@ -11,21 +11,21 @@
 mod error;
 mod files;
 mod refine;
-mod request;
 
 use error::{JsResult, bad_request};
 use files::Hasher;
 use js_sys::{Function, Promise};
+use periapt_core::contract::{BadRequest, ChatPrompt, GenerateParams, GenerateResult, ScoreParams};
 use periapt_core::decoding::streams::{Stream, expand_preference};
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
-use periapt_core::session::{Event, Generation, Loader, Steps};
+use periapt_core::load::{self, LoadError, Loader};
+use periapt_core::session::{Event, Steps};
 use periapt_core::text::Today;
-use periapt_core::{DeviceChoice, OpenDevice, Session};
-use request::{ChatPrompt, GenerateParams, ScoreParams};
+use periapt_core::{DeviceChoice, Error, OpenDevice, Session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -104,7 +104,7 @@ impl ModelLoader {
         self.hasher.update(chunk);
         self.loader
             .push(chunk)
-            .map_err(|error| error::to_js(&error))
+            .map_err(|error| error::to_js(&error.into()))
     }
 
     /// The SHA-256 of the bytes so far, in hexadecimal.
@@ -119,10 +119,7 @@ impl ModelLoader {
     ///
     /// `model_file` where the file ended early.
     pub fn finish(self) -> JsResult<Model> {
-        match self.loader.finish() {
-            Ok(session) => Ok(Model::new(session)),
-            Err(error) => Err(error::to_js(&error)),
-        }
+        Model::new(self.loader.finish())
     }
 }
 
@@ -134,57 +131,47 @@ pub struct Model {
 }
 
 impl Model {
-    /// The session, whose chat template is told the day that it is here.
-    fn new(mut session: Session) -> Self {
+    /// A session with what was loaded, whose chat template is told the day that it is here.
+    fn new(loaded: Result<load::Model, LoadError>) -> JsResult<Self> {
+        let session = loaded.map_err(Error::from).and_then(Session::new);
+        let mut session = session.map_err(|error| error::to_js(&error))?;
         let now = js_sys::Date::new_0();
         session.set_today(Today {
             year: now.get_full_year() as u16,
             month: now.get_month() as u8 + 1,
             day: now.get_date() as u8,
         });
-        Self { session }
+        Ok(Self { session })
     }
 }
 
 #[wasm_bindgen]
 impl Model {
-    /// What the file says of itself, and how it is run: `{name, parameters, layers, vocab, context, kv, date,
-    /// system_prompt}`; `kv` is how keys and values are stored, `date` the day that its chat template is told, `null` where
-    /// it asks for none, and `system_prompt` as in [`Model::generate`].
+    /// What the file says of itself, and how it is run: a [`ModelInfo`](periapt_core::contract::ModelInfo).
     ///
     /// # Errors
     ///
     /// None in practice: the object always converts.
     #[wasm_bindgen(getter)]
     pub fn info(&self) -> JsResult<JsValue> {
-        let decoder = self.session.decoder();
-        let config = decoder.config();
-        to_object(&json!({
-            "name": self.session.model_name(),
-            "parameters": decoder.parameters(),
-            "layers": config.layers,
-            "vocab": config.vocab,
-            "context": config.context,
-            "kv": self.session.kv.to_string(),
-            "date": self.session.today().map(|day| day.to_string()),
-            "system_prompt": self.session.system_prompt(),
-        }))
+        to_object(&self.session.info())
     }
 
-    /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with
-    /// `{kind: "prefill", done, total}` and `{kind: "token", answer, id, text, log_prob, k, kl?, trace?}` as they
-    /// happen, and breaks
-    /// off by returning `false`, or a promise of it: the engine waits for a promise, which gives
-    /// the worker a turn to hear of a cancellation on the CPU backend, too. Gives `{answers: [{text, token_ids,
-    /// finish_reason, strengths, kl?}], prompt_token_ids, system_prompt, method, strength, device}`; `system_prompt` is
-    /// `"shown"` where the chat template writes system prompts (and with them preferences), `"folded"` where it has no place
-    /// for them and they stand before the question, `"left_out"` where they are lost, and null where there is none.
+    /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with `{kind: "begin", header}`, the header being a
+    /// [`RunHeader`](periapt_core::contract::RunHeader) whose file the caller knows, and with each
+    /// [`Event`] as it happens, and breaks off by returning `false`, or a promise of it: the engine waits for a promise,
+    /// which gives the worker a turn to hear of a cancellation on the CPU backend, too. Gives a [`GenerateResult`].
     ///
     /// # Errors
     ///
     /// `bad_request`, one of the engine's own codes, or whatever `on_event` throws.
     pub async fn generate(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
-        let request = from_object::<GenerateParams>(params)?.into_request()?;
+        let request = from_object::<GenerateParams>(params)?;
+        let request = request.into_request().map_err(refused)?;
+        let prompting = self.session.prompting(&request);
+        let prompting = prompting.map_err(|error| error::to_js(&error))?;
+        let header = self.session.run_header(&request, prompting);
+        call(&on_event, &json!({ "kind": "begin", "header": header })).await?;
         let mut thrown = None;
         let mut listen = async |event: Event<'_>| match tell(&on_event, event).await {
             Ok(true) => ControlFlow::Continue(()),
@@ -199,27 +186,13 @@ impl Model {
             return Err(error);
         }
         let generations = generations.map_err(|error| error::to_js(&error))?;
-        let prompts: Map<String, Value> = generations
-            .first()
-            .into_iter()
-            .flat_map(|generation| &generation.prompt_token_ids)
-            .map(|(stream, ids)| (stream.clone(), json!(ids)))
-            .collect();
-        let has_kl = request.sampling.kl_budget.is_some();
-        let answers: Vec<Value> = generations
-            .iter()
-            .map(|generation| answer(generation, has_kl))
-            .collect();
-        let prompting = self.session.prompting(&request);
-        let prompting = prompting.map_err(|error| error::to_js(&error))?;
-        to_object(&json!({
-            "answers": answers,
-            "prompt_token_ids": prompts,
-            "system_prompt": prompting.system,
-            "method": request.method.name(),
-            "strength": request.method.strength(),
-            "device": self.session.device().info,
-        }))
+        let system = prompting.system;
+        to_object(&GenerateResult::of(
+            &self.session,
+            &request,
+            system,
+            generations,
+        ))
     }
 
     /// Scores answers: `params` is a [`ScoreParams`]. Gives a list of `{preference_score, base_perplexity,
@@ -234,7 +207,8 @@ impl Model {
             preference,
             responses,
         } = from_object(params)?;
-        let conversation = messages.into_conversation(Some(expand_preference(&preference)))?;
+        let conversation = messages.into_conversation(Some(expand_preference(&preference)));
+        let conversation = conversation.map_err(refused)?;
         let scores = async {
             let encode = |text: &String| self.session.encode_answer(text);
             let answers = responses
@@ -250,9 +224,9 @@ impl Model {
         to_object(&scores.await.map_err(|error| error::to_js(&error))?)
     }
 
-    /// Refines an answer (TPO): `params` is a [`refine::RefineParams`]. `on_event` is called as [`refine::run`] says, and
-    /// breaks off by returning `false`, or a promise of it; the best so far comes back then. Gives `{best, candidates:
-    /// [{number, round, index, text, reward, ...}], generations, tokens, cancelled}`.
+    /// Refines an answer (TPO): `params` is a [`RefineParams`](periapt_core::contract::RefineParams). `on_event` is called as [`refine::run`] says, and
+    /// breaks off by returning `false`, or a promise of it; the best so far comes back then. Gives a
+    /// [`RefineResult`](periapt_core::contract::RefineResult).
     ///
     /// # Errors
     ///
@@ -350,7 +324,7 @@ impl Model {
     /// `bad_request`, or one of the engine's own codes.
     pub async fn top_logits(&self, prompt: JsValue, count: usize) -> JsResult<JsValue> {
         let prompt: ChatPrompt = from_object(prompt)?;
-        let conversation = prompt.messages.into_conversation(None)?;
+        let conversation = prompt.messages.into_conversation(None).map_err(refused)?;
         let messages = conversation.messages(&Stream::base());
         let top = async {
             let ids = self.session.encode_chat(&messages)?;
@@ -391,55 +365,22 @@ fn clock() -> JsResult<impl Fn() -> f64> {
 
 /// Calls `on_event` and waits for its promise; `false` where that gave `false`.
 async fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
-    let event = match event {
-        Event::Prefill { done, total } => {
-            json!({ "kind": "prefill", "done": done, "total": total })
-        }
-        Event::Token {
-            answer,
-            id,
-            text,
-            log_prob,
-            k,
-            kl,
-            trace,
-        } => {
-            let mut event = json!({
-                "kind": "token",
-                "answer": answer,
-                "id": id,
-                "text": text,
-                "log_prob": log_prob,
-                "k": k,
-            });
-            if let Some(kl) = kl {
-                event["kl"] = json!(kl);
-            }
-            if let Some(trace) = trace {
-                event["trace"] = json!(trace);
-            }
-            event
-        }
+    match event {
         // All answers are the call's result.
-        Event::Done { .. } => return Ok(true),
-    };
-    let answer = on_event.call1(&JsValue::NULL, &to_object(&event)?)?;
-    let answer = JsFuture::from(Promise::resolve(&answer)).await?;
-    Ok(answer != JsValue::FALSE)
+        Event::Done { .. } => Ok(true),
+        event => Ok(call(on_event, &event).await? != JsValue::FALSE),
+    }
 }
 
-/// One answer as a plain object.
-fn answer(generation: &Generation, has_kl: bool) -> Value {
-    let mut object = json!({
-        "text": generation.text,
-        "token_ids": generation.token_ids,
-        "finish_reason": generation.finish_reason,
-        "strengths": generation.strengths,
-    });
-    if has_kl {
-        object["kl"] = json!(generation.kl);
-    }
-    object
+/// Calls `on_event` and gives what it, or its promise, gives.
+async fn call<T: Serialize>(on_event: &Function, event: &T) -> JsResult<JsValue> {
+    let answer = on_event.call1(&JsValue::NULL, &to_object(event)?)?;
+    JsFuture::from(Promise::resolve(&answer)).await
+}
+
+/// A request that can't be met as it stands.
+fn refused(error: BadRequest) -> JsValue {
+    bad_request(&error.to_string())
 }
 
 /// What a caller passed, or why it is not what is wanted.

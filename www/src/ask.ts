@@ -3,12 +3,9 @@
 import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
 import { type Signal, signal } from "@preact/signals";
 import { keepChat } from "./files.ts";
-import { expand, type Preference } from "./profiles.ts";
-import { messagesOf, promptedBy, type Run, type RunHeader, textOf } from "./run.ts";
-import { TRACE_FORMAT } from "./schema/run.ts";
-import { chatParams, samplingOf, type Settings, strengthOf as strength } from "./settings.ts";
+import { messagesOf, type Run, textOf } from "./run.ts";
+import { chatParams } from "./settings.ts";
 import {
-  adapter,
   announcement,
   asking,
   engine,
@@ -65,11 +62,12 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   try {
     for (const side of sides) {
       const before = historyOf(earlier, side);
-      const run = signal<Run>({ header: headerOf(turn.question, before, how, wishes, side), tokens: [], finish: null });
-      turn = { ...turn, [side]: run };
-      put();
       const messages = messagesOf(how.system.trim() || null, before, turn.question);
-      await write(run, side, { ...chatParams(how, wishes, side === "aligned"), messages }, stop.signal);
+      const begin = (run: Signal<Run>) => {
+        turn = { ...turn, [side]: run };
+        put();
+      };
+      await write(begin, side, { ...chatParams(how, wishes, side === "aligned"), messages }, stop.signal);
       await keepChat(now());
     }
     wasLost.value = false;
@@ -93,14 +91,14 @@ function historyOf(turns: Turn[], side: Side): Message[] {
 }
 
 async function write(
-  run: Signal<Run>,
+  begin: (run: Signal<Run>) => void,
   side: Side,
   params: ChatParams & { stream?: false },
   signal: AbortSignal,
 ): Promise<void> {
   const at = engine.value;
   if (!at) return;
-  const follow = follower(run, side);
+  const follow = follower(begin, side);
   try {
     const { choices } = await at.chat.completions.create(params, { signal, onEvent: follow.take });
     follow.end(choices[0]?.finish_reason ?? "stop");
@@ -111,14 +109,16 @@ async function write(
 }
 
 /** Puts events into a run, at most once a frame, and tells screen readers of whole sentences. */
-function follower(run: Signal<Run>, side: Side) {
+function follower(begin: (run: Signal<Run>) => void, side: Side) {
   const name = strings.columns[side];
-  const tokens = [...run.value.tokens];
+  const tokens: Run["tokens"] = [];
+  let run: Signal<Run> | undefined;
   let unsaid = "";
   let frame = 0;
   let since = 0;
   const put = (part: Partial<Run> = {}) => {
     frame = 0;
+    if (!run) return;
     const decoded = tokens.length - 1;
     const seconds = (performance.now() - since) / 1000;
     run.value = { ...run.value, tokens: [...tokens], ...(decoded > 0 && seconds > 0 && { speed: decoded / seconds }), ...part };
@@ -128,6 +128,12 @@ function follower(run: Signal<Run>, side: Side) {
   };
   return {
     take(event: GenerateEvent) {
+      if (event.kind === "begin") {
+        const { header } = event;
+        run = signal<Run>({ header: { ...header, model: { ...header.model, path: model.value?.file ?? "" } }, tokens: [], finish: null });
+        begin(run);
+        return;
+      }
       if (event.kind === "prefill") {
         asking.value = { status: strings.ask.prefill(name, event.done, event.total) };
         return;
@@ -152,52 +158,5 @@ function follower(run: Signal<Run>, side: Side) {
       put({ finish });
       say(unsaid);
     },
-  };
-}
-
-function headerOf(words: string, earlier: Message[], how: Settings, wishes: Preference[], side: Side): RunHeader {
-  const { alignment } = chatParams(how, wishes, side === "aligned");
-  const { method = "guidance", kl_budget } = alignment ?? {};
-  const [first] = wishes;
-  const preference = first ? expand(first.text) : null;
-  const device = adapter.value;
-  const at = model.value;
-  const k = method === "amulet" || method === "la" || method === "guidance" ? strength(how) : 0;
-  const stream = (name: string, preference: string | null, weight: number) => ({
-    name,
-    system: null,
-    preference,
-    weight,
-    model: 0,
-  });
-  const shared = alignment?.preferences;
-  const streams = shared
-    ? [
-        stream("base", null, 1 - shared.reduce((sum, { weight }) => sum + weight, 0)),
-        ...shared.map(({ text, weight }, index) => stream(`pref${index + 1}`, expand(text), weight)),
-      ]
-    : method === "base"
-      ? [stream("base", null, 1)]
-      : [...(method === "pref" ? [] : [stream("base", null, -k)]), stream("pref", preference, 1 + k)];
-  const { alpha, lambda, eta, iterations, system } = how;
-  return {
-    format: TRACE_FORMAT,
-    periapt: __VERSION__,
-    model: { name: at?.name ?? null, path: at?.file ?? "", sha256: at?.sha256 ?? "" },
-    template_sha256: null,
-    device: device ?? { kind: "cpu", name: "", backend: "", driver: "", software: true, shares_memory: true },
-    ...promptedBy(engine.value?.model),
-    system: system.trim() || null,
-    preference,
-    ...(earlier.length > 0 && { earlier }),
-    question: words,
-    method,
-    strength: k,
-    amulet: method === "amulet" ? { alpha, lambda, eta, iterations } : null,
-    streams,
-    sampling: { ...samplingOf(how), plausibility: how.plausibility, kl_budget: kl_budget ?? null },
-    max_new_tokens: how.max_tokens,
-    generation_prompt: true,
-    paper_compat: false,
   };
 }

@@ -4,6 +4,7 @@
  * word in single quotes, in which a POSIX shell reads nothing but their end.
  */
 
+import { METHODS } from "@periapt/engine/contract";
 import type { Run, RunHeader } from "./run.ts";
 import { FIELDS, type FieldName } from "./settings.ts";
 
@@ -20,7 +21,7 @@ const AMULET = ["alpha", "lambda", "eta", "iterations"] as const;
 /** The options that are no number of the settings, with what a value of theirs may be. */
 const OPTIONS = {
   kv: ["f16", "f32"],
-  method: ["base", "pref", "la", "amulet", "guidance"],
+  method: [...METHODS, "guidance"],
   date: "text",
   system: "text",
   history: "text",

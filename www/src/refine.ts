@@ -1,10 +1,10 @@
 /** Refinement on the page: a run under way, or a record that was dropped. */
 
-import type { Choice, RefineLine, RefineParams } from "@periapt/engine";
+import type { Choice, RecordHeader, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
-import { messagesOf, promptedBy, type Run } from "./run.ts";
-import { RECORD_FORMAT, type Recorded, type RecordHeader } from "./schema/record.ts";
-import { adapter, announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
+import { messagesOf, type Run } from "./run.ts";
+import type { Recorded } from "./schema/record.ts";
+import { announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
 import { save } from "./storage.ts";
 import { strings } from "./strings.ts";
 
@@ -14,7 +14,8 @@ export const PRESETS = {
 } as const;
 
 export type Preset = keyof typeof PRESETS;
-export type RewardName = NonNullable<RefineParams["reward"]>;
+/** The rewards that need no model of their own. */
+export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifier">;
 
 /** What is to be refined: the question of an answer, with what was said before it. */
 export interface Subject {
@@ -25,8 +26,8 @@ export interface Subject {
 /** One run with the comparison that it has to win. */
 export interface Refining {
   query: string;
-  /** What was said before the question. */
-  system: string | null;
+  /** What decides the run, once the engine has said it. */
+  header: RecordHeader | undefined;
   reward: string;
   samples: number;
   lines: RefineLine[];
@@ -52,7 +53,8 @@ let stop: AbortController | undefined;
 
 /** Opens the view for an answer. */
 export function refineAnswer(run: Run): void {
-  const { system, earlier = [], question, preference, max_new_tokens } = run.header;
+  const { system, earlier = [], question, streams, max_new_tokens } = run.header;
+  const preference = run.header.preference || streams.find(({ preference }) => preference)?.preference;
   subject.value = {
     question,
     params: {
@@ -97,7 +99,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   delete last.recorded;
   refining.value = before ?? {
     query: what?.question ?? "",
-    system: systemOf(params.messages),
+    header: undefined,
     reward: params.reward ?? "",
     samples,
     lines: [],
@@ -115,6 +117,11 @@ export async function refine({ resumes = false } = {}): Promise<void> {
     return at.refine(params, {
       signal,
       onEvent(event) {
+        if (event.kind === "begin") {
+          const now = refining.value;
+          if (now && part === "lines") refining.value = { ...now, header: event.header };
+          return;
+        }
         if (event.kind === "line") {
           const now = refining.value;
           if (now) refining.value = { ...now, [part]: [...now[part], event.line] };
@@ -158,47 +165,25 @@ function generationsOf(samples: number, rounds: number): number {
   return samples + rounds * (samples + 2);
 }
 
-/** The system prompt that the engine is given, where it is given one. */
-function systemOf(messages: RefineParams["messages"]): string | null {
-  const [first] = messages;
-  return first?.role === "system" ? first.content : null;
-}
-
 // ---- Files ----
 
 /** The record as `periapt tpo --record` writes it. */
 export function exportRecord(): void {
   const now = refining.value;
-  const at = model.value;
-  const [run] = now?.lines ?? [];
-  if (!now || run?.type !== "run") return;
-  const header: RecordHeader = {
-    type: "header",
-    format: RECORD_FORMAT,
-    periapt: __VERSION__,
-    model: { name: at?.name ?? null, sha256: at?.sha256 ?? "" },
-    device: adapter.value ?? null,
-    ...promptedBy(engine.value?.model),
-    reward: run.reward,
-    preference: run.preference,
-    method: "base",
-    system: now.system,
-    prompts: [run.prompts, ""],
-    options: run.options,
-  };
+  if (!now?.header) return;
   const entry = (part: "run" | "baseline") => (line: RefineLine) => ({ item: 0, part, ms: 0, ...line });
-  const lines = [header, ...now.lines.map(entry("run")), ...now.baseline.map(entry("baseline"))];
+  const lines = [now.header, ...now.lines.map(entry("run")), ...now.baseline.map(entry("baseline"))];
   save("periapt-refinement.jsonl", lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
 /** Shows a record's first question. */
-export function showRecord({ system, run, lines, baseline }: Recorded, file: string): void {
+export function showRecord({ header, run, lines, baseline }: Recorded, file: string): void {
   const { samples, rounds, mode } = run.options;
   subject.value = undefined;
   last = undefined;
   refining.value = {
     query: run.query,
-    system,
+    header,
     reward: run.reward,
     samples,
     lines,

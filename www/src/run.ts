@@ -3,7 +3,7 @@
  * `periapt generate --trace` writes them (`native/src/cli/trace`).
  */
 
-import type { Message, ModelInfo } from "@periapt/engine";
+import type { Message } from "@periapt/engine";
 import type { Run, RunToken } from "./schema/run.ts";
 
 export type { Finish, Run, RunHeader, RunToken } from "./schema/run.ts";
@@ -31,16 +31,6 @@ export function liftOf(token: RunToken, reference: string): number | undefined {
 export function messagesOf(system: string | null, earlier: Message[], question: string): Message[] {
   const first: Message[] = system === null ? [] : [{ role: "system", content: system }];
   return [...first, ...earlier, { role: "user", content: question }];
-}
-
-/** What headers say of the model as the engine runs it: the engine's own, which may have loaded it once more since. */
-export function promptedBy(model: ModelInfo | null | undefined) {
-  const { kv, date, system_prompt } = model ?? {};
-  return {
-    kv: kv ?? "f32",
-    ...(date && { date }),
-    ...(system_prompt && system_prompt !== "shown" && { system_prompt }),
-  } as const;
 }
 
 /** The run as a trace file's text. */

@@ -1,26 +1,13 @@
 /** How to answer: every hyperparameter with its range, and what the engine and the command line call it. */
 
 import type { ChatParams, Method } from "@periapt/engine";
+import { DECODING } from "@periapt/engine/contract";
 import type { Preference } from "./profiles.ts";
 
-/** The numbers a user may change; `option` is the command line's name for it. */
-export const FIELDS = {
-  alpha: { min: 0, max: 20, step: 0.1, initial: 2, group: "amulet", option: "alpha" },
-  lambda: { min: 0.1, max: 20, step: 0.1, initial: 2, group: "amulet", option: "lambda" },
-  eta: { min: 0.1, max: 100, step: 0.1, initial: 10, group: "amulet", option: "eta" },
-  iterations: { min: 0, max: 1000, step: 1, initial: 60, group: "amulet", option: "iterations" },
-  strength: { min: 0, max: 12, step: 0.05, initial: 2, group: "la", option: "strength" },
-  plausibility: { min: 0, max: 1, step: 0.01, initial: 0, group: "guard", option: "plausibility" },
-  temperature: { min: 0, max: 4, step: 0.05, initial: 0, group: "sampling", option: "temperature" },
-  top_k: { min: 0, max: 100_000, step: 1, initial: 0, group: "sampling", option: "top-k" },
-  top_p: { min: 0.01, max: 1, step: 0.01, initial: 1, group: "sampling", option: "top-p" },
-  min_p: { min: 0, max: 1, step: 0.01, initial: 0, group: "sampling", option: "min-p" },
-  repetition_penalty: { min: 0.1, max: 4, step: 0.05, initial: 1, group: "sampling", option: "repetition-penalty" },
-  frequency_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling", option: "frequency-penalty" },
-  presence_penalty: { min: -2, max: 2, step: 0.05, initial: 0, group: "sampling", option: "presence-penalty" },
-  seed: { min: 0, max: 4_294_967_295, step: 1, initial: 0, group: "sampling", option: "seed" },
-  max_tokens: { min: 1, max: 4096, step: 1, initial: 128, group: "answer", option: "max-new-tokens" },
-} as const;
+const { beams: _b, length_penalty: _l, kl_budget: _k, max_new_tokens, ...numbers } = DECODING;
+
+/** The numbers a user may change. */
+export const FIELDS = { ...numbers, max_tokens: max_new_tokens };
 
 export type FieldName = keyof typeof FIELDS;
 export type FieldGroup = (typeof FIELDS)[FieldName]["group"];
@@ -49,8 +36,8 @@ export function defaults(): Settings {
 }
 
 export function isAllowed(name: FieldName, value: number): boolean {
-  const { min, max, step } = FIELDS[name];
-  return value >= min && value <= max && (step !== 1 || Number.isInteger(value));
+  const { min, max, whole } = FIELDS[name];
+  return value >= min && value <= max && (!whole || Number.isInteger(value));
 }
 
 interface Amulet {
@@ -99,25 +86,25 @@ export function withStrength(settings: Settings, k: number): Settings {
   return { ...settings, method: "la", strength: k };
 }
 
-/** How tokens are drawn, by the engine's names. */
-export function samplingOf(settings: Settings) {
-  const { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed } = settings;
-  return { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed };
+/** A group's settings, by the engine's names. */
+function groupOf(settings: Settings, group: FieldGroup): Partial<Record<FieldName, number>> {
+  const names = (Object.keys(FIELDS) as FieldName[]).filter((name) => FIELDS[name].group === group);
+  return Object.fromEntries(names.map((name) => [name, settings[name]]));
 }
 
 /** What the engine is asked besides the messages. */
 export function chatParams(settings: Settings, preferences: Preference[], aligned: boolean): Omit<ChatParams, "messages" | "stream"> {
-  const { method, kl_budget, alpha, lambda, eta, iterations, strength, plausibility } = settings;
+  const { method, kl_budget } = settings;
   const common = {
     max_tokens: settings.max_tokens,
-    ...samplingOf(settings),
+    ...groupOf(settings, "sampling"),
     ...(settings.traced && { logprobs: true, top_logprobs: 5 }),
   };
-  const guards = { plausibility, ...(kl_budget !== null && { kl_budget }) };
+  const guards = { ...groupOf(settings, "guard"), ...(kl_budget !== null && { kl_budget }) };
   const [first] = preferences;
   if (!first) return { ...common, alignment: { method: "base", ...guards } };
   // The same system prompt for both, with the preference's place empty.
-  if (!aligned) return { ...common, alignment: { method: "base", preference: first.text, plausibility } };
+  if (!aligned) return { ...common, alignment: { method: "base", preference: first.text, ...groupOf(settings, "guard") } };
   if (preferences.length > 1) {
     return { ...common, alignment: { preferences: shares(preferences, strengthOf(settings)), ...guards } };
   }
@@ -126,8 +113,7 @@ export function chatParams(settings: Settings, preferences: Preference[], aligne
     alignment: {
       preference: first.text,
       method,
-      ...(method === "amulet" && { alpha, lambda, eta, iterations }),
-      ...(method === "la" && { strength }),
+      ...(method !== "pref" && groupOf(settings, method)),
       ...guards,
     },
   };

@@ -5,37 +5,22 @@
 //! of n beams are looked at, those that end the answer being set aside where they stand among the first n; the search
 //! ends once n are set aside of which the worst scores as well as the best beam would at its present length.
 
-use super::{DecodingError, in_range};
+use crate::options::options;
 
-/// How to search.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct BeamParams {
-    /// Sequences followed at once.
-    pub beams: usize,
-    /// Exponent of the length that a log-probability is divided by; above 0 favours long answers.
-    pub length_penalty: f64,
-}
-
-impl Default for BeamParams {
-    /// The Amulet paper's: 16 beams, penalty 1.
-    fn default() -> Self {
-        Self {
-            beams: 16,
-            length_penalty: 1.0,
-        }
+options! {
+    /// How to search; the defaults are the Amulet paper's.
+    #[cfg_attr(feature = "contract", command(next_help_heading = "Decoding"))]
+    pub struct BeamParams in "beam" {
+        /// Beam search: sequences followed at once
+        #[arg(value_name = "N")]
+        beams: usize = 16, (1.0, 256.0), control (1.0, 32.0, 1.0);
+        /// Beam search: exponent of the length that log-probabilities are divided by
+        #[arg(value_name = "L", allow_negative_numbers = true)]
+        length_penalty: f64 = 1.0, (-10.0, 10.0), control (-2.0, 2.0, 0.1);
     }
 }
 
 impl BeamParams {
-    /// # Errors
-    ///
-    /// [`DecodingError::OutOfRange`] for the first setting outside its range.
-    pub fn validate(&self) -> Result<(), DecodingError> {
-        in_range("beams", self.beams as f64, 1.0, 256.0, "from 1 to 256")?;
-        let penalty = self.length_penalty;
-        in_range("length-penalty", penalty, -10.0, 10.0, "from -10 to 10")
-    }
-
     fn score(&self, log_prob: f64, length: usize) -> f64 {
         log_prob / (length as f64).powf(self.length_penalty)
     }

@@ -1,21 +1,17 @@
 //! What a request may not be.
 
+use super::MethodName;
+use crate::options::OutOfRange;
+
 /// Why a request can't be decoded as asked. Each names the setting and its bounds.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum DecodingError {
     /// A hyperparameter lies outside its range.
-    #[error("{name} = {value} is out of range: it must be {range}")]
-    OutOfRange {
-        /// The parameter's name.
-        name: &'static str,
-        /// The value given.
-        value: String,
-        /// The range it must be in.
-        range: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A method that contrasts two prompts, without a preference to make the second.
     #[error("method {0} needs a preference (--prefer)")]
-    NoPreference(&'static str),
+    NoPreference(MethodName),
     /// A preference without a text.
     #[error("the preference is empty: say how to answer, or leave it out")]
     EmptyPreference,
@@ -52,22 +48,4 @@ pub enum DecodingError {
         /// Number of pref logits.
         pref: usize,
     },
-}
-
-/// `value` if it is finite and within `min..=max`.
-pub(crate) fn in_range(
-    name: &'static str,
-    value: f64,
-    min: f64,
-    max: f64,
-    range: &'static str,
-) -> Result<(), DecodingError> {
-    if value.is_finite() && (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(DecodingError::OutOfRange {
-        name,
-        value: value.to_string(),
-        range,
-    })
 }

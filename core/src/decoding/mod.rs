@@ -5,6 +5,7 @@ pub mod amulet;
 pub mod beam;
 mod error;
 pub mod guidance;
+mod method;
 mod params;
 pub mod sampler;
 mod sampling;
@@ -14,11 +15,9 @@ pub mod trace;
 pub mod wish;
 
 pub use error::DecodingError;
-pub use guidance::Method;
+pub use method::{Method, MethodName, Strength};
 pub use params::AmuletParams;
 pub use sampler::Sampler;
 pub use sampling::Sampling;
 pub use streams::Conversation;
 pub use wish::Preference;
-
-pub(crate) use error::in_range;

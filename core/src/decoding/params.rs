@@ -1,58 +1,38 @@
 //! Amulet's settings, and the strength that they come to.
 
-use super::{DecodingError, in_range};
+use crate::options::{OutOfRange, in_range, options};
 
-/// Amulet's hyperparameters, with the names of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AmuletParams {
-    /// Weight of the utility `log x - log b`.
-    pub alpha: f64,
-    /// Weight of staying close to p.
-    pub lambda: f64,
-    /// Step size: how freely an iterate leaves the one before.
-    pub eta: f64,
-    /// Number of steps T; 0 leaves p as it is.
-    pub iterations: u32,
-}
-
-impl Default for AmuletParams {
-    /// The defaults of the paper's public code.
-    fn default() -> Self {
-        Self {
-            alpha: 2.0,
-            lambda: 2.0,
-            eta: 10.0,
-            iterations: 60,
-        }
+options! {
+    /// Amulet's hyperparameters, with the names of the paper and the defaults of its public code.
+    #[cfg_attr(feature = "contract", command(next_help_heading = "Decoding"))]
+    pub struct AmuletParams in "amulet" {
+        /// Amulet: weight of the utility
+        #[arg(allow_negative_numbers = true)]
+        alpha: f64 = 2.0, (0.0, 1e3), control (0.0, 20.0, 0.1);
+        /// Amulet: weight of staying close to pref
+        #[arg(allow_negative_numbers = true)]
+        lambda: f64 = 2.0, (1e-3, 1e3), control (0.1, 20.0, 0.1);
+        /// Amulet: step size
+        #[arg(allow_negative_numbers = true)]
+        eta: f64 = 10.0, (1e-3, 1e6), control (0.1, 100.0, 0.1);
+        // More steps change nothing a user could see, and would only be slow.
+        /// Amulet: number of steps T; after 0 of them it is pref itself
+        #[arg(value_name = "T")]
+        iterations: u32 = 60, (0.0, 1e5), control (0.0, 1000.0, 1.0);
     }
 }
-
-/// More steps change nothing a user could see, and would only be slow.
-const MAX_ITERATIONS: u32 = 100_000;
 
 impl AmuletParams {
     /// # Errors
     ///
-    /// [`DecodingError::OutOfRange`] for the first parameter outside its range.
-    pub fn validate(&self) -> Result<(), DecodingError> {
-        in_range("alpha", self.alpha, 0.0, 1e3, "from 0 to 1000")?;
-        in_range("lambda", self.lambda, 1e-3, 1e3, "from 0.001 to 1000")?;
-        in_range("eta", self.eta, 1e-3, 1e6, "from 0.001 to 1000000")?;
-        in_range(
-            "iterations",
-            f64::from(self.iterations),
-            0.0,
-            f64::from(MAX_ITERATIONS),
-            "from 0 to 100000",
-        )?;
-        let strength = self.strength();
+    /// [`OutOfRange`] for the first parameter outside its range.
+    pub fn validate(&self) -> Result<(), OutOfRange> {
+        self.check_ranges()?;
         in_range(
             "the strength that alpha, lambda, eta and iterations give",
-            strength,
-            0.0,
-            1e6,
-            "at most 1000000; with alpha above lambda it grows without bound",
+            self.strength(),
+            (0.0, 1e6),
+            Some("at most 1000000; with alpha above lambda it grows without bound"),
         )
     }
 

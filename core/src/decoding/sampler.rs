@@ -2,7 +2,7 @@
 
 use super::sampling::COLDEST;
 use super::{DecodingError, Sampling};
-use crate::kernels::sampling::{SETTINGS, guidance, sample};
+use crate::kernels::sampling::{Settings, guidance, sample};
 use crate::model::Logits;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -10,25 +10,24 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 const KL_EVALUATIONS: usize = 12;
 
 impl Sampling {
-    /// The settings as the kernels want them, in the order of [`crate::kernels::sampling::SETTINGS`].
-    fn settings(&self) -> TensorData {
-        let settings: [f64; SETTINGS] = [
-            self.plausibility,
+    /// The settings as the kernels want them.
+    fn settings(&self) -> Settings {
+        Settings {
+            beta: self.plausibility as f32,
             // So cold that the best token is chosen outright.
-            match self.temperature < COLDEST {
+            temperature: match self.temperature < COLDEST {
                 true => 0.0,
-                false => self.temperature,
+                false => self.temperature as f32,
             },
-            self.top_k as f64,
+            top_k: self.top_k as f32,
             // In f32, too, above 0.
-            self.top_p.max(f64::from(f32::MIN_POSITIVE)),
-            self.min_p,
-            self.repetition_penalty,
-            self.frequency_penalty,
-            self.presence_penalty,
-            self.kl_budget.unwrap_or(0.0).min(f64::from(f32::MAX)),
-        ];
-        TensorData::from(settings.map(|setting| setting as f32))
+            top_p: (self.top_p as f32).max(f32::MIN_POSITIVE),
+            min_p: self.min_p as f32,
+            repetition: self.repetition_penalty as f32,
+            frequency: self.frequency_penalty as f32,
+            presence: self.presence_penalty as f32,
+            budget: (self.kl_budget.unwrap_or(0.0) as f32).min(f32::MAX),
+        }
     }
 }
 
@@ -68,14 +67,14 @@ impl Sampler {
         vocab: usize,
         device: &Device,
     ) -> Result<Self, DecodingError> {
-        sampling.validate()?;
+        sampling.check_ranges()?;
         let (stream_rows, weights) = super::guidance::streams(answers, device);
         let rows = answers.iter().flatten().map(|(row, _)| row + 1).max();
         let zeros = |shape: [usize; 2]| Tensor::zeros(shape, (device, DType::I32));
         Ok(Self {
             stream_rows,
             weights,
-            settings: Tensor::from_data(sampling.settings(), device),
+            settings: Tensor::from_data(&*sampling.settings().to_slots(), device),
             counts: zeros([answers.len(), vocab]),
             tokens: zeros([1, rows.unwrap_or(0)]).flatten(0, 1),
             evaluations: match sampling.kl_budget {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 /// One token of a trace. Log-probabilities are natural ones, over the whole vocabulary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct TokenTrace {
     /// The token.
     pub id: u32,
@@ -30,6 +31,7 @@ pub struct TokenTrace {
 /// A token with its log-probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct TopToken {
     /// The token.
     pub id: u32,
@@ -42,6 +44,7 @@ pub struct TopToken {
 /// One of Amulet's iterates at one token.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct Iterate {
     /// Steps so far.
     pub i: u32,

@@ -7,5 +7,6 @@ pub mod foreign;
 pub mod gguf;
 pub mod hub;
 pub mod quant;
+pub mod rotary;
 pub mod safetensors;
 pub mod source;

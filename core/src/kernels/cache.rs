@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor};
 /// Rotary position embedding (Su et al. 2021, eq. 34) of the queries and keys of
 /// `qkv [tokens, (heads + 2 kv_heads) * head_dim]` in interleaved pairs; keys and values go into
 /// `cache [words]`, in place. Before, where `of_qkv` says so, a bias is added and each query and key head is
-/// normalized with a gain: `adjust` holds the bias, as wide as `qkv`, then the queries' gain and the keys',
+/// normalized with a gain: `bias_gains` holds the bias, as wide as `qkv`, then the queries' gain and the keys',
 /// `[head_dim]` each, or a single number where there is neither. Token `t` is turned by line `positions[t]` of `table [positions,
 /// head_dim]` (cos, sin of each pair) and written to `slots[t]` = page * 64 + place. Gives the queries,
 /// `[tokens, heads * head_dim]`, and the cache.
@@ -15,7 +15,7 @@ use burn::tensor::{Int, Tensor};
 #[allow(clippy::too_many_arguments, reason = "each is a buffer of one kernel")]
 pub fn rope_write(
     qkv: Tensor<2>,
-    adjust: Tensor<1>,
+    bias_gains: Tensor<1>,
     table: Tensor<2>,
     positions: Tensor<1, Int>,
     slots: Tensor<1, Int>,
@@ -25,7 +25,7 @@ pub fn rope_write(
 ) -> (Tensor<2>, Tensor<1, Int>) {
     let (q, cache) = <Dispatch as Ops>::rope_write(
         qkv.into_dispatch(),
-        adjust.into_dispatch(),
+        bias_gains.into_dispatch(),
         table.into_dispatch(),
         positions.into_dispatch(),
         slots.into_dispatch(),

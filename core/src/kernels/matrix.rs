@@ -2,11 +2,12 @@
 
 use super::host::parallel::map_chunks;
 use super::ops::{Ops, Product};
-use super::pack::{TILE, pack_tile, part_rows, words};
+use super::pack::{pack_tile, part_rows, tile_words, words};
 use super::{Variant, wgsl};
 use crate::formats::gguf::TensorType;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use periapt_shaders::TILE;
 
 /// A matrix `[outputs, inputs]` on a device. On a GPU the file's blocks are regrouped for coalesced
 /// loads (`shaders/common/blocks.wgsl`); the CPU backend takes them as they are. A matrix past
@@ -148,9 +149,7 @@ impl Matrix {
     #[must_use]
     pub fn stored_bytes(dtype: TensorType, outputs: usize, inputs: usize, gpu: bool) -> u64 {
         match gpu {
-            true => {
-                4 * outputs.div_ceil(TILE) as u64 * super::pack::tile_words(dtype, inputs) as u64
-            }
+            true => 4 * outputs.div_ceil(TILE) as u64 * tile_words(dtype, inputs) as u64,
             false => {
                 let blocks = outputs as u64 * (inputs / dtype.block_size()) as u64;
                 (blocks * dtype.block_bytes() as u64).next_multiple_of(4)

@@ -116,7 +116,7 @@ pub trait Ops: Backend {
     #[allow(clippy::too_many_arguments, reason = "each is a buffer of one kernel")]
     fn rope_write(
         qkv: FloatTensor<Self>,
-        adjust: FloatTensor<Self>,
+        bias_gains: FloatTensor<Self>,
         table: FloatTensor<Self>,
         positions: IntTensor<Self>,
         slots: IntTensor<Self>,

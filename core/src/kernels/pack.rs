@@ -2,9 +2,12 @@
 
 use crate::formats::gguf::TensorType;
 use crate::formats::quant::k::{BLOCKS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, SuperBlock};
+use periapt_shaders::{LAYOUTS, Layout, TILE};
 
-/// Outputs that lie together.
-pub(super) const TILE: usize = 64;
+/// How the type's blocks lie; the table has the types in their order.
+pub(super) fn layout(dtype: TensorType) -> &'static Layout {
+    &LAYOUTS[dtype as usize]
+}
 
 /// Bytes as words, the last one filled up with zeros.
 pub(super) fn words(bytes: &[u8]) -> Vec<i32> {
@@ -18,54 +21,14 @@ pub(super) fn words(bytes: &[u8]) -> Vec<i32> {
         .collect()
 }
 
-/// How a row's blocks of 32 inputs lie: groups of `group` blocks, each block with its words of quants, and
-/// after them the group's words of scales.
-#[derive(Debug, Clone, Copy)]
-struct Layout {
-    group: usize,
-    quants: usize,
-    scales: usize,
+/// The first word of a block of a row.
+fn block_at(layout: &Layout, index: usize) -> usize {
+    index / layout.group * layout.group_words() + index % layout.group * layout.bits
 }
 
-impl Layout {
-    fn of(dtype: TensorType) -> Self {
-        let (group, quants, scales) = match dtype {
-            TensorType::Q4_0 | TensorType::IQ4_NL => (2, 4, 1),
-            TensorType::Q4_1 => (1, 4, 1),
-            TensorType::Q5_0 => (2, 5, 1),
-            TensorType::Q5_1 => (1, 5, 1),
-            TensorType::Q8_0 => (2, 8, 1),
-            TensorType::MXFP4 => (4, 4, 1),
-            TensorType::F16 | TensorType::BF16 => (1, 16, 0),
-            TensorType::F32 => (1, 32, 0),
-            // Two bytes of scales a block, and d and dmin.
-            TensorType::Q2_K => (BLOCKS, 2, BLOCKS / 2 + 1),
-            TensorType::Q3_K => (BLOCKS, 3, BLOCKS / 2 + 1),
-            TensorType::Q4_K => (BLOCKS, 4, BLOCKS / 2 + 1),
-            TensorType::Q5_K => (BLOCKS, 5, BLOCKS / 2 + 1),
-            TensorType::Q6_K => (BLOCKS, 6, BLOCKS / 2 + 1),
-        };
-        Self {
-            group,
-            quants,
-            scales,
-        }
-    }
-
-    /// Words of a group.
-    fn words(self) -> usize {
-        self.group * self.quants + self.scales
-    }
-
-    /// The first word of a block.
-    fn block(self, index: usize) -> usize {
-        index / self.group * self.words() + index % self.group * self.quants
-    }
-
-    /// The first word of the scales of a block's group.
-    fn scale(self, index: usize) -> usize {
-        index / self.group * self.words() + self.group * self.quants
-    }
+/// The first word of the scales of a block's group.
+fn scale_at(layout: &Layout, index: usize) -> usize {
+    index / layout.group * layout.group_words() + layout.group * layout.bits
 }
 
 /// Outputs of a part that fits into one binding, whole tiles.
@@ -75,8 +38,8 @@ pub(super) fn part_rows(dtype: TensorType, inputs: usize, binding_bytes: u64) ->
 
 /// Words of one tile of 64 outputs.
 pub(super) fn tile_words(dtype: TensorType, inputs: usize) -> usize {
-    let layout = Layout::of(dtype);
-    TILE * (inputs / 32).div_ceil(layout.group) * layout.words()
+    let layout = layout(dtype);
+    TILE * (inputs / 32).div_ceil(layout.group) * layout.group_words()
 }
 
 /// One output's words in a tile.
@@ -120,24 +83,24 @@ pub(super) fn pack_tile(
 
 /// A row of the types whose blocks hold 32 elements: a scale first, and then the quants.
 fn pack_row(dtype: TensorType, row: &[u8], block_bytes: usize, mut lane: Lane<'_>) {
-    let layout = Layout::of(dtype);
+    let layout = layout(dtype);
     for (index, block) in row.chunks_exact(block_bytes).enumerate() {
-        let (scale, quants) = block.split_at(block_bytes - 4 * layout.quants);
+        let (scale, quants) = block.split_at(block_bytes - 4 * layout.bits);
         // The fifth bits stand first in the file, and last here.
-        let turn = usize::from(layout.quants == 5);
-        for w in 0..layout.quants {
-            let from = (w + turn) % layout.quants;
-            lane.put(layout.block(index) + w, word(&quants[4 * from..]));
+        let turn = usize::from(layout.bits == 5);
+        for w in 0..layout.bits {
+            let from = (w + turn) % layout.bits;
+            lane.put(block_at(layout, index) + w, word(&quants[4 * from..]));
         }
         // A group's scales share a word.
         let shift = 32 / layout.group * (index % layout.group);
         match *scale {
-            [e] => lane.put(layout.scale(index), u32::from(e) << shift),
+            [e] => lane.put(scale_at(layout, index), u32::from(e) << shift),
             [d0, d1] => lane.put(
-                layout.scale(index),
+                scale_at(layout, index),
                 u32::from(u16::from_le_bytes([d0, d1])) << shift,
             ),
-            [_, _, _, _] => lane.put(layout.scale(index), word(scale)),
+            [_, _, _, _] => lane.put(scale_at(layout, index), word(scale)),
             _ => {}
         }
     }
@@ -149,14 +112,14 @@ fn pack_super<T: SuperBlock<BYTES>, const BYTES: usize>(
     row: &[u8],
     mut lane: Lane<'_>,
 ) {
-    let layout = Layout::of(dtype);
+    let layout = layout(dtype);
     for (index, bytes) in row.as_chunks::<BYTES>().0.iter().enumerate() {
         let first = index * BLOCKS;
         for block in 0..BLOCKS {
             let quants = T::quants(bytes, block);
             let quads = std::array::from_fn(|quad| word(&quants[4 * quad..]));
-            let at = layout.block(first + block);
-            match layout.quants {
+            let at = block_at(layout, first + block);
+            match layout.bits {
                 2 => put_pairs(&mut lane, at, &quads, 0),
                 3 => {
                     put_pairs(&mut lane, at, &quads, 0);
@@ -173,7 +136,7 @@ fn pack_super<T: SuperBlock<BYTES>, const BYTES: usize>(
                 }
             }
         }
-        let at = layout.scale(first);
+        let at = scale_at(layout, first);
         for (block, scales) in T::scales(bytes).into_iter().enumerate() {
             let bits = u32::from(u16::from_le_bytes(scales));
             lane.put(at + block / 2, bits << (16 * (block % 2)));
@@ -219,8 +182,16 @@ fn word(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{TILE, tile_words};
+    use super::{LAYOUTS, TILE, layout, tile_words};
     use crate::formats::gguf::TensorType;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_types() {
+        assert_eq!(LAYOUTS.len(), TensorType::ALL.len());
+        for dtype in TensorType::ALL {
+            assert_eq!(layout(dtype).name, dtype.name().to_lowercase());
+        }
+    }
 
     /// What lies on the device is at most 6% more than in the file.
     #[test]

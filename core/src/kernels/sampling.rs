@@ -3,10 +3,7 @@
 use super::ops::Ops;
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
-
-/// Length of the settings: beta (plausibility), temperature, top_k, top_p, min_p, repetition, frequency,
-/// presence, and the KL budget.
-pub const SETTINGS: usize = 9;
+pub use periapt_shaders::Settings;
 
 /// What [`guidance`] gives.
 #[derive(Debug, Clone)]
@@ -19,7 +16,7 @@ pub struct Guided {
 }
 
 /// The scores of some answers' next tokens: a weighted sum of their streams' logits, with the plausibility cut of
-/// `settings [9]` (Li et al. 2023, arXiv 2210.15097, eq. 3). `logits` is `[rows, vocab]`; `stream_rows` and
+/// `settings`, the slots of [`Settings`] (Li et al. 2023, arXiv 2210.15097, eq. 3). `logits` is `[rows, vocab]`; `stream_rows` and
 /// `weights` are `[answers, streams]`, the anchor (pref) first:
 /// `y = w_0 l_0 + t sum_{s>0} w_s (l_s - l_0)`, `w_0` being the weight of all streams together. Where a difference is not
 /// finite, it counts 0: what the anchor forbids (`-inf`) stays forbidden.

@@ -8,11 +8,13 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use std::fmt;
 
 /// How keys and values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(clap::ValueEnum, ts_rs::TS))]
 pub enum KvType {
-    /// Two binary16 in a word.
+    /// 16 bits, half the memory
     F16,
-    /// As computed.
+    /// 32 bits, as computed
     F32,
 }
 

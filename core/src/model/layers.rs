@@ -48,7 +48,7 @@ pub(super) struct Layer {
     pub attention_norm: RmsNorm,
     pub qkv: Stack,
     /// Biases and gains of the heads, see [`cache::rope_write`].
-    pub adjust: Tensor<1>,
+    pub bias_gains: Tensor<1>,
     pub attention_output: Matrix,
     /// The form of its attention: few invocations with much each (one slice), or many.
     pub attention: Variant,
@@ -105,10 +105,11 @@ impl Layer {
         let mut q = self.qkv.norm_linear(&x, &self.attention_norm);
         let (layer, rope, shape) = kv.layer(index);
         layer.inplace(|pages| {
-            let (qkv, adjust, rope) = (q.clone(), self.adjust.clone(), rope.clone());
+            let (qkv, bias_gains, rope) = (q.clone(), self.bias_gains.clone(), rope.clone());
             let (positions, slots) = (span.positions.clone(), span.slots.clone());
-            let written =
-                cache::rope_write(qkv, adjust, rope, positions, slots, pages, shape, of_qkv);
+            let written = cache::rope_write(
+                qkv, bias_gains, rope, positions, slots, pages, shape, of_qkv,
+            );
             q = written.0;
             written.1
         });

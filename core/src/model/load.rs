@@ -6,6 +6,7 @@ use super::layers::{Layer, RmsNorm, Stack};
 use super::{Decoder, DecoderConfig, ModelError, Traits};
 use crate::formats::gguf::{Gguf, TensorInfo};
 use crate::formats::quant::{QuantError, dequantize};
+use crate::formats::rotary::join_pairs;
 use crate::kernels::{Matrix, Packer, Variant};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::borrow::Cow;
@@ -159,8 +160,8 @@ impl DecoderBuilder {
                 outputs = outputs.min(self.config.vocab);
             }
             let bytes = &bytes[..outputs * row];
-            let bytes = match self.turned(&info.name) {
-                true => Cow::Owned(self.neighbours(bytes, row)),
+            let bytes = match self.has_split_pairs(&info.name) {
+                true => Cow::Owned(join_pairs(bytes, row, self.config.head_dim)),
                 false => Cow::Borrowed(bytes),
             };
             let matrix = self.packer.pack(dtype, &bytes, outputs, inputs);
@@ -176,8 +177,8 @@ impl DecoderBuilder {
             self.config.rope.factors = values;
             return Ok(());
         }
-        if self.turned(&info.name) {
-            values = self.neighbours(&values, 1);
+        if self.has_split_pairs(&info.name) {
+            values = join_pairs(&values, 1, self.config.head_dim);
         }
         let length = values.len();
         let gain = Tensor::from_data(TensorData::new(values, [length]), &self.device);
@@ -231,7 +232,7 @@ impl DecoderBuilder {
         Ok(Layer {
             attention_norm: self.norm(&name("attn_norm"))?,
             qkv: self.stack(&["attn_q", "attn_k", "attn_v"].map(name))?,
-            adjust: self.adjust(index)?,
+            bias_gains: self.bias_gains(index)?,
             attention_output: self.matrix(&name("attn_output"))?,
             attention: self.packer.variant,
             feed_forward_norm: self.norm(&name("ffn_norm"))?,
@@ -241,7 +242,7 @@ impl DecoderBuilder {
     }
 
     /// What `kernels::cache::rope_write` wants beside the projection.
-    fn adjust(&mut self, index: usize) -> Result<Tensor<1>, ModelError> {
+    fn bias_gains(&mut self, index: usize) -> Result<Tensor<1>, ModelError> {
         let Traits {
             qkv_bias,
             head_norm,
@@ -259,21 +260,8 @@ impl DecoderBuilder {
     }
 
     /// Whether the tensor's rows are of rotary pairs that don't lie as neighbours.
-    fn turned(&self, name: &str) -> bool {
-        self.config.traits.split_pairs && TURNED.iter().any(|part| name.ends_with(part))
-    }
-
-    /// Rows of `size` values, in heads of first halves of pairs and then second ones, with each pair side by side.
-    fn neighbours<T: Copy>(&self, rows: &[T], size: usize) -> Vec<T> {
-        let (head_dim, mut turned) = (self.config.head_dim, Vec::with_capacity(rows.len()));
-        for head in rows.chunks_exact(head_dim * size) {
-            for pair in 0..head_dim / 2 {
-                for row in [pair, pair + head_dim / 2] {
-                    turned.extend_from_slice(&head[row * size..][..size]);
-                }
-            }
-        }
-        turned
+    fn has_split_pairs(&self, name: &str) -> bool {
+        self.config.traits.split_pairs && ROTARY.iter().any(|part| name.ends_with(part))
     }
 
     fn matrix(&mut self, name: &str) -> Result<Matrix, ModelError> {
@@ -318,7 +306,7 @@ const ROPE_FACTORS: &str = "rope_freqs.weight";
 const QKV_BIASES: [&str; 3] = ["attn_q.bias", "attn_k.bias", "attn_v.bias"];
 const HEAD_NORMS: [&str; 2] = ["attn_q_norm.weight", "attn_k_norm.weight"];
 /// What rotary positions turn.
-const TURNED: [&str; 6] = [
+const ROTARY: [&str; 6] = [
     "attn_q.weight",
     "attn_k.weight",
     "attn_q.bias",

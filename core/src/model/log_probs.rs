@@ -15,13 +15,13 @@ use std::ops::Range;
 /// Logits of so many tokens are held at once.
 const AT_ONCE: usize = 64;
 
-/// A row, and the places whose hidden states are wanted: the last of them ends what is computed.
+/// A row, and the positions whose hidden states are wanted: the last of them ends what is computed.
 struct Wanted<'a> {
     ids: &'a [u32],
-    places: Range<usize>,
+    positions: Range<usize>,
 }
 
-/// One pass: runs of (row in the plan's order, first place, tokens). The rows before `keep` are given up after it.
+/// One pass: runs of (row in the plan's order, first position, tokens). The rows before `keep` are given up after it.
 struct Pass {
     runs: Vec<(usize, usize, usize)>,
     keep: usize,
@@ -41,7 +41,7 @@ struct Plan {
 impl Plan {
     /// `mixed` lets a pass take tokens of several rows, whose pages are then held at once.
     fn new(rows: &[Wanted<'_>], mixed: bool) -> Result<Self, ModelError> {
-        let tokens = |row: usize| &rows[row].ids[..rows[row].places.end];
+        let tokens = |row: usize| &rows[row].ids[..rows[row].positions.end];
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|row| tokens(*row));
         let mut shared = vec![0; rows.len()];
@@ -49,7 +49,7 @@ impl Plan {
             let (before, row) = (tokens(order[at - 1]), order[at]);
             let alike = before.iter().zip(tokens(row)).take_while(|(a, b)| a == b);
             // What is wanted is computed anew.
-            shared[at] = alike.count().min(rows[row].places.start) / PAGE * PAGE;
+            shared[at] = alike.count().min(rows[row].positions.start) / PAGE * PAGE;
         }
         let mut plan = Self {
             order,
@@ -73,7 +73,7 @@ impl Plan {
             CHUNK
         };
         for (at, row) in self.order.iter().enumerate() {
-            let (mut start, end) = (self.shared[at], rows[*row].places.end);
+            let (mut start, end) = (self.shared[at], rows[*row].positions.end);
             // What it shares is computed by a pass of its own first.
             let under_way = runs
                 .iter()
@@ -123,12 +123,12 @@ impl Plan {
     }
 }
 
-/// Takes hidden states `[states, width]`, and the row and the place of each.
+/// Takes hidden states `[states, width]`, and the row and the position of each.
 type Each<'a> = dyn FnMut(Tensor<2>, &[(usize, usize)]) + 'a;
 
 impl Decoder {
     /// Runs all rows and gives their wanted hidden states to `each`, up to [`AT_ONCE`] at a time, `[states, width]`,
-    /// with the row and the place of every one. Gives the order in which the rows came; a row's places come in theirs.
+    /// with the row and the position of every one. Gives the order in which the rows came; a row's positions come in order.
     fn sweep(
         &self,
         rows: &[Wanted<'_>],
@@ -137,7 +137,7 @@ impl Decoder {
     ) -> Result<Vec<usize>, ModelError> {
         let context = self.config.context;
         for row in rows {
-            if row.places.is_empty() {
+            if row.positions.is_empty() {
                 return Err(ModelError::EmptyPrompt);
             }
             if row.ids.len() > context {
@@ -150,7 +150,7 @@ impl Decoder {
         if plan.pages > KvCache::most_pages(&self.config, kv, &self.device) {
             plan = Plan::new(rows, false)?;
         }
-        let longest = rows.iter().map(|row| row.places.end).max().unwrap_or(0);
+        let longest = rows.iter().map(|row| row.positions.end).max().unwrap_or(0);
         let mut cache = KvCache::new(&self.config, kv, plan.pages, longest, &self.device)?;
         let mut released = 0;
         let of_pass = |pass: &Pass| pass.runs.iter().map(|(_, _, count)| count).sum::<usize>();
@@ -158,7 +158,7 @@ impl Decoder {
         self.reading.tell(read, total);
         for pass in &plan.passes {
             let (mut tokens, mut runs) = (Vec::new(), Vec::new());
-            let (mut states, mut places) = (Vec::new(), Vec::new());
+            let (mut states, mut positions) = (Vec::new(), Vec::new());
             for &(at, start, count) in &pass.runs {
                 if cache.rows() == at {
                     match plan.shared[at] {
@@ -167,18 +167,18 @@ impl Decoder {
                     };
                 }
                 let row = plan.order[at];
-                let Wanted { ids, places: of } = &rows[row];
-                for place in start.max(of.start)..(start + count).min(of.end) {
-                    states.push((tokens.len() + place - start) as u32);
-                    places.push((row, place));
+                let Wanted { ids, positions: of } = &rows[row];
+                for position in start.max(of.start)..(start + count).min(of.end) {
+                    states.push((tokens.len() + position - start) as u32);
+                    positions.push((row, position));
                 }
                 tokens.extend(&ids[start..start + count]);
                 runs.push((at, count));
             }
             let ids = self.ids(&tokens);
             let hidden = self.forward(ids, &runs, self.queries(), &mut cache)?;
-            for (states, places) in states.chunks(AT_ONCE).zip(places.chunks(AT_ONCE)) {
-                each(hidden.clone().select(0, self.ids(states)), places);
+            for (states, positions) in states.chunks(AT_ONCE).zip(positions.chunks(AT_ONCE)) {
+                each(hidden.clone().select(0, self.ids(states)), positions);
             }
             (released..pass.keep).for_each(|row| cache.release(row));
             released = pass.keep;
@@ -188,7 +188,7 @@ impl Decoder {
         Ok(plan.order)
     }
 
-    /// The log-probabilities of the tokens of each of `rows` from a place (1 or more) on, each given all before it: one
+    /// The log-probabilities of the tokens of each of `rows` from a position (1 or more) on, each given all before it: one
     /// row's after the other, `[sum over rows of ids - from]`.
     ///
     /// # Errors
@@ -205,17 +205,17 @@ impl Decoder {
             .map(|(ids, from)| Wanted {
                 ids,
                 // The last token's own logits are of no use, and what is before the first token has none.
-                places: match from {
+                positions: match from {
                     0 => 0..0,
                     _ => from - 1..ids.len().saturating_sub(1),
                 },
             })
             .collect();
         let mut parts = Vec::new();
-        let order = self.sweep(&wanted, kv, &mut |hidden, places| {
-            let targets: Vec<u32> = places
+        let order = self.sweep(&wanted, kv, &mut |hidden, positions| {
+            let targets: Vec<u32> = positions
                 .iter()
-                .map(|(row, place)| rows[*row].0[place + 1])
+                .map(|(row, position)| rows[*row].0[position + 1])
                 .collect();
             let Logits(logits) = self.logits(hidden);
             parts.push(sampling::log_probs(logits, self.ids(&targets)));
@@ -228,11 +228,11 @@ impl Decoder {
         let mut begin = 0;
         for row in order {
             begins[row] = begin;
-            begin += wanted[row].places.len();
+            begin += wanted[row].positions.len();
         }
         let from = wanted.iter().zip(begins);
         let from: Vec<u32> = from
-            .flat_map(|(row, begin)| begin..begin + row.places.len())
+            .flat_map(|(row, begin)| begin..begin + row.positions.len())
             .map(|at| at as u32)
             .collect();
         Ok(Tensor::cat(parts, 0).select(0, self.ids(&from)))
@@ -254,7 +254,7 @@ impl Decoder {
             .iter()
             .map(|ids| Wanted {
                 ids,
-                places: ids.len().saturating_sub(1)..ids.len(),
+                positions: ids.len().saturating_sub(1)..ids.len(),
             })
             .collect();
         let mut parts = Vec::new();
@@ -298,7 +298,7 @@ mod tests {
         fn a_plan_computes_what_is_wanted(rows in rows(), mixed: bool) {
             let wanted: Vec<Wanted<'_>> = rows
                 .iter()
-                .map(|(ids, from)| Wanted { ids, places: *from..ids.len() })
+                .map(|(ids, from)| Wanted { ids, positions: *from..ids.len() })
                 .collect();
             let plan = Plan::new(&wanted, mixed).unwrap();
             let mut done = vec![0; rows.len()];
@@ -326,8 +326,8 @@ mod tests {
                 released = pass.keep;
             }
             for (at, row) in plan.order.iter().enumerate() {
-                prop_assert_eq!(done[at], wanted[*row].places.end);
-                prop_assert!(plan.shared[at] <= wanted[*row].places.start);
+                prop_assert_eq!(done[at], wanted[*row].positions.end);
+                prop_assert!(plan.shared[at] <= wanted[*row].positions.start);
             }
             if !mixed {
                 // Never more than two rows at once.

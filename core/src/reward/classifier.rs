@@ -1,6 +1,6 @@
 //! A reward model: a second model that scores a whole conversation by one number.
 
-use super::{Cut, Reward, RewardError, fitting};
+use super::{Cut, Reward, RewardError, RewardName, fitting};
 use crate::session::Classifier;
 use crate::text::{Message, Role};
 
@@ -13,9 +13,6 @@ pub struct ClassifierReward<'a> {
 }
 
 impl<'a> ClassifierReward<'a> {
-    /// What the reward is called.
-    pub const NAME: &'static str = "classifier";
-
     /// By that model.
     #[must_use]
     pub fn new(classifier: &'a Classifier) -> Self {
@@ -28,7 +25,7 @@ impl<'a> ClassifierReward<'a> {
 
 impl Reward for ClassifierReward<'_> {
     fn name(&self) -> String {
-        Self::NAME.to_owned()
+        RewardName::Classifier.to_string()
     }
 
     async fn score(
@@ -50,7 +47,7 @@ impl Reward for ClassifierReward<'_> {
                     }))
             })?;
             self.cuts
-                .extend(Cut::new(Self::NAME, place, response, &text));
+                .extend(Cut::new(RewardName::Classifier, place, response, &text));
             rows.push(ids);
         }
         let scores = self.classifier.score(&rows).await?;

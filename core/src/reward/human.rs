@@ -1,11 +1,12 @@
 //! A person's choice as a reward.
 
-use super::{Reward, RewardError};
+use super::{Reward, RewardError, RewardName};
 use std::future::Future;
 use std::pin::Pin;
 
 /// Which of two responses is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename_all = "lowercase"))]
 pub enum Choice {
     /// The first.
     First,
@@ -74,7 +75,7 @@ impl<'a> Human<'a> {
 
 impl Reward for Human<'_> {
     fn name(&self) -> String {
-        "human".to_owned()
+        RewardName::Human.to_string()
     }
 
     async fn score(

@@ -1,6 +1,6 @@
 //! The model itself as a judge between two responses.
 
-use super::{Cut, Reward, RewardError, shorter};
+use super::{Cut, Reward, RewardError, RewardName, shorter};
 use crate::text::{Message, Role};
 use crate::{Error, Session};
 
@@ -58,7 +58,7 @@ fn messages(query: &str, wish: &str, a: &str, b: &str) -> [Message; 2] {
 
 impl Reward for Judge<'_> {
     fn name(&self) -> String {
-        "judge".to_owned()
+        RewardName::Judge.to_string()
     }
 
     async fn score(
@@ -77,7 +77,8 @@ impl Reward for Judge<'_> {
             let (ids, [text, _]) = self.prompt(query, response, anchor)?;
             prompts.push(ids);
             prompts.push(self.prompt(query, anchor, response)?.0);
-            self.cuts.extend(Cut::new("judge", place, response, &text));
+            self.cuts
+                .extend(Cut::new(RewardName::Judge, place, response, &text));
         }
         let mut letters = Vec::with_capacity(2);
         for letter in ["A", "B"] {

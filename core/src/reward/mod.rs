@@ -5,6 +5,7 @@ mod classifier;
 mod cut;
 mod human;
 mod judge;
+mod name;
 mod preference;
 mod sum;
 
@@ -12,6 +13,7 @@ pub use classifier::ClassifierReward;
 pub use cut::Cut;
 pub use human::{Ask, Choice, Human};
 pub use judge::Judge;
+pub use name::RewardName;
 pub use preference::PreferenceReward;
 pub use sum::{AnyReward, Sum};
 

@@ -1,6 +1,6 @@
 //! The user's own preference as a reward.
 
-use super::{Cut, Reward, RewardError, fitting};
+use super::{Cut, Reward, RewardError, RewardName, fitting};
 use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
@@ -31,7 +31,7 @@ impl<'a> PreferenceReward<'a> {
 
 impl Reward for PreferenceReward<'_> {
     fn name(&self) -> String {
-        "preference".to_owned()
+        RewardName::Preference.to_string()
     }
 
     async fn score(
@@ -60,7 +60,7 @@ impl Reward for PreferenceReward<'_> {
             let encode = |text: &str| self.session.encode_answer(text);
             let (ids, text) = fitting(response, room, encode)?;
             self.cuts
-                .extend(Cut::new("preference", place, response, &text));
+                .extend(Cut::new(RewardName::Preference, place, response, &text));
             answers.push(ids);
         }
         let answers: Vec<_> = answers

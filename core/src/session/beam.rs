@@ -44,7 +44,7 @@ impl Session {
         request: &BeamRequest,
         on_step: &mut impl AsyncFnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<Hypothesis>, Error> {
-        request.params.validate()?;
+        request.params.check_ranges()?;
         let conversation = &request.conversation;
         let prompts = self.prompts(
             conversation,

@@ -1,9 +1,9 @@
 //! A reward model: a decoder whose head gives one number for a whole conversation.
 
-use super::{Error, Session, SourceLoader};
+use super::{Error, Session};
 use crate::device::OpenDevice;
 use crate::formats::gguf::GgufFiles;
-use crate::formats::source::Source;
+use crate::load::{Model, load};
 use crate::model::{Decoder, Logits, ModelError};
 use crate::text::{Message, Tokenizer};
 use std::io::{Read, Seek};
@@ -17,8 +17,21 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Loads a GGUF file whose head is `cls.output.weight [1, width]`. `progress` is told the bytes of tensors done
-    /// and in all.
+    /// A classifier with the head `cls.output.weight [1, width]`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::NoReward`] where the model has another head.
+    pub fn new(model: Model) -> Result<Self, Error> {
+        match model.decoder.config().traits.classes {
+            1 => Ok(Self {
+                model: Session::with_any_head(model),
+            }),
+            classes => Err(ModelError::NoReward(classes).into()),
+        }
+    }
+
+    /// Loads a GGUF file from a reader, see [`load`].
     ///
     /// # Errors
     ///
@@ -28,25 +41,7 @@ impl Classifier {
         device: &OpenDevice,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, Error> {
-        Self::load_source(&mut GgufFiles::one(reader)?, device, progress)
-    }
-
-    /// Loads a model from wherever it lies, one tensor at a time, as [`Classifier::load`] does from a file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] where it can't be read or is no such model.
-    pub fn load_source(
-        source: &mut dyn Source,
-        device: &OpenDevice,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Self, Error> {
-        let parts = SourceLoader::new(source, device)?.read_all(progress)?;
-        let model = Session::with_any_head(parts)?;
-        match model.decoder.config().traits.classes {
-            1 => Ok(Self { model }),
-            classes => Err(ModelError::NoReward(classes).into()),
-        }
+        Self::new(load(&mut GgufFiles::one(reader)?, device, progress)?)
     }
 
     /// The model, to set how it computes: its kernels, keys and values, context.

@@ -63,7 +63,7 @@ impl GenerateRequest {
     /// [`DecodingError`] for a setting out of range, or a method that lacks its preference.
     pub fn validate(&self) -> Result<(), DecodingError> {
         self.method.validate()?;
-        self.sampling.validate()?;
+        self.sampling.check_ranges()?;
         let without = |conversation: &Conversation| conversation.preference.is_none();
         if self.method.wants_preference() && self.conversations.iter().any(without) {
             return Err(DecodingError::NoPreference(self.method.name()));
@@ -83,7 +83,9 @@ impl GenerateRequest {
 }
 
 /// What happens while generating.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "TokenEvent"))]
 pub enum Event<'a> {
     /// So many of the prompts' tokens are done.
     Prefill {
@@ -105,11 +107,16 @@ pub enum Event<'a> {
         /// The strength that was taken.
         k: f64,
         /// KL divergence of the policy from the anchor's (pref's) in nats, where a budget asked for it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "contract", ts(optional))]
         kl: Option<f32>,
         /// The trace, where it was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "contract", ts(optional))]
         trace: Option<&'a TokenTrace>,
     },
     /// An answer is complete.
+    #[serde(skip)]
     Done {
         /// Its place in the batch.
         answer: usize,

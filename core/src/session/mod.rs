@@ -1,63 +1,51 @@
-//! The one front door: a model loaded on a device, ready to answer. `load` turns a file into a
-//! [`Session`]; this file is what one does with it.
+//! The one front door: a model on a device, as `load` gives it, ready to answer.
 
 mod batch;
 mod beam;
 mod classifier;
 mod companions;
 mod finish;
-mod folder;
 mod generate;
-mod load;
-mod measure;
 mod prompts;
 mod score;
-mod stepwise;
+mod steps;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
 pub use finish::FinishReason;
-pub use folder::read_folder;
 pub use generate::{Event, GenerateRequest, Generation};
-pub use load::{Loader, tokenizer_spec};
-pub use measure::{StepTime, Steps};
 pub use prompts::Prompting;
 pub use score::Score;
-pub use stepwise::SourceLoader;
+pub use steps::{StepTime, Steps};
 
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};
-use crate::formats::gguf::GgufError;
-use crate::formats::hub::HubError;
+use crate::formats::gguf::GgufFiles;
 use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
+use crate::load::{LoadError, Model, TextSide, load};
 use crate::model::{Decoder, KvType, Logits, ModelError, OnReading};
+use crate::options::OutOfRange;
 use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
-use load::TextSide;
 use std::future::{Future, poll_fn};
+use std::io::{Read, Seek};
 use std::pin::pin;
 use std::task::Poll;
 
 /// Anything that can go wrong between a model file and an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is no GGUF file we can read.
-    #[error(transparent)]
-    Gguf(#[from] GgufError),
-    /// The folder is no hub folder of a model that we can run.
-    #[error(transparent)]
-    Hub(Box<HubError>),
-    /// The weights can't be had in the type that was asked for.
+    /// The model's files can't be read.
     #[error(transparent)]
     Source(SourceError),
     /// The file's tokenizer or chat template, or a text, can't be used.
     #[error(transparent)]
-    Text(#[from] TextError),
+    Text(TextError),
     /// The model can't be built or run.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(ModelError),
     /// A setting is out of range.
     #[error(transparent)]
     Decoding(#[from] DecodingError),
@@ -115,18 +103,19 @@ pub enum Error {
     },
 }
 
-impl From<HubError> for Error {
-    fn from(error: HubError) -> Self {
-        Self::Hub(Box::new(error))
+impl From<OutOfRange> for Error {
+    fn from(error: OutOfRange) -> Self {
+        Self::Decoding(error.into())
     }
 }
 
-impl From<SourceError> for Error {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::Gguf(error) => Self::Gguf(error),
-            SourceError::Hub(error) => Self::Hub(error),
-            other => Self::Source(other),
+/// Loading a model is the first thing that can go wrong.
+impl<E: Into<LoadError>> From<E> for Error {
+    fn from(error: E) -> Self {
+        match error.into() {
+            LoadError::Source(error) => Self::Source(error),
+            LoadError::Text(error) => Self::Text(error),
+            LoadError::Model(error) => Self::Model(error),
         }
     }
 }
@@ -143,6 +132,41 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session with a language model.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Classifier`] where it is a classifier.
+    pub fn new(model: Model) -> Result<Self, Error> {
+        match model.decoder.config().traits.classes {
+            0 => Ok(Self::with_any_head(model)),
+            classes => Err(ModelError::Classifier(classes).into()),
+        }
+    }
+
+    fn with_any_head(model: Model) -> Self {
+        Self {
+            kv: KvType::fitting(model.device.info.is_gpu()),
+            decoder: model.decoder,
+            text: model.text,
+            device: model.device,
+            companions: Vec::new(),
+        }
+    }
+
+    /// Loads a GGUF file from a reader, see [`load`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the file can't be read or holds no language model we can run.
+    pub fn load<R: Read + Seek>(
+        reader: &mut R,
+        device: &OpenDevice,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, Error> {
+        Self::new(load(&mut GgufFiles::one(reader)?, device, progress)?)
+    }
+
     /// The device it runs on.
     #[must_use]
     pub fn device(&self) -> &OpenDevice {

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 /// What one answer scores.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct Score {
     /// Mean over the answer's tokens of log p(token | with the preference) - log p(token | without), in nats: above 0
     /// where the answer is likelier with the preference. Amulet's utility (arXiv 2502.19148).

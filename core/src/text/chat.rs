@@ -9,8 +9,11 @@ use super::{ChatTemplate, Message, Role, TextError, Today, Tokenizer};
 use std::borrow::Cow;
 
 /// What became of a conversation's system prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum SystemPrompt {
     /// The template writes it.
     Shown,

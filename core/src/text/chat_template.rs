@@ -30,6 +30,7 @@ const MAX_SOURCE: usize = 1 << 17;
 /// Who said a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum Role {
     /// Instructions for the whole conversation.
     System,
@@ -51,6 +52,7 @@ impl Role {
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct Message {
     /// Who said it.
     pub role: Role,

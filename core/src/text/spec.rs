@@ -134,9 +134,27 @@ pub(super) fn byte_of(token: &str) -> Option<u8> {
 
 impl TokenizerSpec {
     /// How a row without a token is written, its type being unused, as ggml's converter does it.
-    #[must_use]
-    pub fn padding(index: usize) -> String {
+    pub(super) fn padding(index: usize) -> String {
         format!("[PAD{index}]")
+    }
+
+    /// Fills the lists up to `rows` tokens, as ggml's converter does it: readers take the model's size from them.
+    pub fn pad_to(&mut self, rows: usize) {
+        let padding = self.tokens.len()..rows;
+        let types = self
+            .token_types
+            .get_or_insert_with(|| vec![NORMAL; padding.start]);
+        types.resize(rows, UNUSED);
+        // A control token for us, and for SentencePiece one of its own kind.
+        if self.model == "llama"
+            && let Some(unknown) = self.unknown.and_then(|id| types.get_mut(id as usize))
+        {
+            *unknown = UNKNOWN;
+        }
+        if let Some(scores) = &mut self.scores {
+            scores.resize(rows, -1000.0);
+        }
+        self.tokens.extend(padding.map(Self::padding));
     }
 
     /// Whether `pre` is a name that we know for `tokenizer.ggml.pre`.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A day, given by the caller: core knows no clock. It is written `YYYY-MM-DD`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(type = "string"))]
 pub struct Today {
     /// The year of our time.
     pub year: u16,
@@ -18,6 +20,20 @@ impl fmt::Display for Today {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { year, month, day } = self;
         write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+impl From<Today> for String {
+    fn from(today: Today) -> Self {
+        today.to_string()
+    }
+}
+
+impl TryFrom<String> for Today {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

@@ -5,17 +5,20 @@ use super::prompts::PromptName;
 use super::record::RecordLine;
 
 /// What is being written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum Stage {
     /// A round's responses.
     Responses,
     /// A textual loss or gradient.
+    #[serde(untagged)]
     Text(PromptName),
 }
 
 /// What is heard of a run.
 #[derive(Debug, Clone, Copy)]
-pub enum RefineEvent<'a> {
+pub enum RunEvent<'a> {
     /// A line for the record. Lines that the record brought are not told again.
     Line {
         /// The line.

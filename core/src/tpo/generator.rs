@@ -1,7 +1,7 @@
 //! Who writes: the engine here, something remote later.
 
 use super::Error;
-use super::event::{RefineEvent, Stage};
+use super::event::{RunEvent, Stage};
 use crate::Session;
 use crate::decoding::{Conversation, Method, Sampling};
 use crate::session::{Event, FinishReason, GenerateRequest, Generation};
@@ -68,15 +68,15 @@ pub enum WriteEvent<'a> {
 
 impl<'a> WriteEvent<'a> {
     /// What a run tells of it, unless a text is whole.
-    pub(super) fn of_run(self, round: usize, stage: Stage) -> Option<RefineEvent<'a>> {
+    pub(super) fn of_run(self, round: usize, stage: Stage) -> Option<RunEvent<'a>> {
         match self {
-            WriteEvent::Prefill { done, total } => Some(RefineEvent::Prefill {
+            WriteEvent::Prefill { done, total } => Some(RunEvent::Prefill {
                 round,
                 stage,
                 done,
                 total,
             }),
-            WriteEvent::Token { index, text } => Some(RefineEvent::Token {
+            WriteEvent::Token { index, text } => Some(RunEvent::Token {
                 round,
                 stage,
                 index,

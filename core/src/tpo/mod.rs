@@ -15,9 +15,9 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use event::{RefineEvent, Stage};
+pub use event::{RunEvent, Stage};
 pub use generator::{Draft, Generator, Local, WriteEvent, WriteRequest};
-pub use options::{Mode, Options, Query};
+pub use options::{Mode, Options, Query, RefineDraws, RefineSize};
 pub use outcome::{Outcome, Round};
 pub use prompts::{PromptName, Prompts};
 pub use record::{Candidate, RecordLine};
@@ -25,6 +25,7 @@ pub use refine::refine;
 pub use state::{Action, State};
 
 use crate::decoding::DecodingError;
+use crate::options::OutOfRange;
 use crate::reward::RewardError;
 
 /// Why there is no better answer.
@@ -37,15 +38,8 @@ pub enum Error {
     #[error(transparent)]
     Reward(#[from] RewardError),
     /// A setting is out of range.
-    #[error("{name} = {value} is out of range: it must be {range}")]
-    OutOfRange {
-        /// The setting.
-        name: &'static str,
-        /// What it was.
-        value: usize,
-        /// What it must be.
-        range: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A prompt template can't be used.
     #[error("the prompt {name}: {reason}")]
     Prompt {

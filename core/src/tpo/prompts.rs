@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Which of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum PromptName {
     /// The textual loss: chosen against rejected.
     Compare,

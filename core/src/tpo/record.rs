@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A response with all that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct Candidate {
     /// 0 for the first samples, then the round that wrote it.
     pub round: usize,
@@ -25,6 +26,7 @@ pub struct Candidate {
 /// Something that was shortened to fit the model's context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub struct Shortened {
     /// Which part of the prompt.
     pub part: String,
@@ -37,6 +39,7 @@ pub struct Shortened {
 /// One line of a record. A run's lines in their order are the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "RefineLine"))]
 pub enum RecordLine {
     /// What was asked, and how; first.
     Run {
@@ -75,6 +78,7 @@ pub enum RecordLine {
         /// Candidates that the reward's model had no room for, whose rewards are of their beginnings; `response` is a
         /// candidate's number.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(feature = "contract", ts(as = "Option<Vec<Cut>>", optional))]
         cut: Vec<Cut>,
         /// The best candidate so far.
         best: usize,

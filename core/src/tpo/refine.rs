@@ -1,7 +1,7 @@
 //! The loop.
 
 use super::budget::{Fitted, conversation, fit};
-use super::event::{RefineEvent, Stage};
+use super::event::{RunEvent, Stage};
 use super::generator::{Draft, Generator, WriteEvent, WriteRequest};
 use super::outcome::Outcome;
 use super::prompts::{PromptName, Prompts};
@@ -30,7 +30,7 @@ pub async fn refine<G: Generator, R: Reward>(
     generator: &G,
     reward: &mut R,
     recorded: Vec<RecordLine>,
-    on_event: &mut impl AsyncFnMut(RefineEvent<'_>) -> ControlFlow<()>,
+    on_event: &mut impl AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>,
 ) -> Result<Outcome, Error> {
     options.validate()?;
     reward.forget();
@@ -91,7 +91,7 @@ struct Told<'a, F> {
     heard: ControlFlow<()>,
 }
 
-impl<F: AsyncFnMut(RefineEvent<'_>) -> ControlFlow<()>> Told<'_, F> {
+impl<F: AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>> Told<'_, F> {
     fn apply(&mut self, line: &RecordLine) -> Result<(), Error> {
         self.lines += 1;
         let (line, taken) = (self.lines, self.state.apply(line));
@@ -103,7 +103,7 @@ impl<F: AsyncFnMut(RefineEvent<'_>) -> ControlFlow<()>> Told<'_, F> {
         if self.heard.is_continue() {
             self.apply(&line)?;
             let (line, state) = (&line, &self.state);
-            self.heard = (self.on_event)(RefineEvent::Line { line, state }).await;
+            self.heard = (self.on_event)(RunEvent::Line { line, state }).await;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl<G, R, F> Run<'_, G, R, F>
 where
     G: Generator,
     R: Reward,
-    F: AsyncFnMut(RefineEvent<'_>) -> ControlFlow<()>,
+    F: AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>,
 {
     /// Folds an earlier run's lines.
     fn take_up(&mut self, recorded: &[RecordLine]) -> Result<(), Error> {

@@ -165,8 +165,8 @@ impl Case {
             ..Query::default()
         };
         let (mut lines, mut events) = (recorded.to_vec(), 0);
-        let mut listen = async |event: RefineEvent<'_>| {
-            if let RefineEvent::Line { line, .. } = event {
+        let mut listen = async |event: RunEvent<'_>| {
+            if let RunEvent::Line { line, .. } = event {
                 lines.push(line.clone());
             }
             events += 1;

@@ -50,7 +50,7 @@ pub fn run(args: &AmuletUpdateArgs) -> anyhow::Result<()> {
             args.file.display()
         ))
     })?;
-    let device = pollster::block_on(device::open(args.device.into()))?;
+    let device = pollster::block_on(device::open(args.device))?;
     let cases = input
         .cases
         .iter()

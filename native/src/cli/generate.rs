@@ -1,12 +1,12 @@
 //! `periapt generate` and `periapt compare`.
 
-use super::args::{CompareArgs, DecodingArgs, GenerateArgs, MethodArg};
+use super::args::{CompareArgs, DecodingArgs, GenerateArgs};
 use super::trace::Recorder;
 use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
 use crate::say;
 use crate::terminal;
 use periapt_core::decoding::streams::{Wish, expand_preference, in_turns};
-use periapt_core::decoding::{Conversation, DecodingError, Method};
+use periapt_core::decoding::{Conversation, DecodingError, Method, MethodName};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
 use periapt_core::text::Message;
 use serde_json::{Value, json};
@@ -40,17 +40,17 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let several = preferences.len() > 1 || !args.streams.stream.is_empty();
     let guided = several || (weighted && args.method.is_none());
     let method = args.method.unwrap_or(match args.prefer.len() {
-        _ if guided => MethodArg::Guidance,
-        0 => MethodArg::Base,
-        _ => MethodArg::Amulet,
+        _ if guided => MethodName::Guidance,
+        0 => MethodName::Base,
+        _ => MethodName::Amulet,
     });
-    if several && method != MethodArg::Guidance {
+    if several && method != MethodName::Guidance {
         let what = "several --prefer, and --stream, go with --method guidance alone";
         return Err(Usage(what.to_owned()).into());
     }
     let preference = match method {
         // Its streams have their own.
-        MethodArg::Guidance => None,
+        MethodName::Guidance => None,
         _ => {
             let own = preferences.pop();
             let text = own.map(|own| streams::unweighted(own, "every --method but guidance"));
@@ -63,7 +63,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         earlier: history(args.history.as_deref())?,
         question: input::question(&args.prompt)?,
     };
-    if method == MethodArg::Beam {
+    if method == MethodName::Beam {
         return beam(args, conversation);
     }
     let mut method = match args.decoding.method(method) {
@@ -90,12 +90,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let prompting = loaded.session.prompting(&request)?;
     notes::of_prompts(prompting);
     if let Some(recorder) = &mut recorder {
-        recorder.begin(
-            &loaded,
-            &request,
-            prompting.system,
-            args.decoding.paper_compat,
-        )?;
+        recorder.begin(&loaded, &request, prompting)?;
     }
     let answer = answer(&loaded, &request, !args.json, recorder.as_mut())?;
     if args.json {
@@ -115,10 +110,10 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         ..Conversation::default()
     };
     let methods = [
-        MethodArg::Base,
-        MethodArg::Pref,
-        MethodArg::La,
-        MethodArg::Amulet,
+        MethodName::Base,
+        MethodName::Pref,
+        MethodName::La,
+        MethodName::Amulet,
     ];
     let methods = methods.into_iter().filter_map(|m| args.decoding.method(m));
     let requests: Vec<GenerateRequest> = methods
@@ -183,7 +178,7 @@ fn history(json: Option<&str>) -> Result<Vec<Message>, Usage> {
 /// Refuses what contradicts itself, and says what `--paper-compat` does.
 pub fn check(decoding: &DecodingArgs) -> Result<(), Usage> {
     if decoding.paper_compat {
-        if decoding.temperature != 0.0 {
+        if decoding.sampling.temperature != 0.0 {
             let what = "--paper-compat takes the best token, as the paper's code does: leave --temperature out";
             return Err(Usage(what.to_owned()));
         }
@@ -199,8 +194,8 @@ fn request(decoding: &DecodingArgs, conversation: Conversation, method: Method) 
     GenerateRequest {
         conversations: vec![conversation],
         method,
-        sampling: decoding.sampling(),
-        max_new_tokens: decoding.max_new_tokens,
+        sampling: decoding.sampling,
+        max_new_tokens: decoding.length.max_new_tokens,
         generation_prompt: !decoding.paper_compat,
         ..GenerateRequest::default()
     }
@@ -210,23 +205,23 @@ fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
     let refused = [
         ("--trace", args.trace.is_some()),
         ("--stop", !args.stop.is_empty()),
-        ("--kl-budget", args.decoding.kl_budget.is_some()),
-        ("--temperature", args.decoding.temperature != 0.0),
+        ("--kl-budget", args.decoding.sampling.kl_budget.is_some()),
+        ("--temperature", args.decoding.sampling.temperature != 0.0),
         ("--stream-model", !args.streams.stream_model.is_empty()),
     ];
     if let Some((name, _)) = refused.into_iter().find(|(_, given)| *given) {
         return Err(Usage(format!("beam search has no {name}: leave it out")).into());
     }
     if conversation.preference.is_none() {
-        return Err(DecodingError::NoPreference("beam").into());
+        return Err(DecodingError::NoPreference(MethodName::Beam).into());
     }
     let request = BeamRequest {
         conversation,
-        params: args.decoding.beam(),
-        max_new_tokens: args.decoding.max_new_tokens,
+        params: args.decoding.beam,
+        max_new_tokens: args.decoding.length.max_new_tokens,
         generation_prompt: !args.decoding.paper_compat,
     };
-    request.params.validate()?;
+    request.params.check_ranges()?;
     if request.max_new_tokens == 0 {
         return Err(Usage(NO_TOKENS.to_owned()).into());
     }
@@ -378,7 +373,7 @@ fn describe(
             "tokens_per_second": tokens_per_second,
         },
     });
-    if decoding.kl_budget.is_some() {
+    if decoding.sampling.kl_budget.is_some() {
         object["kl"] = json!(generation.kl);
     }
     object

@@ -5,10 +5,9 @@ use super::{bar_style, memory, millis, models, reading, source, tuning};
 use crate::store;
 use anyhow::Context;
 use indicatif::ProgressBar;
-use periapt_core::Session;
 use periapt_core::device::{self, OpenDevice};
-use periapt_core::formats::source::Source;
 use periapt_core::session::Classifier;
+use periapt_core::{Error, Session, load};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -24,17 +23,10 @@ pub(super) struct Loaded {
 /// Opens the device, finds the model (pulling the default one where it is missing) and loads it.
 pub(super) fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     let path = model_path(args.model.as_deref())?;
-    let device = pollster::block_on(device::open(args.device.into()))?;
+    let device = pollster::block_on(device::open(args.device))?;
     let started = Instant::now();
-    let (mut source, memory) = open(&path, args, &device)?;
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let session = Session::load_source(&mut *source, &device, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    let mut session = session.with_context(|| format!("cannot load {}", path.display()))?;
-    settle(&mut session, args)?;
+    let (session, memory) = load_as(&path, args, &device, &bar, Session::new, |session| session)?;
     Ok(Loaded {
         session,
         path,
@@ -54,31 +46,36 @@ pub(super) fn load_classifier(
     let device = beside.session.device();
     let mut args = args.clone();
     args.leave(beside.memory)?;
-    let load = || -> anyhow::Result<Classifier> {
-        let (mut source, _) = open(&path, &args, device)?;
-        let classifier = Classifier::load_source(&mut *source, device, &mut |_, _| {});
-        let mut classifier =
-            classifier.with_context(|| format!("cannot load {}", path.display()))?;
-        settle(classifier.session_mut(), &args)?;
-        Ok(classifier)
-    };
-    Ok((load().context("--reward-model")?, path))
+    let (bar, session) = (ProgressBar::hidden(), Classifier::session_mut);
+    let loaded = load_as(&path, &args, device, &bar, Classifier::new, session);
+    Ok((loaded.context("--reward-model")?.0, path))
 }
 
-/// The model's tensors, quantized anew where that is asked for, and the memory that it will need; that it is there, is
-/// seen to.
-fn open(
+/// Loads the model at `path`, quantized anew where that is asked for, as what `new` makes of it, and has its `session`
+/// compute as the arguments ask. Gives the bytes of memory that it needs, too; that they are there is seen to first.
+fn load_as<M>(
     path: &Path,
     args: &ModelArgs,
     device: &OpenDevice,
-) -> anyhow::Result<(Box<dyn Source>, u64)> {
+    bar: &ProgressBar,
+    new: impl FnOnce(load::Model) -> Result<M, Error>,
+    session: impl FnOnce(&mut M) -> &mut Session,
+) -> anyhow::Result<(M, u64)> {
+    let cannot_load = || format!("cannot load {}", path.display());
     let mut source = source::open(path)?;
     if let Some(quantize) = args.quantize {
         source = source::requantize(source, quantize.into(), path)?;
     }
-    let memory = memory::check(source.gguf(), args, device)
-        .with_context(|| format!("cannot load {}", path.display()))?;
-    Ok((source, memory))
+    let memory = memory::check(source.gguf(), args, device).with_context(cannot_load)?;
+    let loaded = load::load(&mut *source, device, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let model = loaded.map_err(Error::from).and_then(new);
+    let mut model = model.with_context(cannot_load)?;
+    settle(session(&mut model), args)?;
+    Ok((model, memory))
 }
 
 /// What the arguments ask of a model that is loaded.
@@ -88,7 +85,7 @@ fn settle(session: &mut Session, args: &ModelArgs) -> anyhow::Result<()> {
         KernelsArg::Floor => session.use_floor_kernels(),
     }
     if let Some(kv) = args.kv {
-        session.kv = kv.into();
+        session.kv = kv;
     }
     if let Some(tokens) = args.max_context {
         session.limit_context(tokens);

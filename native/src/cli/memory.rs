@@ -42,7 +42,7 @@ pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Resu
     };
     let config = DecoderConfig::from_gguf(gguf).map_err(periapt_core::Error::from)?;
     let gpu = device.info.is_gpu();
-    let kv = args.kv.map(KvType::from);
+    let kv = args.kv;
     let kv = kv.unwrap_or(KvType::fitting(gpu));
     let context = args.max_context.unwrap_or(CONTEXT).min(config.context);
     let need = |quantize: Option<TensorType>, context: usize| {

@@ -164,9 +164,7 @@ fn session_code(error: &Error) -> u8 {
             ModelError::ContextFull { .. } | ModelError::BadToken { .. } | ModelError::EmptyPrompt,
         ) => USAGE,
         Error::Device(_) | Error::DeviceFailed { .. } | Error::NotANumber { .. } => DEVICE,
-        Error::Gguf(_)
-        | Error::Hub(_)
-        | Error::Source(_)
+        Error::Source(_)
         | Error::Text(_)
         | Error::Model(_)
         | Error::NoChatTemplate

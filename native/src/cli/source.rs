@@ -5,7 +5,7 @@ use anyhow::Context;
 use periapt_core::Error;
 use periapt_core::formats::gguf::{Gguf, GgufError, GgufFiles, Split, TensorType};
 use periapt_core::formats::source::{Requantized, Source};
-use periapt_core::session::read_folder;
+use periapt_core::load::read_folder;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,9 @@ pub fn open(path: &Path) -> anyhow::Result<Box<dyn Source>> {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
-        let folder = read_folder(&name, &mut open).with_context(cannot_load)?;
+        let folder = read_folder(&name, &mut open)
+            .map_err(Error::from)
+            .with_context(cannot_load)?;
         return Ok(Box::new(folder));
     }
     let files = match GgufFiles::one(open_file(path).with_context(cannot_load)?) {
@@ -94,8 +96,7 @@ fn shards(path: &Path, split: Split) -> Result<Vec<PathBuf>, StoreError> {
         .file_names(&name)
         .ok_or_else(|| StoreError::SplitName {
             path: path.to_owned(),
-            no: split.no,
-            count: split.count,
+            split,
         })?;
     let shards: Vec<PathBuf> = names.iter().map(|name| path.with_file_name(name)).collect();
     match shards.iter().find(|shard| !shard.is_file()) {

@@ -4,7 +4,7 @@ use super::args::{DetokenizeArgs, TokenizeArgs};
 use super::{input, model_path, print_json};
 use crate::terminal;
 use anyhow::Context;
-use periapt_core::session::tokenizer_spec;
+use periapt_core::load::tokenizer_spec;
 use periapt_core::text::Tokenizer;
 use serde_json::json;
 use std::io::Write;

@@ -1,5 +1,6 @@
 //! What can go wrong in the store, in words that say what to do.
 
+use periapt_core::formats::gguf::Split;
 use std::{fmt, io, path::PathBuf};
 
 /// An error of the model store.
@@ -53,17 +54,15 @@ pub enum StoreError {
     NotAFile(PathBuf),
     /// A file of a split model whose others are not to be found by its name.
     #[error(
-        "{} is file {} of the {count} that its model is split into, but its name does not end in \
-         -{:05}-of-{count:05}.gguf, by which the others are found: give it its name back",
-        path.display(), no + 1, no + 1
+        "{} is file {} of the {} that its model is split into, but its name does not end in {}, by which the others \
+         are found: give it its name back",
+        path.display(), u64::from(split.no) + 1, split.count, split.ending()
     )]
     SplitName {
         /// The file.
         path: PathBuf,
-        /// Its number, from 0.
-        no: u32,
-        /// How many files there are.
-        count: u32,
+        /// Which of them it is.
+        split: Split,
     },
     /// A file of a split model is not there.
     #[error("{} is missing, one of the {count} files that the model is split into: get it, too", path.display())]

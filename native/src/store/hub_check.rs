@@ -4,7 +4,7 @@ use super::{
     Callback, HubId, Store, StoreError, Verified,
     files::{blob_id, file_bytes, hash, hash_of_files},
     hub_folder::{place, read_record, with_shards},
-    hub_id::{BESIDE, HubFile, INDEX, WEIGHTS},
+    hub_id::{HubFile, folder_files},
 };
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -130,10 +130,7 @@ fn readable(folder: &Path) -> Result<Vec<String>, StoreError> {
     for entry in fs::read_dir(folder).map_err(StoreError::io("read", folder))? {
         let entry = entry.map_err(StoreError::io("read", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if BESIDE.contains(&name.as_str())
-            || [INDEX, WEIGHTS].contains(&name.as_str())
-            || name.ends_with(".safetensors")
-        {
+        if folder_files().any(|file| file == name) || name.ends_with(".safetensors") {
             names.push(name);
         }
     }

@@ -3,11 +3,14 @@
 use super::{
     HubId, Store, StoreError,
     files::{file_bytes, write_whole},
-    hub_id::{HubFile, INDEX, Listing, WEIGHTS, safe, strip_part},
+    hub_id::{HubFile, Listing, safe},
 };
-use serde::Deserialize;
+use periapt_core::formats::{
+    gguf::Split,
+    hub::{INDEX, WEIGHTS},
+    safetensors::Index,
+};
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -17,11 +20,6 @@ const RECORD: &str = ".listing.json";
 
 /// A listing, or an index, is no larger.
 pub(super) const MOST: u64 = 64 << 20;
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: std::collections::BTreeMap<String, String>,
-}
 
 /// A GGUF file in a repository's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +116,7 @@ impl Store {
             };
             let is_model = file.path.ends_with(".gguf") && safe(&file.path);
             if is_model && are_there(folder, &parts())? {
-                let is_alone = strip_part(&file.path).len() + ".gguf".len() == file.path.len();
+                let is_alone = Split::stem(&file.path).len() + ".gguf".len() == file.path.len();
                 found.push(HubGguf {
                     name: format!("{name}/{}", file.path),
                     path: folder.join(&file.path),
@@ -149,9 +147,9 @@ pub(super) fn with_shards(
         why: format!("{INDEX}: {why}"),
     };
     let text = fs::read(&path).map_err(StoreError::io("read", &path))?;
-    let index: Index = serde_json::from_slice(&text).map_err(|e| failed(e.to_string()))?;
-    for name in index.weight_map.into_values().collect::<BTreeSet<_>>() {
-        let shard = listing.file(&name).filter(|_| safe(&name));
+    let index = Index::parse(&text).map_err(|e| failed(e.to_string()))?;
+    for (name, _) in index.shards() {
+        let shard = listing.file(name).filter(|_| safe(name));
         let shard = shard
             .ok_or_else(|| failed(format!("it names {name:?}, which the repository lacks")))?;
         files.push(shard.clone());

@@ -1,6 +1,7 @@
 //! Names of models on the hub, and which of a repository's files a name means.
 
 use super::StoreError;
+use periapt_core::formats::{gguf::Split, hub};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -38,18 +39,13 @@ pub(super) struct HubFile {
     pub blob: Option<String>,
 }
 
-pub(super) const WEIGHTS: &str = "model.safetensors";
-pub(super) const INDEX: &str = "model.safetensors.index.json";
-
-/// What a folder of safetensors has beside its weights; those that a repository lacks are left out.
-pub(super) const BESIDE: [&str; 6] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "generation_config.json",
-];
+/// The files of a folder of safetensors, the shards that an index names aside; those that a repository lacks are left out.
+/// We don't read the one that is only named here; others do.
+pub(super) fn folder_files() -> impl Iterator<Item = &'static str> {
+    hub::TEXTS
+        .into_iter()
+        .chain(["special_tokens_map.json", hub::WEIGHTS])
+}
 
 impl HubId {
     /// The id that `text` writes, or `None` where it is none.
@@ -157,7 +153,7 @@ impl Listing {
             .files
             .iter()
             .filter(|file| file.path.ends_with(".gguf"));
-        parts(&ggufs.collect::<Vec<_>>(), strip_part(path))
+        parts(&ggufs.collect::<Vec<_>>(), Split::stem(path))
     }
 
     /// What `id` means here: one GGUF file (with all its parts where it is split), or a folder's files, of which the
@@ -176,7 +172,7 @@ impl Listing {
             let wanted = wanted.to_ascii_lowercase();
             let ending = wanted.trim_end_matches(".gguf");
             let named = |file: &&&HubFile| {
-                let stem = strip_part(&file.path).to_ascii_lowercase();
+                let stem = Split::stem(&file.path).to_ascii_lowercase();
                 stem.strip_suffix(ending)
                     .is_some_and(|rest| match rest.chars().next_back() {
                         None | Some('-' | '.' | '/') => true,
@@ -195,14 +191,10 @@ impl Listing {
                 None => Err(unclear(&found)),
             };
         }
-        let weights = self.file(INDEX).or_else(|| self.file(WEIGHTS));
-        if let Some(weights) = weights {
-            let mut files: Vec<HubFile> = BESIDE
-                .iter()
-                .filter_map(|name| self.file(name).cloned())
-                .collect();
-            files.push(weights.clone());
-            return Ok(files);
+        let is_split = self.file(hub::INDEX).is_some();
+        if is_split || self.file(hub::WEIGHTS).is_some() {
+            let files = folder_files().filter(|name| !(is_split && *name == hub::WEIGHTS));
+            return Ok(files.filter_map(|name| self.file(name).cloned()).collect());
         }
         match one_model(&ggufs) {
             Some(stem) => Ok(parts(&ggufs, stem)),
@@ -215,36 +207,18 @@ impl Listing {
 /// How the names of quantizations begin.
 const QUANTIZATIONS: [&str; 6] = ["q", "iq", "f16", "f32", "bf16", "mxfp4"];
 
-/// A file's path without `.gguf`, and without `-00001-of-00002` before it.
-pub(super) fn strip_part(path: &str) -> &str {
-    let stem = path.strip_suffix(".gguf").unwrap_or(path);
-    let split = stem.len().checked_sub("-00001-of-00002".len());
-    let Some((rest, part)) = split.and_then(|at| stem.split_at_checked(at)) else {
-        return stem;
-    };
-    let shape: String = part
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '0' } else { c })
-        .collect();
-    if shape == "-00000-of-00000" {
-        rest
-    } else {
-        stem
-    }
-}
-
 /// The stem that all these files share, if there are any and they do.
 fn one_model<'a>(files: &[&'a HubFile]) -> Option<&'a str> {
-    let stem = strip_part(&files.first()?.path);
+    let stem = Split::stem(&files.first()?.path);
     files
         .iter()
-        .all(|file| strip_part(&file.path) == stem)
+        .all(|file| Split::stem(&file.path) == stem)
         .then_some(stem)
 }
 
 fn parts(files: &[&HubFile], stem: &str) -> Vec<HubFile> {
     let mut parts: Vec<HubFile> = (files.iter())
-        .filter(|file| strip_part(&file.path) == stem)
+        .filter(|file| Split::stem(&file.path) == stem)
         .map(|file| (*file).clone())
         .collect();
     parts.sort_by(|a, b| a.path.cmp(&b.path));

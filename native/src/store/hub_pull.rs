@@ -10,10 +10,11 @@ use super::{
     hub::{self, Trouble, impostor, judge},
     hub_check::{Check, check},
     hub_folder::{MOST, are_there, place, read_record, with_shards, write_record},
-    hub_id::{BESIDE, HubFile, INDEX, Listing, WEIGHTS, safe},
+    hub_id::{HubFile, Listing, folder_files, safe},
     pip,
     reach::Reach,
 };
+use periapt_core::formats::hub::INDEX;
 use serde::Deserialize;
 use std::{
     fs::{self, File},
@@ -339,7 +340,7 @@ fn adopt(folder: &Path, listing: &Listing, progress: Callback<'_>) -> Result<(),
             fs::remove_file(&path).map_err(StoreError::io("remove", path))?;
         }
     }
-    for name in BESIDE.into_iter().chain([INDEX, WEIGHTS]) {
+    for name in folder_files() {
         let path = folder.join(name);
         if listing.file(name).is_none() && is_there(&path) {
             let aside = path.with_added_extension("unknown");

@@ -9,7 +9,7 @@ export type Address =
 
 const HUB = "huggingface.co";
 
-/** As ggml's `gguf-split` names them: NAME-00001-of-00003.gguf. */
+/** As ggml's `gguf-split` names them: NAME-00001-of-00003.gguf. The engine's rule, here too for what asks before it is there. */
 const PART = /-(\d{5})-of-(\d{5})(\.gguf)$/i;
 
 /**

@@ -3,7 +3,7 @@
  * from any place on, downloaded where they lie at an address; their bytes pass by once on the way, and are hashed.
  */
 
-import { Hasher, type ModelFile, shards } from "../wasm/periapt_web.js";
+import { Hasher, type ModelFile, shards, texts, used_files } from "../wasm/periapt_web.js";
 import { type Address, addressOf, nameIn } from "./address.ts";
 import { CallError } from "./error.ts";
 import type { StoredSet } from "./journal.ts";
@@ -31,19 +31,10 @@ export interface Files {
   close: () => Promise<void>;
 }
 
-/** A folder's texts, in the order in which they say whether it is worth going on. */
-const CONFIG = "config.json";
-const INDEX = "model.safetensors.index.json";
-const TEXTS: { name: string; hint?: string }[] = [
-  {
-    name: CONFIG,
-    hint: "a hub folder has it beside its *.safetensors files; of a folder of GGUF files, give one file's own address",
-  },
-  { name: "tokenizer.json", hint: "without it the model can't read text (tokenizer.model alone is not read)" },
-  { name: INDEX },
-  { name: "tokenizer_config.json" },
-  { name: "chat_template.jinja" },
-  { name: "generation_config.json" },
+/** Why a folder's first texts, `config.json` and `tokenizer.json`, must be there. */
+const HINTS = [
+  "a hub folder has it beside its *.safetensors files; of a folder of GGUF files, give one file's own address",
+  "without it the model can't read text (tokenizer.model alone is not read)",
 ];
 
 /** Where an address leads. */
@@ -87,14 +78,10 @@ export async function openFiles(
 
 /** Of the files of a folder those that its model is read from. */
 async function usedOf(files: File[]): Promise<File[]> {
-  const ggufs = files.filter(({ name }) => /\.gguf$/i.test(name));
-  const isHub = files.some(({ name }) => name.endsWith(".safetensors") || (name === CONFIG && ggufs.length === 0));
-  if (!isHub) return ggufs.length > 0 ? ggufs : files;
-  const textOf = (wanted: string) => files.find(({ name }) => name === wanted)?.text();
-  const config = await textOf(CONFIG);
-  const used = TEXTS.map(({ name }) => name);
-  // The engine says what a folder without it lacks.
-  if (config !== undefined) used.push(...shards(config, await textOf(INDEX)));
+  const textOf = (wanted?: string) => files.find(({ name }) => name === wanted)?.text();
+  const [config, , index] = texts();
+  const names = files.map(({ name }) => name);
+  const used = used_files(names, await textOf(config), await textOf(index));
   return files.filter(({ name }) => used.includes(name));
 }
 
@@ -127,25 +114,28 @@ async function openUrls(
     if (address.kind === "folder") {
       name = address.name;
       const { base } = address;
-      if (!known) await writeSet({ ...set, files: TEXTS.map(({ name }) => base + name) });
-      const texts = new Map<string, string>();
-      for (const { name, hint } of TEXTS) {
+      const names = texts();
+      if (!known) await writeSet({ ...set, files: names.map((name) => base + name) });
+      const [config, , index] = names;
+      const read = new Map<string | undefined, string>();
+      for (const [number, name] of names.entries()) {
         if (set.missing.includes(name)) continue;
         const part = await add(base + name);
         try {
           for await (const _ of take(part)) signal.throwIfAborted();
         } catch (error) {
           if (!(error instanceof DownloadError && error.isMissing)) throw error;
+          const hint = HINTS[number];
           if (hint) throw new DownloadError(`the folder ${base} has no ${name}: ${hint}`, true);
           set.missing.push(name);
           parts.pop();
           continue;
         }
-        if (name === CONFIG || name === INDEX) texts.set(name, text(part));
+        if (name === config || name === index) read.set(name, text(part));
         // Before anything large: what can't run isn't downloaded.
-        if (name === CONFIG) shards(text(part), undefined);
+        if (name === config) shards(text(part), undefined);
       }
-      for (const name of shards(texts.get(CONFIG) ?? "", texts.get(INDEX))) await add(base + encodeURIComponent(name));
+      for (const name of shards(read.get(config) ?? "", read.get(index))) await add(base + encodeURIComponent(name));
     } else {
       for (const part of address.kind === "split" ? address.urls : [address.url]) await add(part);
     }

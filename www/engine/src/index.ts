@@ -47,6 +47,7 @@ export { nameAt } from "./address.ts";
 export { EngineError } from "./client.ts";
 export { scriptUrls } from "./trusted.ts";
 export type * from "./openai.ts";
+export type { FinishReason } from "./openai.ts";
 export type * from "./protocol.ts";
 export type { Alignment, ChatMessage, ChatParams } from "./request.ts";
 

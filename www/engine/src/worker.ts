@@ -4,7 +4,7 @@ import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.
 import { CallError } from "./error.ts";
 import { at, type Files, openFiles } from "./files.ts";
 import { test } from "./known.ts";
-import type { Adapter, CallName, Calls, Choice, ErrorCode, ModelInfo, ModelSource, Reply, Request } from "./protocol.ts";
+import type { Adapter, CallName, Calls, Choice, ErrorCode, ModelInfo, ModelSource, RecordHeader, Reply, Request, RunHeader } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";
 
@@ -20,6 +20,7 @@ type Handlers = {
 let engine: Engine | undefined;
 let model: Model | undefined;
 let adapterName = "";
+let modelSha256 = "";
 /** Lets other tabs load a model again. */
 let letGo: (() => void) | undefined;
 
@@ -93,8 +94,8 @@ const handlers: Handlers = {
   },
 
   async generate(params, tell, signal) {
-    return await ready().generate(params, async (event: Calls["generate"]["event"]) => {
-      tell(event);
+    return await ready().generate(given(params), async (event: Calls["generate"]["event"]) => {
+      tell(event.kind === "begin" ? { ...event, header: completed(event.header) } : event);
       // On the CPU backend nothing else gives this worker a turn to receive a `cancel`.
       await new Promise((turn) => setTimeout(turn));
       return !signal.aborted;
@@ -102,8 +103,8 @@ const handlers: Handlers = {
   },
 
   async refine(params, tell, signal) {
-    return await ready().refine(params, async (event: Calls["refine"]["event"]) => {
-      tell(event);
+    return await ready().refine(given(params), async (event: Calls["refine"]["event"]) => {
+      tell(event.kind === "begin" ? { ...event, header: completed(event.header) } : event);
       if (event.kind === "choose") return await choice(signal);
       await new Promise((turn) => setTimeout(turn));
       return !signal.aborted;
@@ -147,6 +148,19 @@ const handlers: Handlers = {
     return null;
   },
 };
+
+/** What is undefined or null counts as left out. */
+function given<T extends object>(params: T): T {
+  const entries = Object.entries(params).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(entries) as T;
+}
+
+/** The engine's header with what only this side knows: the model's hash, and what the browser calls the adapter. */
+function completed<T extends RunHeader | RecordHeader>(header: T): T {
+  const { model, device } = header;
+  const name = device?.kind === "gpu" ? adapterName : device?.name;
+  return { ...header, model: { ...model, sha256: modelSha256 }, device: device && { ...device, name } };
+}
 
 /** One tab at a time holds a model; a tab that is just closing gets a moment to let go of it. */
 async function takeTurn(): Promise<void> {
@@ -277,6 +291,7 @@ async function settle(loaded: Model, sha256: string, tell: Tell<"load">): Promis
     await tune(loaded);
     const tested = await test(loaded, sha256, tell);
     model = loaded;
+    modelSha256 = sha256;
     return { ...loaded.info, sha256, tested };
   } catch (error) {
     loaded.free();

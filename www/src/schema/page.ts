@@ -1,13 +1,15 @@
 /** What the page's own server and an earlier visit say. */
 
+import { METHODS } from "@periapt/engine/contract";
 import * as v from "valibot";
 import { check, fitting, flag, list, name, number, object, oneOf, text, whole } from "./check.ts";
 import { defaults, FIELDS, type FieldName, type Settings } from "../settings.ts";
 
-const field = ({ min, max, step }: (typeof FIELDS)[FieldName]) => (step === 1 ? whole(min, max) : number(min, max));
+const field = ({ min, max, whole: isWhole }: (typeof FIELDS)[FieldName]) =>
+  isWhole ? whole(min, max) : number(min, max);
 
 const OTHERS = {
-  method: oneOf("pref", "la", "amulet"),
+  method: oneOf(...METHODS.filter((method) => method !== "base")),
   kl_budget: v.nullable(number(0, Number.MAX_VALUE)),
   system: text(),
   side_by_side: flag(),

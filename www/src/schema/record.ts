@@ -1,6 +1,7 @@
 /** Records of refinements, as `periapt tpo --record` and the page write them (`native/src/cli/tpo/record.rs`). */
 
-import type { RefineLine, RefineOptions } from "@periapt/engine";
+import type { RecordHeader, RefineLine, RefineOptions } from "@periapt/engine";
+import { METHODS } from "@periapt/engine/contract";
 import * as v from "valibot";
 import { check, FileError, list, name, number, object, oneOf, shown, text, whole } from "./check.ts";
 import { jsonLines, keyOf } from "./json.ts";
@@ -39,15 +40,13 @@ const HEADER = object({
   reward: name(),
   reward_model: v.exactOptional(object({ name: v.nullable(name()), sha256: hash() })),
   preference: v.nullable(text()),
-  method: oneOf("base", "pref", "la", "amulet"),
+  method: oneOf(...METHODS),
   system: v.nullable(text()),
   system_prompt: v.exactOptional(SYSTEM_PROMPT),
   date: v.exactOptional(day()),
   prompts: pair(name(), name()),
   options: OPTIONS,
-});
-
-export type RecordHeader = v.InferOutput<typeof HEADER>;
+}) satisfies v.GenericSchema<unknown, RecordHeader>;
 
 const SHORTENED = list(object({ part: name(), from: amount(), to: amount() }), 100);
 const INPUT = pair(text(), text());
@@ -108,7 +107,7 @@ function lineOf({ item: _, part: __, ms: ___, ...line }: Entry): RefineLine {
 
 /** One question's lines. */
 export interface Recorded {
-  system: string | null;
+  header: RecordHeader;
   run: Extract<RefineLine, { type: "run" }>;
   lines: RefineLine[];
   baseline: RefineLine[];
@@ -121,7 +120,7 @@ export function fromRecord(text: string): Recorded {
   if (typeof format === "number" && format !== RECORD_FORMAT) {
     throw new FileError(`it is a record of format ${format}, and this page reads format ${RECORD_FORMAT}`);
   }
-  const { system } = check(HEADER, first?.value, place(first));
+  const header = check(HEADER, first?.value, place(first));
   const parts = new Map<string, { reader: Reader; lines: RefineLine[] }>();
   let item: number | undefined;
   for (const line of rest) {
@@ -143,7 +142,7 @@ export function fromRecord(text: string): Recorded {
   const lines = parts.get(`${item} run`)?.lines ?? [];
   const [run] = lines;
   if (run?.type !== "run" || !lines.some(({ type }) => type === "scores")) throw new FileError("it holds no finished round");
-  return { system, run, lines, baseline: parts.get(`${item} baseline`)?.lines ?? [] };
+  return { header, run, lines, baseline: parts.get(`${item} baseline`)?.lines ?? [] };
 }
 
 /** Takes a run's lines in their order; says what is wrong with one. */

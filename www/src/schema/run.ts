@@ -1,6 +1,7 @@
 /** Runs, as traces (`native/src/cli/trace`) and chats hold them. */
 
-import type { Message, Sampling, TokenTrace } from "@periapt/engine";
+import type { Message, RunHeader, TokenTrace } from "@periapt/engine";
+import { METHODS } from "@periapt/engine/contract";
 import * as v from "valibot";
 import { check, FileError, flag, isInherited, list, name, named, number, object, oneOf, shown, text, whole } from "./check.ts";
 import { type JsonLine, jsonLines, keyOf } from "./json.ts";
@@ -42,9 +43,8 @@ const DRAWS = {
   seed: count(),
 };
 const BUDGET = number(0, Number.MAX_VALUE);
-export const SAMPLING = object({ ...DRAWS, kl_budget: v.nullable(BUDGET) }) satisfies v.GenericSchema<unknown, Sampling>;
 /** JSON has no infinity, which keeps the strength and reports the divergence. */
-const TRACED_SAMPLING = object({ ...DRAWS, kl_budget: v.nullable(v.union([BUDGET, v.literal("inf")], "a number from 0 on, inf or null")) });
+export const SAMPLING = object({ ...DRAWS, kl_budget: v.nullable(v.union([BUDGET, v.literal("inf")], "a number from 0 on, inf or null")) });
 
 export const DEVICE = object({
   kind: oneOf("gpu", "cpu"),
@@ -52,7 +52,7 @@ export const DEVICE = object({
   backend: name(),
   software: flag(),
   /** Older traces lack it. */
-  shares_memory: v.exactOptional(flag()),
+  shares_memory: v.exactOptional(flag(), false),
   driver: name(),
 });
 
@@ -89,20 +89,20 @@ const HEADER_ENTRIES = {
   earlier: v.exactOptional(EARLIER),
   question: text(),
   system_prompt: v.exactOptional(SYSTEM_PROMPT),
-  method: oneOf("base", "pref", "la", "amulet", "guidance"),
+  method: oneOf(...METHODS, "guidance"),
   strength: measure(),
   amulet: v.nullable(object({ alpha: measure(), lambda: measure(), eta: measure(), iterations: whole(0, 2 ** 32) })),
   streams: STREAMS,
-  sampling: TRACED_SAMPLING,
+  sampling: SAMPLING,
   max_new_tokens: whole(0, Number.MAX_SAFE_INTEGER),
   generation_prompt: flag(),
   paper_compat: flag(),
 };
 
-const HEADER = object(HEADER_ENTRIES);
+const HEADER = object(HEADER_ENTRIES) satisfies v.GenericSchema<unknown, RunHeader>;
 const HEADER_LINE = object({ type: v.literal("header"), ...HEADER_ENTRIES });
 
-export type RunHeader = v.InferOutput<typeof HEADER>;
+export type { RunHeader };
 
 /** A token of a run; what its trace holds is there only where the run was traced. */
 export type RunToken = { index: number; text: string; k: number; kl?: number } & Partial<TokenTrace>;

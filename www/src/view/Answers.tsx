@@ -120,7 +120,7 @@ function Made({ header }: { header: RunHeader }) {
     return profiles.value.list.find(({ text }) => text === word)?.name ?? word;
   };
   const { methods, guidance } = strings.settings;
-  const method = header.method === "guidance" || header.method === "base" ? guidance : methods[header.method];
+  const method = header.method in methods ? methods[header.method as keyof typeof methods] : guidance;
   return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, header.strength)}</p>;
 }
 

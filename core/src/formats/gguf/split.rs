@@ -42,13 +42,29 @@ impl Split {
         if no >= count || count > MAX {
             return None;
         }
-        let ending = |no: u32| format!("-{:05}-of-{count:05}.gguf", no + 1);
-        let base = name.strip_suffix(&ending(no))?;
-        Some(
-            (0..count)
-                .map(|no| format!("{base}{}", ending(no)))
-                .collect(),
-        )
+        let base = name.strip_suffix(&self.ending())?;
+        let all = (0..count).map(|no| format!("{base}{}", Self { no, count }.ending()));
+        Some(all.collect())
+    }
+
+    /// What the name of this file ends in.
+    #[must_use]
+    pub fn ending(self) -> String {
+        format!("-{:05}-of-{:05}.gguf", u64::from(self.no) + 1, self.count)
+    }
+
+    /// A file's path without `.gguf`, and without `-00001-of-00003` before it: what all files of a model share.
+    #[must_use]
+    pub fn stem(path: &str) -> &str {
+        let stem = path.strip_suffix(".gguf").unwrap_or(path);
+        let split = stem.len().checked_sub("-00001-of-00003".len());
+        let Some((rest, part)) = split.and_then(|at| stem.split_at_checked(at)) else {
+            return stem;
+        };
+        match part.replace(|c: char| c.is_ascii_digit(), "0").as_str() {
+            "-00000-of-00000" => rest,
+            _ => stem,
+        }
     }
 }
 
@@ -59,7 +75,7 @@ pub struct GgufFiles<R> {
     /// Each file with its tensors.
     files: Vec<(R, Vec<TensorInfo>)>,
     /// For each tensor of the model its file, and its index there.
-    places: Vec<(usize, usize)>,
+    locations: Vec<(usize, usize)>,
 }
 
 impl<R: Read + Seek> GgufFiles<R> {
@@ -74,7 +90,7 @@ impl<R: Read + Seek> GgufFiles<R> {
             return Err(GgufError::SplitAlone { no, count });
         }
         Ok(Self {
-            places: (0..gguf.tensors.len()).map(|index| (0, index)).collect(),
+            locations: (0..gguf.tensors.len()).map(|index| (0, index)).collect(),
             files: vec![(reader, gguf.tensors.clone())],
             gguf,
         })
@@ -87,7 +103,7 @@ impl<R: Read + Seek> GgufFiles<R> {
     /// [`GgufError`] as of [`Gguf::read`], and [`GgufError::Split`] where a file is another than it should be.
     pub fn split(readers: Vec<(String, R)>) -> Result<Self, GgufError> {
         let count = readers.len();
-        let (mut files, mut places, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut files, mut locations, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
         let (mut wanted, mut metadata) = (None, Metadata::default());
         for (number, (file, mut reader)) in readers.into_iter().enumerate() {
             let gguf = Gguf::read(&mut reader)?;
@@ -107,7 +123,7 @@ impl<R: Read + Seek> GgufFiles<R> {
                 wanted = gguf.metadata.opt_u32(TENSORS)?;
                 metadata = gguf.metadata;
             }
-            places.extend((0..gguf.tensors.len()).map(|index| (number, index)));
+            locations.extend((0..gguf.tensors.len()).map(|index| (number, index)));
             tensors.extend(gguf.tensors.iter().map(NewTensor::from));
             if number + 1 == count
                 && let Some(wanted) = wanted
@@ -126,7 +142,7 @@ impl<R: Read + Seek> GgufFiles<R> {
         Ok(Self {
             gguf: Gguf::new(&metadata, &tensors)?,
             files,
-            places,
+            locations,
         })
     }
 
@@ -142,7 +158,7 @@ impl<R: Read + Seek> GgufFiles<R> {
     ///
     /// As of [`Gguf::read_tensor`].
     pub fn read(&mut self, index: usize) -> Result<Vec<u8>, GgufError> {
-        let (file, index) = self.places[index];
+        let (file, index) = self.locations[index];
         let (reader, tensors) = &mut self.files[file];
         self.gguf.read_tensor(reader, &tensors[index])
     }

@@ -49,8 +49,8 @@ pub(super) struct Keys<'a>(pub &'a Json);
 #[derive(Debug)]
 pub(super) struct Config {
     pub metadata: Metadata,
-    /// Rows of queries and keys are to be put in the order of GGUF files of `llama`.
-    pub turned: bool,
+    /// Rotary pairs of queries and keys are to be joined, see [`super::super::rotary::join_pairs`].
+    pub joins_pairs: bool,
     pub heads: usize,
     pub kv_heads: usize,
     /// The head is the embedding.
@@ -198,7 +198,7 @@ impl Config {
         }
         Ok(Self {
             metadata,
-            turned: architecture == "llama",
+            joins_pairs: architecture == "llama",
             heads: heads as usize,
             kv_heads: kv_heads as usize,
             tied: keys.bool("tie_word_embeddings")?,

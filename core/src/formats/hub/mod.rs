@@ -2,10 +2,11 @@
 //! file that ggml's converter would make of it: names, shapes, types, metadata, and the order of rows. All that comes
 //! after is one way for both.
 //!
-//! No tokenizer is read here: [`HubFiles`] has the texts, and the session's folder says what they mean.
+//! No tokenizer is read here: [`HubFiles`] has the texts, and `load::folder` says what they mean.
 
 mod config;
 mod error;
+mod files;
 mod names;
 mod rope;
 
@@ -13,21 +14,22 @@ mod rope;
 mod tests;
 
 pub use error::HubError;
+pub use files::{
+    CHAT_TEMPLATE, CONFIG, GENERATION_CONFIG, INDEX, TEXTS, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS,
+};
 
 use super::foreign::{self, BEGIN};
 use super::gguf::{Gguf, Metadata, NewTensor, TensorType, Value};
+use super::rotary::join_pairs;
 use super::safetensors::{Header, Index, Tensor};
 use super::source::{convert, set_file_type};
 use config::Config;
-use names::{HEAD, Meaning, SCORE, Turned, meaning};
+use names::{HEAD, Meaning, Rotary, SCORE, meaning};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes of a text of the folder; vocabularies are the largest.
 const MAX_TEXT_BYTES: u64 = 128 << 20;
-
-const ONE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 /// Opens a file of the folder by its plain name; `None` where it isn't there.
 pub type OpenFile<'a, R> = dyn FnMut(&str) -> io::Result<Option<R>> + 'a;
@@ -37,7 +39,7 @@ pub type OpenFile<'a, R> = dyn FnMut(&str) -> io::Result<Option<R>> + 'a;
 pub struct HubFiles<R> {
     metadata: Metadata,
     tensors: Vec<NewTensor>,
-    places: Vec<Place>,
+    origins: Vec<Origin>,
     shards: Vec<(String, R)>,
     /// `tokenizer.json`.
     pub tokenizer: String,
@@ -63,7 +65,7 @@ pub fn weight_files(config: &str, index: Option<&str>) -> Result<Vec<String>, Hu
     let json = serde_json::from_str(config).map_err(|error| config::damaged(error.to_string()))?;
     Config::new(&json, "")?;
     let Some(index) = index else {
-        return Ok(vec![ONE.to_owned()]);
+        return Ok(vec![WEIGHTS.to_owned()]);
     };
     let index = Index::parse(index.as_bytes()).map_err(|source| HubError::Weights {
         file: INDEX.to_owned(),
@@ -75,13 +77,13 @@ pub fn weight_files(config: &str, index: Option<&str>) -> Result<Vec<String>, Hu
 
 /// Where a tensor's bytes come from.
 #[derive(Debug)]
-enum Place {
+enum Origin {
     Stored {
         shard: usize,
         tensor: Tensor,
         /// How it is stored.
         dtype: TensorType,
-        /// Its rows are of so many heads, and to be turned.
+        /// Its rows are of so many heads, whose rotary pairs are to be joined.
         heads: Option<usize>,
     },
     Made(Vec<u8>),
@@ -91,7 +93,7 @@ enum Place {
 #[derive(Debug)]
 pub struct Folder<R> {
     gguf: Gguf,
-    places: Vec<Place>,
+    origins: Vec<Origin>,
     shards: Vec<(String, R)>,
 }
 
@@ -102,33 +104,30 @@ impl<R: Read + Seek> HubFiles<R> {
     ///
     /// [`HubError`] where a file is missing, can't be read, or is not of a model that we can run.
     pub fn read(name: &str, open: &mut OpenFile<'_, R>) -> Result<Self, HubError> {
-        let Some(config) = text("config.json", open)? else {
+        let Some(config) = text(CONFIG, open)? else {
             let hint = match open("adapter_config.json").is_ok_and(|file| file.is_some()) {
                 true => "it holds a LoRA adapter, which is to be merged into its model first",
                 false => "a model's folder has it beside its *.safetensors files, as the hub does",
             };
-            return Err(HubError::Missing {
-                file: "config.json",
-                hint,
-            });
+            return Err(HubError::Missing { file: CONFIG, hint });
         };
         let json =
             serde_json::from_str(&config).map_err(|error| config::damaged(error.to_string()))?;
         let model = Config::new(&json, name)?;
-        let Some(tokenizer) = text("tokenizer.json", open)? else {
+        let Some(tokenizer) = text(TOKENIZER, open)? else {
             return Err(no_tokenizer(open));
         };
         let (shards, stored) = weights(open)?;
         let mut files = Self {
             metadata: Metadata::default(),
             tensors: Vec::new(),
-            places: Vec::new(),
+            origins: Vec::new(),
             shards,
             tokenizer,
-            tokenizer_config: text("tokenizer_config.json", open)?,
-            chat_template: text("chat_template.jinja", open)?,
+            tokenizer_config: text(TOKENIZER_CONFIG, open)?,
+            chat_template: text(CHAT_TEMPLATE, open)?,
             chat_template_json: text("chat_template.json", open)?,
-            generation_config: text("generation_config.json", open)?,
+            generation_config: text(GENERATION_CONFIG, open)?,
             config,
         };
         files.plan(&model, stored)?;
@@ -163,7 +162,7 @@ impl<R: Read + Seek> HubFiles<R> {
         }
         Ok(Folder {
             gguf: Gguf::new(&self.metadata, &self.tensors)?,
-            places: self.places,
+            origins: self.origins,
             shards: self.shards,
         })
     }
@@ -190,9 +189,9 @@ impl<R: Read + Seek> HubFiles<R> {
                     tensor: tensor.name,
                 });
             };
-            let heads = match name.turned {
-                Turned::Queries if model.turned => Some(model.heads),
-                Turned::Keys if model.turned => Some(model.kv_heads),
+            let heads = match name.rotary {
+                Rotary::Queries if model.joins_pairs => Some(model.heads),
+                Rotary::Keys if model.joins_pairs => Some(model.kv_heads),
                 _ => None,
             };
             if let Some(heads) = heads {
@@ -214,7 +213,7 @@ impl<R: Read + Seek> HubFiles<R> {
                     _ => dtype,
                 },
             });
-            self.places.push(Place::Stored {
+            self.origins.push(Origin::Stored {
                 shard,
                 tensor,
                 dtype,
@@ -231,7 +230,7 @@ impl<R: Read + Seek> HubFiles<R> {
                 .rope_factors
                 .iter()
                 .flat_map(|factor| factor.to_le_bytes());
-            self.places.push(Place::Made(bytes.collect()));
+            self.origins.push(Origin::Made(bytes.collect()));
         }
         Ok(())
     }
@@ -250,9 +249,9 @@ impl<R: Read + Seek> Folder<R> {
     ///
     /// [`HubError`] where they can't be read.
     pub fn read(&mut self, index: usize) -> Result<Vec<u8>, HubError> {
-        let (shard, tensor, dtype, heads) = match &self.places[index] {
-            Place::Made(bytes) => return Ok(bytes.clone()),
-            Place::Stored {
+        let (shard, tensor, dtype, heads) = match &self.origins[index] {
+            Origin::Made(bytes) => return Ok(bytes.clone()),
+            Origin::Stored {
                 shard,
                 tensor,
                 dtype,
@@ -265,31 +264,13 @@ impl<R: Read + Seek> Folder<R> {
             source,
         })?;
         if let Some(heads) = heads {
-            turn(
-                &mut bytes,
-                heads,
-                tensor.shape.first().copied().unwrap_or(1),
-            );
+            let rows = tensor.shape.first().copied().unwrap_or(1);
+            bytes = join_pairs(&bytes, bytes.len() / rows, rows / heads);
         }
         convert(bytes, dtype, self.gguf.tensors[index].dtype).map_err(|source| HubError::Quant {
             tensor: tensor.name.clone(),
             source,
         })
-    }
-}
-
-/// The order of rows in GGUF files of `llama`: each head's rows are first halves of the rotary pairs and then the second
-/// ones, and become neighbours.
-fn turn(bytes: &mut [u8], heads: usize, rows: usize) {
-    let row = bytes.len() / rows;
-    for head in bytes.chunks_exact_mut(rows / heads * row) {
-        let halves = head.to_vec();
-        let (first, second) = halves.split_at(halves.len() / 2);
-        let pairs = first.chunks_exact(row).zip(second.chunks_exact(row));
-        for (pair, (first, second)) in head.chunks_exact_mut(2 * row).zip(pairs) {
-            pair[..row].copy_from_slice(first);
-            pair[row..].copy_from_slice(second);
-        }
     }
 }
 
@@ -357,7 +338,7 @@ fn no_tokenizer<R: Read>(open: &mut OpenFile<'_, R>) -> HubError {
         "get it from where the model is from"
     };
     HubError::Missing {
-        file: "tokenizer.json",
+        file: TOKENIZER,
         hint,
     }
 }
@@ -377,7 +358,7 @@ fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubE
     };
     let names = match &index {
         Some(index) => index.shards(),
-        None => vec![(ONE, 0)],
+        None => vec![(WEIGHTS, 0)],
     };
     let (mut shards, mut stored) = (Vec::new(), Vec::new());
     for (name, tensors) in names {
@@ -393,7 +374,7 @@ fn weights<R: Read + Seek>(open: &mut OpenFile<'_, R>) -> Result<Stored<R>, HubE
                     all: index.tensors.len(),
                 },
                 None => HubError::Missing {
-                    file: ONE,
+                    file: WEIGHTS,
                     hint: "nor its index; of a model's weights only safetensors are read (no *.bin files)",
                 },
             });

@@ -4,12 +4,12 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
     pub gguf: String,
-    pub turned: Turned,
+    pub rotary: Rotary,
 }
 
 /// Whether a tensor's rows are of heads that rotary positions turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(super) enum Rotary {
     No,
     Queries,
     Keys,
@@ -33,14 +33,14 @@ const NORMS: [(&str, &str); 4] = [
 ];
 
 /// Parts of a layer that may have a bias, too.
-const PROJECTIONS: [(&str, &str, Turned); 7] = [
-    ("self_attn.q_proj", "attn_q", Turned::Queries),
-    ("self_attn.k_proj", "attn_k", Turned::Keys),
-    ("self_attn.v_proj", "attn_v", Turned::No),
-    ("self_attn.o_proj", "attn_output", Turned::No),
-    ("mlp.gate_proj", "ffn_gate", Turned::No),
-    ("mlp.up_proj", "ffn_up", Turned::No),
-    ("mlp.down_proj", "ffn_down", Turned::No),
+const PROJECTIONS: [(&str, &str, Rotary); 7] = [
+    ("self_attn.q_proj", "attn_q", Rotary::Queries),
+    ("self_attn.k_proj", "attn_k", Rotary::Keys),
+    ("self_attn.v_proj", "attn_v", Rotary::No),
+    ("self_attn.o_proj", "attn_output", Rotary::No),
+    ("mlp.gate_proj", "ffn_gate", Rotary::No),
+    ("mlp.up_proj", "ffn_up", Rotary::No),
+    ("mlp.down_proj", "ffn_down", Rotary::No),
 ];
 
 pub(super) const HEAD: &str = "lm_head.weight";
@@ -51,7 +51,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
     let plain = |gguf: &str| {
         Meaning::Known(Name {
             gguf: gguf.to_owned(),
-            turned: Turned::No,
+            rotary: Rotary::No,
         })
     };
     match name {
@@ -70,16 +70,16 @@ fn of_layer(name: &str) -> Option<Name> {
     let (part, kind) = part.rsplit_once('.')?;
     let norm = || {
         let (_, ours) = NORMS.iter().find(|(theirs, _)| *theirs == part)?;
-        (kind == "weight").then_some((*ours, Turned::No))
+        (kind == "weight").then_some((*ours, Rotary::No))
     };
     let projection = || {
-        let (_, ours, turned) = PROJECTIONS.iter().find(|(theirs, ..)| *theirs == part)?;
-        matches!(kind, "weight" | "bias").then_some((*ours, *turned))
+        let (_, ours, rotary) = PROJECTIONS.iter().find(|(theirs, ..)| *theirs == part)?;
+        matches!(kind, "weight" | "bias").then_some((*ours, *rotary))
     };
-    let (ours, turned) = norm().or_else(projection)?;
+    let (ours, rotary) = norm().or_else(projection)?;
     Some(Name {
         gguf: format!("blk.{layer}.{ours}.{kind}"),
-        turned,
+        rotary,
     })
 }
 
@@ -89,71 +89,71 @@ mod tests {
 
     #[test]
     fn names_are_ggmls() {
-        for (theirs, ours, turned) in [
-            ("model.embed_tokens.weight", "token_embd.weight", Turned::No),
-            ("model.norm.weight", "output_norm.weight", Turned::No),
-            ("lm_head.weight", "output.weight", Turned::No),
-            ("score.weight", "cls.output.weight", Turned::No),
+        for (theirs, ours, rotary) in [
+            ("model.embed_tokens.weight", "token_embd.weight", Rotary::No),
+            ("model.norm.weight", "output_norm.weight", Rotary::No),
+            ("lm_head.weight", "output.weight", Rotary::No),
+            ("score.weight", "cls.output.weight", Rotary::No),
             (
                 "model.layers.0.input_layernorm.weight",
                 "blk.0.attn_norm.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.12.post_attention_layernorm.weight",
                 "blk.12.ffn_norm.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.self_attn.q_proj.bias",
                 "blk.1.attn_q.bias",
-                Turned::Queries,
+                Rotary::Queries,
             ),
             (
                 "model.layers.1.self_attn.k_proj.weight",
                 "blk.1.attn_k.weight",
-                Turned::Keys,
+                Rotary::Keys,
             ),
             (
                 "model.layers.1.self_attn.v_proj.weight",
                 "blk.1.attn_v.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.self_attn.o_proj.weight",
                 "blk.1.attn_output.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.self_attn.q_norm.weight",
                 "blk.1.attn_q_norm.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.self_attn.k_norm.weight",
                 "blk.1.attn_k_norm.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.mlp.gate_proj.weight",
                 "blk.1.ffn_gate.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.mlp.up_proj.weight",
                 "blk.1.ffn_up.weight",
-                Turned::No,
+                Rotary::No,
             ),
             (
                 "model.layers.1.mlp.down_proj.weight",
                 "blk.1.ffn_down.weight",
-                Turned::No,
+                Rotary::No,
             ),
         ] {
             let gguf = ours.to_owned();
             assert_eq!(
                 meaning(theirs),
-                Meaning::Known(Name { gguf, turned }),
+                Meaning::Known(Name { gguf, rotary }),
                 "{theirs}"
             );
         }

@@ -56,7 +56,7 @@ impl Files {
         Self(HashMap::from([
             ("config.json".to_owned(), config.to_string().into_bytes()),
             ("tokenizer.json".to_owned(), b"{}".to_vec()),
-            (ONE.to_owned(), weights_of(&TENSORS, dtype)),
+            (WEIGHTS.to_owned(), weights_of(&TENSORS, dtype)),
         ]))
     }
 
@@ -169,7 +169,7 @@ fn a_tied_head_is_dropped_and_another_is_needed() {
     let mut headless = Files::new(&config(), "F32");
     headless
         .0
-        .insert(ONE.to_owned(), weights_of(&TENSORS[1..], "F32"));
+        .insert(WEIGHTS.to_owned(), weights_of(&TENSORS[1..], "F32"));
     assert!(headless.error().contains("no tensor lm_head.weight"));
     let classifier = json!({ "architectures": ["LlamaForSequenceClassification"] });
     assert!(refused(classifier).contains("no tensor score.weight"));
@@ -264,7 +264,7 @@ fn what_cannot_run_is_refused_by_name() {
     );
     let mut files = Files::new(&config(), "F32");
     files.0.insert(
-        ONE.to_owned(),
+        WEIGHTS.to_owned(),
         weights_of(&[TENSORS[0], ("model.visual.weight", &[1])], "F32"),
     );
     assert!(files.error().contains("model.visual.weight"));
@@ -279,7 +279,7 @@ fn missing_files_are_named() {
     for (file, says) in [
         ("config.json", "no config.json"),
         ("tokenizer.json", "no tokenizer.json"),
-        (ONE, "no model.safetensors"),
+        (WEIGHTS, "no model.safetensors"),
     ] {
         let mut files = Files::new(&config(), "F32");
         files.0.remove(file);
@@ -291,7 +291,7 @@ fn missing_files_are_named() {
 #[test]
 fn the_files_of_weights_are_named_for_models_that_can_run() {
     let config = config().to_string();
-    assert_eq!(weight_files(&config, None).unwrap(), [ONE]);
+    assert_eq!(weight_files(&config, None).unwrap(), [WEIGHTS]);
     let index =
         r#"{ "weight_map": { "b": "2.safetensors", "a": "1.safetensors", "c": "1.safetensors" } }"#;
     let files = weight_files(&config, Some(index)).unwrap();
@@ -311,7 +311,7 @@ fn the_files_of_weights_are_named_for_models_that_can_run() {
 #[test]
 fn shards_are_joined_and_checked_against_the_index() {
     let mut files = Files::new(&config(), "F32");
-    files.0.remove(ONE);
+    files.0.remove(WEIGHTS);
     let (a, b) = (
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",

@@ -7,6 +7,7 @@ mod rope;
 mod sampling;
 
 use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
+use super::sampling::Settings;
 use burn::backend::{Flex, flex::FlexTensor};
 use burn::tensor::TensorData;
 
@@ -125,7 +126,7 @@ impl Ops for Flex {
 
     fn rope_write(
         qkv: FlexTensor,
-        adjust: FlexTensor,
+        bias_gains: FlexTensor,
         table: FlexTensor,
         positions: FlexTensor,
         slots: FlexTensor,
@@ -137,7 +138,7 @@ impl Ops for Flex {
         let mut q = vec![0.0; rows(&qkv) * width];
         rope::rope_write(
             values(&qkv),
-            values(&adjust),
+            values(&bias_gains),
             values(&table),
             values(&positions),
             values(&slots),
@@ -192,8 +193,7 @@ impl Ops for Flex {
         let shape = stream_rows.layout().shape();
         let (answers, streams) = (shape[0], shape[1]);
         let logits = values::<f32>(&logits);
-        let settings = values::<f32>(&settings);
-        let (beta, budget) = (settings[0], settings[8]);
+        let settings = Settings::from_slots(values(&settings));
         let mut leaning = Vec::with_capacity(answers * 2);
         let mut scores = vec![0.0; answers * vocab];
         let answers_streams = values::<i32>(&stream_rows)
@@ -205,13 +205,7 @@ impl Ops for Flex {
                 .zip(weights)
                 .map(|(row, weight)| (&logits[*row as usize * vocab..][..vocab], *weight))
                 .collect();
-            leaning.extend(sampling::guidance(
-                &streams,
-                beta,
-                budget,
-                evaluations,
-                scores,
-            ));
+            leaning.extend(sampling::guidance(&streams, &settings, evaluations, scores));
         }
         (
             tensor(scores, &[answers, vocab]),
@@ -231,7 +225,7 @@ impl Ops for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let (answers, vocab) = (rows(&scores), scores.layout().shape()[1]);
         let streams = stream_rows.layout().shape()[1];
-        let settings = sampling::Settings::new(values(&settings));
+        let settings = Settings::from_slots(values(&settings));
         let key = values::<i32>(&key);
         let mut chosen = Vec::with_capacity(answers * (4 + 2 * top));
         for (answer, scores) in values::<f32>(&scores).chunks_exact(vocab).enumerate() {

@@ -23,7 +23,7 @@ fn words(f16_words: bool, pair: [f32; 2]) -> ([u32; 2], usize) {
 )]
 pub fn rope_write(
     qkv: &[f32],
-    adjust: &[f32],
+    bias_gains: &[f32],
     table: &[f32],
     positions: &[i32],
     slots: &[i32],
@@ -34,7 +34,7 @@ pub fn rope_write(
 ) {
     let (heads, kv_heads, head_dim) = (of_qkv.heads, shape.kv_heads, shape.head_dim);
     let row_width = (heads + 2 * kv_heads) * head_dim;
-    let (bias, gains) = adjust.split_at(if of_qkv.bias { row_width } else { 0 });
+    let (bias, gains) = bias_gains.split_at(if of_qkv.bias { row_width } else { 0 });
     let mut adjusted = vec![0.0; row_width];
     let tokens = qkv
         .chunks_exact(row_width)

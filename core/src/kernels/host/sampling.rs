@@ -1,11 +1,12 @@
 //! Guidance and sampling on slices; `shaders/guidance.wgsl` and `shaders/sample.wgsl` have the equations.
 
+use super::super::sampling::Settings;
+
 /// See [`super::super::sampling::guidance`]: one answer's scores; gives t and its KL. `streams` are its rows' logits
 /// with their weights, the anchor first.
 pub fn guidance(
     streams: &[(&[f32], f32)],
-    beta: f32,
-    budget: f32,
+    settings: &Settings,
     evaluations: usize,
     scores: &mut [f32],
 ) -> [f32; 2] {
@@ -24,6 +25,7 @@ pub fn guidance(
     for (score, l) in scores.iter_mut().zip(anchor) {
         *score = total * l;
     }
+    let Settings { beta, budget, .. } = *settings;
     if beta > 0.0 {
         let highest = anchor
             .iter()
@@ -100,45 +102,18 @@ const LOWEST: f32 = -3.4e38;
 /// Candidates that are sorted first; they nearly always settle what is kept.
 const CANDIDATES: usize = 1024;
 
-/// See `settings` in `shaders/sample.wgsl`.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    pub temperature: f32,
-    pub top_k: usize,
-    pub top_p: f32,
-    pub min_p: f32,
-    pub repetition: f32,
-    pub frequency: f32,
-    pub presence: f32,
-}
-
-impl Settings {
-    pub fn new(settings: &[f32]) -> Self {
-        let at = |index: usize| settings.get(index).copied().unwrap_or(0.0);
-        Self {
-            temperature: at(1),
-            top_k: at(2) as usize,
-            top_p: at(3),
-            min_p: at(4),
-            repetition: at(5),
-            frequency: at(6),
-            presence: at(7),
-        }
+/// The score after penalties; [`LOWEST`] for what is no number.
+fn penalized(settings: &Settings, score: f32, count: i32) -> f32 {
+    let mut p = score;
+    if count > 0 {
+        p = if p > 0.0 {
+            p / settings.repetition
+        } else {
+            p * settings.repetition
+        };
+        p -= settings.frequency * count as f32 + settings.presence;
     }
-
-    /// The score after penalties; [`LOWEST`] for what is no number.
-    fn penalized(&self, score: f32, count: i32) -> f32 {
-        let mut p = score;
-        if count > 0 {
-            p = if p > 0.0 {
-                p / self.repetition
-            } else {
-                p * self.repetition
-            };
-            p -= self.frequency * count as f32 + self.presence;
-        }
-        if p.is_finite() { p.max(LOWEST) } else { LOWEST }
-    }
+    if p.is_finite() { p.max(LOWEST) } else { LOWEST }
 }
 
 /// Best first, equal ones by id.
@@ -152,7 +127,7 @@ pub fn sample(scores: &[f32], counts: &[i32], settings: &Settings, key: [u32; 4]
     let mut all: Vec<(f32, u32)> = Vec::new();
     let mut best = (LOWEST, 0);
     for ((score, count), id) in scores.iter().zip(counts).zip(0..) {
-        let p = settings.penalized(*score, *count);
+        let p = penalized(settings, *score, *count);
         if p > best.0 {
             best = (p, id);
         }
@@ -168,9 +143,10 @@ pub fn sample(scores: &[f32], counts: &[i32], settings: &Settings, key: [u32; 4]
     }
     let weight = |p: f32| ((p - best.0) / settings.temperature).exp();
     let least = settings.min_p;
-    if settings.top_k > 0 || settings.top_p < 1.0 {
-        let count = if settings.top_k > 0 {
-            settings.top_k.min(all.len())
+    let top_k = settings.top_k as usize;
+    if top_k > 0 || settings.top_p < 1.0 {
+        let count = if top_k > 0 {
+            top_k.min(all.len())
         } else {
             all.len()
         };
@@ -183,7 +159,7 @@ pub fn sample(scores: &[f32], counts: &[i32], settings: &Settings, key: [u32; 4]
         };
         let mut sorted = CANDIDATES.min(all.len());
         sort(&mut all, sorted);
-        if settings.top_k > 0 {
+        if top_k > 0 {
             if count > sorted {
                 sorted = count;
                 sort(&mut all, sorted);

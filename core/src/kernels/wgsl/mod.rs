@@ -3,135 +3,21 @@
 //! Every binding is `read_write`: natively cubecl places many tensors in one buffer, and one
 //! buffer may not be bound both for reading and for writing in a dispatch.
 
+mod launch;
 pub(super) mod stats;
+
+pub(super) use launch::{binding_bytes, flush, is_gpu};
 
 use super::Variant;
 use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
-use crate::formats::gguf::TensorType;
-use burn::backend::{DispatchDevice, Shape};
-use burn::cubecl::prelude::{CubeCount, KernelId};
-use burn::cubecl::server::KernelArguments;
-use burn::tensor::{DType, Device};
-use burn_wgpu::{CubeBackend, CubeDim, CubeTensor, KernelSource, SourceKernel, SourceTemplate};
+use super::pack::layout;
+use burn::tensor::DType;
+use burn_wgpu::{CubeBackend, CubeTensor};
+use launch::{Values, empty, launch};
 use periapt_shaders::{
     ATTENTION, ATTENTION_COMBINE, COPY, COPY_PAGE, EMBED, FMA_CHAIN, GUIDANCE, LOG_PROBS, MATMUL,
-    MATVEC, ROPE_WRITE, SAMPLE, SAMPLE_SUMMARY, Shader, Value, floor::BINDING_BYTES,
+    MATVEC, ROPE_WRITE, SAMPLE, SAMPLE_SUMMARY,
 };
-
-/// True where tensors on `device` go through these kernels.
-pub(super) fn is_gpu(device: &Device) -> bool {
-    matches!(device.as_dispatch(), DispatchDevice::Cube(_))
-}
-
-/// The most bytes of one binding on `device`: what its adapter grants, up to 1 GiB, and at least the floor.
-pub(super) fn binding_bytes(device: &Device) -> u64 {
-    match device.as_dispatch() {
-        DispatchDevice::Cube(device) => {
-            let granted = device.client().properties().memory.max_page_size;
-            granted.clamp(BINDING_BYTES, 1 << 30)
-        }
-        _ => BINDING_BYTES,
-    }
-}
-
-/// Hands everything queued to the device, so that what was uploaded is no longer held by the host.
-pub(super) fn flush(device: &Device) {
-    if let DispatchDevice::Cube(device) = device.as_dispatch()
-        && let Err(error) = device.client().flush()
-    {
-        tracing::warn!(%error, "the device did not take its work");
-    }
-}
-
-/// Template values by name.
-type Values = Vec<(&'static str, Value)>;
-
-/// One kernel with its template values filled in; both together are its identity.
-#[derive(Debug)]
-struct Kernel {
-    shader: Shader,
-    values: Values,
-}
-
-impl KernelSource for Kernel {
-    fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(match cfg!(target_arch = "wasm32") {
-            true => self.shader.browser_source(&self.values),
-            false => self.shader.source(&self.values),
-        })
-    }
-
-    fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info((self.shader.name, self.values.clone()))
-    }
-
-    fn lang(&self) -> &'static str {
-        "wgsl"
-    }
-}
-
-impl Kernel {
-    /// What its time is counted under.
-    fn group(&self) -> String {
-        let sizes = self
-            .values
-            .iter()
-            .filter(|(name, _)| {
-                [MATVEC, MATMUL].contains(&self.shader) && ["inputs", "outputs"].contains(name)
-            })
-            .map(|(name, value)| format!(" {name} {value}"));
-        self.shader.name.to_owned() + &sizes.collect::<String>()
-    }
-}
-
-/// An f32 tensor of undefined content beside `like`.
-fn empty(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
-    let shape = Shape::from(shape.to_vec());
-    let handle = like.client.empty(shape.num_elements() * size_of::<f32>());
-    let (client, device) = (like.client.clone(), like.device.clone());
-    CubeTensor::new_contiguous(client, device, shape, handle, DType::F32)
-}
-
-/// Launches `shader` over `workgroups` with `bindings` in order.
-fn launch(shader: Shader, values: Values, bindings: &[&CubeTensor], workgroups: [usize; 3]) {
-    let [x, y, z] = workgroups.map(|n| n as u32);
-    let buffers = bindings
-        .iter()
-        .map(|tensor| tensor.handle.clone().binding())
-        .collect();
-    let client = &bindings[0].client;
-    let kernel = Kernel { shader, values };
-    let name = stats::profiling().then(|| kernel.group());
-    stats::dispatch(client, name, || {
-        client.launch(
-            // The workgroup's real size stands in the WGSL.
-            Box::new(SourceKernel::new(kernel, CubeDim::new_1d(64))),
-            CubeCount::Static(x, y, z),
-            KernelArguments::new().with_buffers(buffers),
-        );
-    });
-}
-
-/// The type's name in `shaders/common/blocks.wgsl`.
-fn dtype_name(dtype: TensorType) -> &'static str {
-    match dtype {
-        TensorType::F32 => "f32",
-        TensorType::F16 => "f16",
-        TensorType::BF16 => "bf16",
-        TensorType::Q4_0 => "q4_0",
-        TensorType::Q4_1 => "q4_1",
-        TensorType::Q5_0 => "q5_0",
-        TensorType::Q5_1 => "q5_1",
-        TensorType::Q8_0 => "q8_0",
-        TensorType::Q2_K => "q2_k",
-        TensorType::Q3_K => "q3_k",
-        TensorType::Q4_K => "q4_k",
-        TensorType::Q5_K => "q5_k",
-        TensorType::Q6_K => "q6_k",
-        TensorType::IQ4_NL => "iq4_nl",
-        TensorType::MXFP4 => "mxfp4",
-    }
-}
 
 /// Workgroups that share one answer's vocabulary.
 const GUIDANCE_SHARES: usize = 16;
@@ -162,7 +48,7 @@ fn product(x: &CubeTensor, words: &CubeTensor, product: Product, fused: Fused<'_
     };
     let epsilon = fused.norm.map_or(0.0, |(_, epsilon)| epsilon);
     let mut values = vec![
-        ("dtype", dtype_name(product.dtype).into()),
+        ("dtype", layout(product.dtype).name.into()),
         ("inputs", product.inputs.into()),
         ("outputs", product.outputs.into()),
         ("norm", fused.norm.is_some().into()),
@@ -283,7 +169,7 @@ impl Ops for CubeBackend {
         let count = tokens.meta.shape()[0];
         let x = empty(&tokens, &[count, matrix.inputs]);
         let values = vec![
-            ("dtype", dtype_name(matrix.dtype).into()),
+            ("dtype", layout(matrix.dtype).name.into()),
             ("inputs", matrix.inputs.into()),
             ("outputs", matrix.outputs.into()),
             ("first", first.into()),
@@ -295,7 +181,7 @@ impl Ops for CubeBackend {
 
     fn rope_write(
         qkv: CubeTensor,
-        adjust: CubeTensor,
+        bias_gains: CubeTensor,
         table: CubeTensor,
         positions: CubeTensor,
         slots: CubeTensor,
@@ -320,7 +206,7 @@ impl Ops for CubeBackend {
         };
         let mut bindings = vec![&qkv, &table, &positions, &slots, &cache, &q];
         if bias || norm.is_some() {
-            bindings.push(&adjust);
+            bindings.push(&bias_gains);
         }
         launch(ROPE_WRITE, values, &bindings, [workgroups, tokens, 1]);
         (q, cache)

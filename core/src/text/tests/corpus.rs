@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{real_model, real_tokenizer};
 use crate::formats::gguf::{Array, Gguf, GgufWriter, Value as Meta};
-use crate::session::tokenizer_spec;
+use crate::load::tokenizer_spec;
 use crate::text::{TextError, Tokenizer, TokenizerSpec};
 
 /// `corpus.json`; `corpus_make.py` beside it says what is what.

@@ -91,7 +91,7 @@ fn real_model() -> Option<Gguf> {
 }
 
 fn real_tokenizer(model: &Gguf) -> Tokenizer {
-    Tokenizer::new(crate::session::tokenizer_spec(&model.metadata).unwrap()).unwrap()
+    Tokenizer::new(crate::load::tokenizer_spec(&model.metadata).unwrap()).unwrap()
 }
 
 fn message(role: Role, content: &str) -> Message {

@@ -53,8 +53,8 @@ proptest! {
     fn the_fold_of_what_was_told_is_the_runs_own_state(mode in modes(), n in 1usize..5, d in 0usize..3, seed in any::<u64>()) {
         let mut case = Case::new(mode, n, d, seed);
         let mut folded = State::new(&case.options);
-        let mut listen = async |event: RefineEvent<'_>| {
-            if let RefineEvent::Line { line, state } = event {
+        let mut listen = async |event: RunEvent<'_>| {
+            if let RunEvent::Line { line, state } = event {
                 assert_eq!(folded.apply(line), Ok(()));
                 assert_eq!(&folded, state);
             }

@@ -1,7 +1,8 @@
 //! What `generate`, `compare` and `score` take.
 
-use super::{DecodingArgs, MethodArg, ModelArgs, StreamArgs};
+use super::{DecodingArgs, ModelArgs, StreamArgs};
 use clap::Args;
+use periapt_core::decoding::MethodName;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub struct GenerateArgs {
     pub prefer: Vec<String>,
     /// How to decode [default: amulet with one --prefer, guidance with several or with --stream, else base]
     #[arg(long, value_enum)]
-    pub method: Option<MethodArg>,
+    pub method: Option<MethodName>,
     #[command(flatten)]
     pub streams: StreamArgs,
     #[command(flatten)]

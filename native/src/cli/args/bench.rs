@@ -1,7 +1,8 @@
 //! What `periapt bench` takes.
 
-use super::{MethodArg, ModelArgs};
+use super::ModelArgs;
 use clap::{Args, ValueEnum};
+use periapt_core::decoding::MethodName;
 use periapt_core::formats::gguf::TensorType;
 use periapt_core::model::{DecoderConfig, Rope, Traits};
 use std::path::PathBuf;
@@ -163,8 +164,8 @@ pub struct BenchArgs {
     pub rows: Vec<usize>,
     /// Methods
     #[arg(long, value_enum, value_name = "M,M", value_delimiter = ',',
-          default_values_t = [MethodArg::Base, MethodArg::Pref, MethodArg::Amulet])]
-    pub method: Vec<MethodArg>,
+          default_values_t = [MethodName::Base, MethodName::Pref, MethodName::Amulet])]
+    pub method: Vec<MethodName>,
     /// Tokens that each row holds already
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [128, 1024, 4096])]
     pub context: Vec<usize>,

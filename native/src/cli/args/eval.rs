@@ -1,7 +1,8 @@
 //! What `periapt eval` takes.
 
-use super::{DecodingArgs, MethodArg, ModelArgs};
+use super::{DecodingArgs, ModelArgs};
 use clap::Args;
+use periapt_core::decoding::MethodName;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -20,8 +21,8 @@ pub struct EvalArgs {
     pub prefer: Vec<String>,
     /// Methods
     #[arg(long, value_enum, value_name = "M,M", value_delimiter = ',',
-          default_values_t = [MethodArg::Base, MethodArg::Pref, MethodArg::La, MethodArg::Amulet])]
-    pub method: Vec<MethodArg>,
+          default_values_t = [MethodName::Base, MethodName::Pref, MethodName::La, MethodName::Amulet])]
+    pub method: Vec<MethodName>,
     /// KL budgets at which amulet runs as well, in nats
     #[arg(long, value_name = "E,E", value_delimiter = ',')]
     pub budget: Vec<f64>,

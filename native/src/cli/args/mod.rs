@@ -10,7 +10,7 @@ mod tpo;
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
-pub use decoding::{DecodingArgs, MethodArg, StreamArgs};
+pub use decoding::{DecodingArgs, StreamArgs};
 pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
@@ -70,26 +70,6 @@ pub enum Command {
     Doctor(DoctorArgs),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DeviceArg {
-    /// The best GPU adapter, a software one included, else the CPU backend
-    Auto,
-    /// The best GPU adapter, a software one included
-    Gpu,
-    /// burn's CPU backend
-    Cpu,
-}
-
-impl From<DeviceArg> for DeviceChoice {
-    fn from(device: DeviceArg) -> Self {
-        match device {
-            DeviceArg::Auto => Self::Auto,
-            DeviceArg::Gpu => Self::Gpu,
-            DeviceArg::Cpu => Self::Cpu,
-        }
-    }
-}
-
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
     /// A GGUF file (of a split model any one of its files), a hub folder with config.json and safetensors files, the
@@ -100,13 +80,13 @@ pub struct ModelArgs {
     pub model: Option<String>,
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceArg,
+    pub device: DeviceChoice,
     /// Which GPU kernels to run
     #[arg(long, value_enum, default_value = "auto")]
     pub kernels: KernelsArg,
     /// How keys and values are stored [default: f16 on a GPU; f32 on the CPU backend and for `logits`]
     #[arg(long, value_enum)]
-    pub kv: Option<KvArg>,
+    pub kv: Option<KvType>,
     /// Quantize the matrices of an F32, F16 or BF16 model while it is loaded
     #[arg(long, value_enum, value_name = "TYPE")]
     pub quantize: Option<QuantizeArg>,
@@ -183,23 +163,6 @@ pub enum KernelsArg {
     Auto,
     /// Those that need nothing beyond what every WebGPU adapter grants
     Floor,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum KvArg {
-    /// 16 bits, half the memory
-    F16,
-    /// 32 bits, as computed
-    F32,
-}
-
-impl From<KvArg> for KvType {
-    fn from(kv: KvArg) -> Self {
-        match kv {
-            KvArg::F16 => Self::F16,
-            KvArg::F32 => Self::F32,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -299,7 +262,7 @@ pub enum Form {
 pub struct AmuletUpdateArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceArg,
+    pub device: DeviceChoice,
     /// Which form of the update
     #[arg(long, value_enum, default_value = "collapsed")]
     pub form: Form,

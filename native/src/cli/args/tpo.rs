@@ -1,8 +1,9 @@
 //! What `periapt tpo` takes.
 
-use super::{MethodArg, ModelArgs};
-use clap::{Args, Subcommand, ValueEnum};
-use periapt_core::tpo::Mode;
+use super::ModelArgs;
+use clap::{Args, Subcommand};
+use periapt_core::decoding::MethodName;
+use periapt_core::tpo::{Mode, RefineDraws, RefineSize};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -30,39 +31,15 @@ pub enum TpoCommand {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ModeArg {
-    /// The best response is held against the worst
-    Tpo,
-    /// The best response is judged alone
-    Revision,
-    /// The best of N, and no rounds
-    Bon,
-}
-
-impl From<ModeArg> for Mode {
-    fn from(mode: ModeArg) -> Self {
-        match mode {
-            ModeArg::Tpo => Self::Tpo,
-            ModeArg::Revision => Self::Revision,
-            ModeArg::Bon => Self::Bon,
-        }
-    }
-}
-
 #[derive(Debug, Args)]
 pub struct RefineArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// How the first responses are improved
     #[arg(long, value_enum, default_value = "tpo")]
-    pub mode: ModeArg,
-    /// N: responses a round
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub samples: usize,
-    /// D: rounds after the first responses
-    #[arg(long, value_name = "D", default_value_t = 2)]
-    pub rounds: usize,
+    pub mode: Mode,
+    #[command(flatten)]
+    pub size: RefineSize,
     /// What a good response is: `preference` (the model's own, with --prefer), `judge` (the model compares),
     /// `classifier` (a reward model scores, see --reward-model), `human` (you do); several as
     /// `preference:1+judge:0.5` [default: preference with --prefer, else judge]
@@ -77,7 +54,7 @@ pub struct RefineArgs {
     pub prefer: Option<String>,
     /// How responses are decoded: base, pref, la or amulet
     #[arg(long, value_enum, default_value = "base")]
-    pub method: MethodArg,
+    pub method: MethodName,
     /// The system prompt of the responses
     #[arg(long, value_name = "S")]
     pub system: Option<String>,
@@ -85,31 +62,8 @@ pub struct RefineArgs {
     /// feedback.txt and improve.txt [default: by the model's size]
     #[arg(long, value_name = "DIR")]
     pub prompts: Option<String>,
-    /// The most tokens of a response, a critique or a feedback
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
-    pub max_new_tokens: usize,
-    /// Temperature of all draws
-    #[arg(long, default_value_t = 0.7, allow_negative_numbers = true)]
-    pub temperature: f64,
-    /// top-p of responses
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.95,
-        allow_negative_numbers = true
-    )]
-    pub top_p: f64,
-    /// top-p of critiques and feedback
-    #[arg(
-        long,
-        value_name = "P",
-        default_value_t = 0.99,
-        allow_negative_numbers = true
-    )]
-    pub text_top_p: f64,
-    /// Seed of the draws
-    #[arg(long, default_value_t = 7)]
-    pub seed: u64,
+    #[command(flatten)]
+    pub draws: RefineDraws,
     /// Responses decoded at once [default: all of a round]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub batch: Option<usize>,

@@ -5,11 +5,11 @@ mod median;
 mod report;
 mod versus;
 
-use super::args::{BenchArgs, KernelsArg, MethodArg, VariantArg};
+use super::args::{BenchArgs, KernelsArg, VariantArg};
 use super::{Usage, load, millis, print_json, tuning};
 use limits::Limits;
 use median::Median;
-use periapt_core::decoding::{AmuletParams, Method};
+use periapt_core::decoding::{AmuletParams, Method, MethodName, Strength};
 use periapt_core::device::{self, OpenDevice};
 use periapt_core::kernels::{Variant, measure};
 use periapt_core::model::{Decoder, KvCache, KvType, Logits};
@@ -18,20 +18,15 @@ use report::{Measured, Report};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-fn method_of(method: MethodArg) -> Result<Method, Usage> {
-    match method {
-        MethodArg::Base => Ok(Method::Base),
-        MethodArg::Pref => Ok(Method::Pref),
-        MethodArg::La => Ok(Method::LinearAlignment {
-            strength: Method::LINEAR_ALIGNMENT_STRENGTH,
-        }),
-        MethodArg::Amulet => Ok(Method::Amulet(AmuletParams::default())),
-        MethodArg::Beam | MethodArg::Guidance => Err(Usage(
+fn method_of(method: MethodName) -> Result<Method, Usage> {
+    let method = method.of_preference(AmuletParams::default(), Strength::default());
+    method.ok_or_else(|| {
+        Usage(
             "bench measures base, pref, la and amulet: beam search and guidance run the same steps \
              over as many rows as they have beams or streams (--rows)"
                 .to_owned(),
-        )),
-    }
+        )
+    })
 }
 
 /// Steps that are not measured, at the beginning of each measurement.
@@ -123,7 +118,7 @@ impl Subject {
                 load_ms: loaded.load_ms,
             });
         };
-        let device = pollster::block_on(device::open(args.model.device.into()))?;
+        let device = pollster::block_on(device::open(args.model.device))?;
         let floor = args.model.kernels == KernelsArg::Floor;
         let started = Instant::now();
         let candidates = device.variants(floor);
@@ -278,7 +273,7 @@ impl Combination {
         Ok(Measured {
             device: device.info.kind,
             adapter: device.info.name.clone(),
-            method: self.method.name(),
+            method: self.method.name().as_str(),
             rows: self.rows,
             context: self.context,
             pipelined: args.pipelined,

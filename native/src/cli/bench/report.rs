@@ -150,7 +150,7 @@ impl Measured {
         [
             methods
                 .iter()
-                .position(|method| method.name() == self.method),
+                .position(|method| method.name().as_str() == self.method),
             args.context
                 .iter()
                 .position(|context| *context == self.context),

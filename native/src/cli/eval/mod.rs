@@ -5,7 +5,7 @@ mod plot;
 mod record;
 mod report;
 
-use super::args::{EvalArgs, MethodArg};
+use super::args::EvalArgs;
 use super::{Loaded, Usage, generate, input, load, notes, reading, source, streams};
 use crate::output;
 use crate::say;
@@ -16,7 +16,7 @@ use dataset::{Dataset, Question};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::Session;
 use periapt_core::decoding::streams::expand_preference;
-use periapt_core::decoding::{Conversation, Method};
+use periapt_core::decoding::{Conversation, Method, MethodName};
 use periapt_core::session::{BeamRequest, Event, FinishReason, GenerateRequest, Generation, Score};
 use record::{Record, Row, key};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if args.batch == 0 {
         return Err(Usage("--batch must be at least 1".to_owned()).into());
     }
-    if args.decoding.max_new_tokens == 0 {
+    if args.decoding.length.max_new_tokens == 0 {
         return Err(Usage(generate::NO_TOKENS.to_owned()).into());
     }
     let preferences = streams::preferences(&args.prefer)?;
@@ -71,7 +71,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     for variant in &variants {
         request(args, variant, Vec::new(), 0).validate()?;
     }
-    args.decoding.beam().validate()?;
+    args.decoding.beam.check_ranges()?;
     for name in files(&datasets, &variants) {
         output::apart(&args.output.join(name), &args.dataset)?;
     }
@@ -122,15 +122,15 @@ fn variants(args: &EvalArgs) -> Result<Vec<Variant>, Usage> {
             variants.push(Variant { name, how });
         }
     };
-    let own = args.decoding.kl_budget;
+    let own = args.decoding.sampling.kl_budget;
     if own.is_some() {
         let what = "eval takes KL budgets with --budget, and evaluates amulet at each";
         return Err(Usage(what.to_owned()));
     }
     for method in &args.method {
         match args.decoding.method(*method) {
-            Some(method) => add(method.name().to_owned(), How::Streams(method, None)),
-            None if *method == MethodArg::Beam => add("beam".to_owned(), How::Beam),
+            Some(method) => add(method.name().to_string(), How::Streams(method, None)),
+            None if *method == MethodName::Beam => add("beam".to_owned(), How::Beam),
             None => {
                 let what = "eval's preferences make base, pref, la, amulet and beam; guidance's streams are \
                             `periapt generate`'s";
@@ -138,7 +138,7 @@ fn variants(args: &EvalArgs) -> Result<Vec<Variant>, Usage> {
             }
         }
     }
-    let amulet = Method::Amulet(args.decoding.amulet());
+    let amulet = Method::Amulet(args.decoding.amulet);
     let mut budgets = args.budget.clone();
     if args.matched {
         add("amulet".to_owned(), How::Streams(amulet.clone(), None));
@@ -173,11 +173,11 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "device": session.device().info,
         "kv": session.kv.to_string(),
         "system": args.system.as_deref().map(input::typed),
-        "amulet": decoding.amulet(),
-        "strength": decoding.strength,
-        "beam": decoding.beam(),
-        "sampling": decoding.sampling(),
-        "max_new_tokens": decoding.max_new_tokens,
+        "amulet": decoding.amulet,
+        "strength": decoding.strength.strength,
+        "beam": decoding.beam,
+        "sampling": decoding.sampling,
+        "max_new_tokens": decoding.length.max_new_tokens,
         "paper_compat": decoding.paper_compat,
         "batch": args.batch,
     });
@@ -194,7 +194,7 @@ fn request(
     conversations: Vec<Conversation>,
     first: u32,
 ) -> GenerateRequest {
-    let mut sampling = args.decoding.sampling();
+    let mut sampling = args.decoding.sampling;
     let method = match &variant.how {
         // Without a budget, the KL is computed and no more.
         How::Streams(method, budget) => {
@@ -209,7 +209,7 @@ fn request(
         first,
         method,
         sampling,
-        max_new_tokens: args.decoding.max_new_tokens,
+        max_new_tokens: args.decoding.length.max_new_tokens,
         generation_prompt: !args.decoding.paper_compat,
         ..GenerateRequest::default()
     }
@@ -293,7 +293,7 @@ impl Job<'_> {
             }
             let request = BeamRequest {
                 conversation: conversation.clone(),
-                params: args.decoding.beam(),
+                params: args.decoding.beam,
                 max_new_tokens: request.max_new_tokens,
                 generation_prompt: request.generation_prompt,
             };

@@ -41,7 +41,7 @@ pub fn write(args: &EvalArgs, rows: &[Row]) -> anyhow::Result<()> {
         .iter()
         .map(|method| line(method, &of(method) as &Vec<&Row>))
         .collect();
-    let amulet = Method::Amulet(args.decoding.amulet());
+    let amulet = Method::Amulet(args.decoding.amulet);
     let matched = matched(rows, "amulet", &matched_name(amulet.strength()));
     let summary = json!({
         "methods": lines,

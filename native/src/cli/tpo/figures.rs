@@ -1,6 +1,7 @@
 //! What a record comes to, in figures.
 
-use super::format::{Content, Header, RecordedRun, RunPart};
+use super::format::{Content, RecordedRun, RunPart};
+use periapt_core::contract::RecordHeader;
 use periapt_core::tpo::{Outcome, RecordLine};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ pub struct Item {
 /// A record with its questions.
 pub struct Report {
     pub name: String,
-    pub header: Header,
+    pub header: RecordHeader,
     /// Those that have at least their first rewards; at least one.
     pub items: Vec<Item>,
 }

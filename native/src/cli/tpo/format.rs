@@ -1,59 +1,18 @@
 //! A record's lines, and reading them.
 
 use super::super::lines::{self, Lines};
-use periapt_core::tpo::{Options, Outcome, RecordLine, State};
+use periapt_core::contract::{RECORD_FORMAT, RecordHeader};
+use periapt_core::tpo::{Outcome, RecordLine, State};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The format's number.
-pub const FORMAT: u32 = 1;
-
-/// What all lines of a file share.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    #[serde(rename = "type")]
-    pub kind: HeaderKind,
-    pub format: u32,
-    pub periapt: String,
-    /// `{name, sha256}`.
-    pub model: Value,
-    pub device: Value,
-    pub kv: String,
-    pub reward: String,
-    /// `{name, sha256}` of the model behind the reward `classifier`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reward_model: Option<Value>,
-    pub preference: Option<String>,
-    pub method: String,
-    pub system: Option<String>,
-    /// What the chat template did with system prompts, where it did not write them as such.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub system_prompt: Option<String>,
-    /// The day that the chat template tells the model, where it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
-    /// The set's name, and the sha256 of its four templates.
-    pub prompts: (String, String),
-    pub options: Options,
-}
-
-impl Header {
-    /// The reward, with the model behind it where it has one of its own.
-    pub fn reward_name(&self) -> String {
-        let name = self.reward_model.as_ref().map(|model| &model["name"]);
-        match name.and_then(Value::as_str) {
-            Some(name) => format!("{} ({name})", self.reward),
-            None => self.reward.clone(),
-        }
+/// The reward, with the model behind it where it has one of its own.
+pub fn reward_name(header: &RecordHeader) -> String {
+    let model = header.reward_model.as_ref();
+    match model.and_then(|model| model.name.as_deref()) {
+        Some(name) => format!("{} ({name})", header.reward),
+        None => header.reward.clone(),
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeaderKind {
-    Header,
 }
 
 /// Whose a line is.
@@ -80,7 +39,7 @@ pub struct Entry {
 /// A record's content: its runs, by their questions' numbers.
 #[derive(Debug)]
 pub struct Content {
-    pub header: Header,
+    pub header: RecordHeader,
     pub runs: BTreeMap<(usize, RunPart), RecordedRun>,
 }
 
@@ -158,27 +117,27 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
 }
 
 /// The first line: its format before all else, since another one's header may hold other things.
-fn header(line: (usize, &[u8])) -> Result<Header, String> {
+fn header(line: (usize, &[u8])) -> Result<RecordHeader, String> {
     #[derive(Deserialize)]
     struct Any {
         format: u32,
     }
     match lines::parse(line) {
-        Ok(Any { format }) if format != FORMAT => {
+        Ok(Any { format }) if format != RECORD_FORMAT => {
             return Err(format!(
-                "it is a record of format {format}, and this version reads format {FORMAT}"
+                "it is a record of format {format}, and this version reads format {RECORD_FORMAT}"
             ));
         }
         _ => {}
     }
-    let header: Header = lines::parse(line)?;
+    let header: RecordHeader = lines::parse(line)?;
     let valid = header.options.validate();
     valid.map_err(|error| format!("line {}: {error}", line.0))?;
     Ok(header)
 }
 
 impl Content {
-    fn new(header: Header) -> Self {
+    fn new(header: RecordHeader) -> Self {
         let runs = BTreeMap::new();
         Self { header, runs }
     }

@@ -4,7 +4,7 @@ use super::super::reading;
 use super::format::RunPart;
 use crate::terminal::{self, line};
 use indicatif::{ProgressBar, ProgressStyle};
-use periapt_core::tpo::{Options, RecordLine, RefineEvent, Stage};
+use periapt_core::tpo::{Options, RecordLine, RunEvent, Stage};
 use std::time::Instant;
 
 pub struct Live {
@@ -55,10 +55,10 @@ impl Live {
         }
     }
 
-    pub fn take(&mut self, event: &RefineEvent<'_>) {
+    pub fn take(&mut self, event: &RunEvent<'_>) {
         match event {
-            RefineEvent::Token { round, stage, .. } | RefineEvent::Prefill { round, stage, .. } => {
-                self.tokens += usize::from(matches!(event, RefineEvent::Token { .. }));
+            RunEvent::Token { round, stage, .. } | RunEvent::Prefill { round, stage, .. } => {
+                self.tokens += usize::from(matches!(event, RunEvent::Token { .. }));
                 let what = match stage {
                     Stage::Responses if *round == 0 => "responses".to_owned(),
                     Stage::Responses => format!("round {round}: new drafts"),
@@ -71,7 +71,7 @@ impl Live {
                 ));
                 self.bar.tick();
             }
-            RefineEvent::Line { line, state } => {
+            RunEvent::Line { line, state } => {
                 self.done = state.outcome().generations;
                 self.line(line);
             }

@@ -9,18 +9,20 @@ mod record;
 mod report;
 mod result;
 
-use super::args::{MethodArg, RefineArgs, TpoArgs, TpoCommand};
+use super::args::{RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
 use super::load::{Loaded, load_classifier};
 use super::{Usage, input, load, notes, print_json, source, streams};
-use crate::store::hash_text;
-use format::{FORMAT, Header, HeaderKind, RunPart};
+use format::RunPart;
 use live::Live;
 use periapt_core::Session;
-use periapt_core::decoding::{AmuletParams, Method, Sampling};
-use periapt_core::reward::{AnyReward, ClassifierReward, Human, Judge, PreferenceReward, Sum};
+use periapt_core::contract::{ModelHash, RecordHeader};
+use periapt_core::decoding::{AmuletParams, Method, Strength};
+use periapt_core::reward::{
+    AnyReward, ClassifierReward, Human, Judge, PreferenceReward, RewardName, Sum,
+};
 use periapt_core::session::Classifier;
-use periapt_core::tpo::{Local, Options, Outcome, PromptName, Prompts, Query, RefineEvent, refine};
+use periapt_core::tpo::{Local, Options, Outcome, PromptName, Prompts, Query, RunEvent, refine};
 use record::RecordFile;
 use result::{describe, say};
 use serde_json::json;
@@ -48,7 +50,7 @@ struct Asked {
     preference: Option<String>,
     system: Option<String>,
     /// By name, with their weights.
-    rewards: Vec<(&'static str, f64)>,
+    rewards: Vec<(RewardName, f64)>,
     questions: Vec<String>,
     /// `None` leaves the set to the model's size.
     prompts: Option<Prompts>,
@@ -56,7 +58,7 @@ struct Asked {
 
 impl Asked {
     fn new(args: &RefineArgs) -> anyhow::Result<Self> {
-        let options = options(args);
+        let options = Options::new(args.mode, args.size, args.draws);
         options.validate()?;
         let compares = options.depth() > 0 && !args.no_baseline;
         if compares && let Err(error) = options.baseline().validate() {
@@ -80,6 +82,16 @@ impl Asked {
             questions: questions(args)?,
             prompts: prompts(args.prompts.as_deref())?,
         })
+    }
+
+    /// A question, with what goes with each of them.
+    fn query(&self, question: &str) -> Query {
+        Query {
+            question: question.to_owned(),
+            system: self.system.clone(),
+            preference: self.preference.clone(),
+            ..Query::default()
+        }
     }
 }
 
@@ -112,7 +124,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
             .map(|(name, weight)| {
                 let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
                 let preference = asked.preference.as_deref();
-                let reward = reward(name, session, classifier, args, preference);
+                let reward = reward(*name, session, classifier, args, preference);
                 (reward, *weight)
             })
             .collect()),
@@ -156,42 +168,23 @@ fn header(
     loaded: &Loaded,
     scorer: Option<&(Classifier, PathBuf)>,
     prompts: &Prompts,
-) -> anyhow::Result<Header> {
+) -> anyhow::Result<RecordHeader> {
     let session = &loaded.session;
+    let named = args.reward.clone();
+    let named = named.unwrap_or_else(|| asked.rewards[0].0.to_string());
+    let (query, method) = (asked.query(""), asked.method.name());
+    let mut header = session.record_header(&query, &asked.options, prompts, method, named);
     // Reading a large model's file again takes a while: only for who sees it.
-    let sha256_of_model = match args.json || args.record.is_some() {
-        true => Some(source::sha256(&loaded.path)?),
-        false => None,
-    };
-    Ok(Header {
-        kind: HeaderKind::Header,
-        format: FORMAT,
-        periapt: env!("CARGO_PKG_VERSION").to_owned(),
-        model: json!({
-            "name": session.model_name(),
-            "sha256": sha256_of_model,
-        }),
-        device: json!(session.device().info),
-        kv: session.kv.to_string(),
-        reward: args
-            .reward
-            .clone()
-            .unwrap_or_else(|| asked.rewards[0].0.to_owned()),
-        reward_model: match scorer {
-            Some((classifier, path)) => Some(json!({
-                "name": classifier.model_name(),
-                "sha256": source::sha256(path)?,
-            })),
-            None => None,
-        },
-        preference: asked.preference.clone(),
-        method: asked.method.name().to_owned(),
-        system: asked.system.clone(),
-        system_prompt: notes::recorded(session.system_prompt()).map(str::to_owned),
-        date: session.today().map(|day| day.to_string()),
-        prompts: (prompts.name.clone(), hash_text(&format!("{prompts:?}"))),
-        options: asked.options.clone(),
-    })
+    if args.json || args.record.is_some() {
+        header.model.sha256 = Some(source::sha256(&loaded.path)?);
+    }
+    if let Some((classifier, path)) = scorer {
+        header.reward_model = Some(ModelHash {
+            name: classifier.model_name().map(str::to_owned),
+            sha256: Some(source::sha256(path)?),
+        });
+    }
+    Ok(header)
 }
 
 /// All that a run needs.
@@ -211,12 +204,7 @@ impl Refinement<'_> {
             RunPart::Run => asked.options.clone(),
             RunPart::Baseline => asked.options.baseline(),
         };
-        let query = Query {
-            question: asked.questions[item].clone(),
-            system: asked.system.clone(),
-            preference: asked.preference.clone(),
-            ..Query::default()
-        };
+        let query = asked.query(&asked.questions[item]);
         let recorded = self
             .record
             .as_ref()
@@ -226,9 +214,9 @@ impl Refinement<'_> {
         let mut live = Live::new(&options, part, (item, asked.questions.len()), done);
         let mut written = Ok(());
         let record = &mut self.record;
-        let mut listen = async |event: RefineEvent<'_>| {
+        let mut listen = async |event: RunEvent<'_>| {
             live.take(&event);
-            if let (RefineEvent::Line { line, .. }, Some(record)) = (event, &mut *record) {
+            if let (RunEvent::Line { line, .. }, Some(record)) = (event, &mut *record) {
                 written = record.write(item, part, line);
             }
             match written {
@@ -252,36 +240,12 @@ impl Refinement<'_> {
     }
 }
 
-fn options(args: &RefineArgs) -> Options {
-    Options {
-        mode: args.mode.into(),
-        samples: args.samples,
-        rounds: args.rounds,
-        sampling: Sampling {
-            temperature: args.temperature,
-            top_p: args.top_p,
-            seed: args.seed,
-            ..Sampling::default()
-        },
-        text_top_p: args.text_top_p,
-        max_new_tokens: args.max_new_tokens,
-    }
-}
-
 fn method(args: &RefineArgs) -> Result<Method, Usage> {
-    let method = match args.method {
-        MethodArg::Base => Method::Base,
-        MethodArg::Pref => Method::Pref,
-        MethodArg::La => Method::LinearAlignment {
-            strength: Method::LINEAR_ALIGNMENT_STRENGTH,
-        },
-        MethodArg::Amulet => Method::Amulet(AmuletParams::default()),
-        MethodArg::Beam | MethodArg::Guidance => {
-            return Err(Usage(
-                "responses are decoded by --method base, pref, la or amulet".to_owned(),
-            ));
-        }
-    };
+    let method = args.method;
+    let method = method.of_preference(AmuletParams::default(), Strength::default());
+    let method = method.ok_or_else(|| {
+        Usage("responses are decoded by --method base, pref, la or amulet".to_owned())
+    })?;
     match method.wants_preference() && args.prefer.is_none() {
         true => Err(Usage(format!(
             "--method {} needs a preference (--prefer)",
@@ -341,12 +305,9 @@ fn prompts(wanted: Option<&str>) -> anyhow::Result<Option<Prompts>> {
 }
 
 /// The rewards by name, with their weights.
-fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
-    let default = match args.prefer {
-        Some(_) => "preference",
-        None => "judge",
-    };
-    let spec = args.reward.as_deref().unwrap_or(default);
+fn reward_names(args: &RefineArgs) -> Result<Vec<(RewardName, f64)>, Usage> {
+    let default = RewardName::default_for(args.prefer.as_deref());
+    let spec = args.reward.as_deref().unwrap_or(default.as_str());
     let one = |part: &str| {
         let wrong = |why: &str| Usage(format!("--reward {spec}: {why}"));
         let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
@@ -355,27 +316,24 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
             .ok()
             .filter(|weight: &f64| weight.is_finite() && *weight > 0.0)
             .ok_or_else(|| wrong("a weight must be a number above 0"))?;
-        let name = ["preference", "judge", ClassifierReward::NAME, "human"]
-            .into_iter()
-            .find(|known| *known == name)
-            .ok_or_else(|| {
-                wrong("it must be preference, judge, classifier or human, or several joined by +")
-            })?;
-        if name == ClassifierReward::NAME && args.reward_model.is_none() {
-            return Err(wrong("this reward needs a reward model (--reward-model)"));
-        }
-        if name == "preference" && args.prefer.is_none() {
-            return Err(wrong("this reward needs a preference (--prefer)"));
-        }
-        if name == "human" && !std::io::stdin().is_terminal() {
-            return Err(wrong(
+        let name = name.parse().map_err(|()| {
+            wrong("it must be preference, judge, classifier or human, or several joined by +")
+        })?;
+        match name {
+            RewardName::Classifier if args.reward_model.is_none() => {
+                Err(wrong("this reward needs a reward model (--reward-model)"))
+            }
+            RewardName::Preference if args.prefer.is_none() => {
+                Err(wrong("this reward needs a preference (--prefer)"))
+            }
+            RewardName::Human if !std::io::stdin().is_terminal() => Err(wrong(
                 "this reward asks you, and standard input is no terminal",
-            ));
+            )),
+            name => Ok((name, weight)),
         }
-        Ok((name, weight))
     };
     let rewards = spec.split('+').map(one).collect::<Result<Vec<_>, _>>()?;
-    let is_classifier = |(name, _): &(&str, f64)| *name == ClassifierReward::NAME;
+    let is_classifier = |(name, _): &(RewardName, f64)| *name == RewardName::Classifier;
     if args.reward_model.is_some() && !rewards.iter().any(is_classifier) {
         return Err(Usage(
             "--reward-model is of --reward classifier alone, which was not asked for".to_owned(),
@@ -385,7 +343,7 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(&'static str, f64)>, Usage> {
 }
 
 fn reward<'a>(
-    name: &str,
+    name: RewardName,
     session: &'a Session,
     classifier: Option<&'a Classifier>,
     args: &RefineArgs,
@@ -393,15 +351,15 @@ fn reward<'a>(
 ) -> AnyReward<'a> {
     let preference = preference.map(str::to_owned);
     match (name, classifier) {
-        (ClassifierReward::NAME, Some(classifier)) => {
+        (RewardName::Classifier, Some(classifier)) => {
             AnyReward::Classifier(ClassifierReward::new(classifier))
         }
-        ("preference", _) => AnyReward::Preference(PreferenceReward::new(
+        (RewardName::Preference, _) => AnyReward::Preference(PreferenceReward::new(
             session,
             args.system.as_deref().map(input::typed),
             preference.unwrap_or_default(),
         )),
-        ("human", _) => AnyReward::Human(Human::new(human::ask())),
+        (RewardName::Human, _) => AnyReward::Human(Human::new(human::ask())),
         _ => AnyReward::Judge(Judge::new(session, preference)),
     }
 }

@@ -1,6 +1,7 @@
 //! Records as one self-contained page.
 
 use super::figures::{Item, Report, summary};
+use super::format::reward_name;
 use crate::terminal::shown;
 use minijinja::{AutoEscape, Environment, value::Serde};
 use periapt_core::tpo::{Mode, RecordLine, Round};
@@ -130,7 +131,7 @@ fn section(report: &Report, item: &Item) -> Value {
     json!({
         "file": name,
         "query": item.run.state.query(),
-        "reward_name": header.reward_name(),
+        "reward_name": reward_name(header),
         "verdict": verdict,
         "generations": run.generations,
         "tokens": run.tokens,

@@ -3,9 +3,10 @@
 //! start. What a killed run leaves is whole lines and perhaps the beginning of one.
 
 use super::super::Usage;
-use super::format::{Content, Entry, Header, RecordedRun, RunPart, parse};
+use super::format::{Content, Entry, RecordedRun, RunPart, parse};
 use crate::output::{self, Scratch};
 use anyhow::{Context, anyhow};
+use periapt_core::contract::RecordHeader;
 use periapt_core::tpo::RecordLine;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
@@ -84,7 +85,7 @@ impl RecordFile {
     }
 
     /// Writes the header, or holds it against the earlier run's.
-    pub fn begin(&mut self, header: &Header) -> anyhow::Result<()> {
+    pub fn begin(&mut self, header: &RecordHeader) -> anyhow::Result<()> {
         match &self.before {
             None => self.append(header)?,
             Some(before) if before.header == *header => {}

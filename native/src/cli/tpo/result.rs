@@ -1,7 +1,7 @@
 //! What came of a run.
 
-use super::format::Header;
 use crate::{say, terminal};
+use periapt_core::contract::RecordHeader;
 use periapt_core::tpo::{Options, Outcome};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::io::Write;
 pub fn describe(
     outcome: &Outcome,
     baseline: Option<&Outcome>,
-    header: &Header,
+    header: &RecordHeader,
     options: &Options,
 ) -> Value {
     let candidates: Vec<Value> = outcome

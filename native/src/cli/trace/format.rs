@@ -1,78 +1,20 @@
 //! The trace's lines, and reading them.
 
 use super::super::lines::{self, Lines};
-use periapt_core::decoding::AmuletParams;
+use periapt_core::contract::{RunHeader, TRACE_FORMAT};
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::session::FinishReason;
-use periapt_core::text::Message;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::path::PathBuf;
-
-/// The format's number.
-pub const FORMAT: u32 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Line {
-    Header(Box<Header>),
+    Header(Box<RunHeader>),
     Token(Box<Token>),
     End {
         finish_reason: FinishReason,
         text: String,
     },
-}
-
-/// All that decides the answer.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    pub format: u32,
-    pub periapt: String,
-    pub model: Model,
-    /// Of the chat template's text, absent where the model has none.
-    pub template_sha256: Option<String>,
-    pub device: Value,
-    pub kv: String,
-    /// The day that the chat template tells the model, where it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
-    pub system: Option<String>,
-    pub preference: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<Message>,
-    pub question: String,
-    /// What the chat template did with system prompts, where it did not write them as such.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub system_prompt: Option<String>,
-    pub method: String,
-    pub strength: f64,
-    pub amulet: Option<AmuletParams>,
-    /// The prompts, in the order of their logits.
-    pub streams: Vec<StreamLine>,
-    pub sampling: Value,
-    pub max_new_tokens: usize,
-    pub generation_prompt: bool,
-    pub paper_compat: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    pub name: Option<String>,
-    pub path: PathBuf,
-    pub sha256: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StreamLine {
-    pub name: String,
-    pub system: Option<String>,
-    pub preference: Option<String>,
-    pub weight: f64,
-    /// 0 for the model itself, else a companion.
-    pub model: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,7 +42,7 @@ impl Token {
 
 /// A trace file's content.
 pub struct Trace {
-    pub header: Header,
+    pub header: RunHeader,
     pub tokens: Vec<Token>,
     pub finish_reason: Option<FinishReason>,
 }
@@ -185,20 +127,15 @@ impl Trace {
     pub fn title(&self) -> String {
         let header = &self.header;
         let model = header.model.name.as_deref().unwrap_or("a model");
-        let seed = header.sampling["seed"].as_u64().unwrap_or(0);
         format!(
-            "{} (k = {:.4}) with {model} on {}, seed {seed}",
-            header.method,
-            header.strength,
-            header.device["name"]
-                .as_str()
-                .unwrap_or("an unknown device")
+            "{} (k = {:.4}) with {model} on {}, seed {}",
+            header.method, header.strength, header.device.name, header.sampling.seed
         )
     }
 }
 
 /// The first line: its format before all else, since another one's header may hold other things.
-fn header(line: (usize, &[u8])) -> Result<Header, String> {
+fn header(line: (usize, &[u8])) -> Result<RunHeader, String> {
     #[derive(Deserialize)]
     struct Any {
         format: Option<u32>,
@@ -208,10 +145,10 @@ fn header(line: (usize, &[u8])) -> Result<Header, String> {
         format: Some(format),
         periapt,
     }) = lines::parse(line)
-        && format != FORMAT
+        && format != TRACE_FORMAT
     {
         return Err(format!(
-            "it is a trace of format {format}, and this version reads format {FORMAT}: use the version that wrote it ({})",
+            "it is a trace of format {format}, and this version reads format {TRACE_FORMAT}: use the version that wrote it ({})",
             periapt.unwrap_or_default()
         ));
     }

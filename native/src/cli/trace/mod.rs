@@ -7,17 +7,12 @@ mod show;
 
 use super::args::{TraceArgs, TraceCommand};
 use super::source;
-use super::{Loaded, Usage, notes};
+use super::{Loaded, Usage};
 use crate::output::{self, Existing, Output, Scratch};
-use crate::store::hash_text;
 use anyhow::{Context, anyhow};
-use format::{FORMAT, Header, Line, Model, StreamLine, Token, Trace};
-use periapt_core::decoding::Method;
-use periapt_core::decoding::streams::{Stream, Wish};
+use format::{Line, Token, Trace};
 use periapt_core::decoding::trace::TokenTrace;
-use periapt_core::session::{GenerateRequest, Generation};
-use periapt_core::text::SystemPrompt;
-use serde_json::json;
+use periapt_core::session::{GenerateRequest, Generation, Prompting};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -88,10 +83,11 @@ impl Recorder {
         &mut self,
         loaded: &Loaded,
         request: &GenerateRequest,
-        system: Option<SystemPrompt>,
-        paper_compat: bool,
+        prompting: Prompting,
     ) -> anyhow::Result<()> {
-        let header = header(loaded, request, system, paper_compat)?;
+        let mut header = loaded.session.run_header(request, prompting);
+        header.model.path = loaded.path.to_string_lossy().into_owned();
+        header.model.sha256 = source::sha256(&loaded.path)?;
         self.line(&Line::Header(Box::new(header)))?;
         if let Some(begun) = self.empty.take() {
             begun.keep();
@@ -115,77 +111,4 @@ impl Recorder {
             text: generation.text.clone(),
         })
     }
-}
-
-fn header(
-    loaded: &Loaded,
-    request: &GenerateRequest,
-    system: Option<SystemPrompt>,
-    paper_compat: bool,
-) -> anyhow::Result<Header> {
-    let session = &loaded.session;
-    let method = &request.method;
-    let conversation = request.conversations.first();
-    let streams = method.streams();
-    let mut weights = vec![0.0; streams.len()];
-    match method {
-        Method::Guidance(streams) => {
-            let own = streams.iter().map(|stream| stream.weight);
-            weights = own.collect();
-        }
-        // The weights the logits take: pref 1 + k and base -k.
-        _ => {
-            let of = method.weights();
-            let rest: f64 = of[1..].iter().map(|(_, weight)| f64::from(*weight)).sum();
-            for (row, weight) in of.iter().skip(1) {
-                weights[*row] = f64::from(*weight);
-            }
-            weights[of[0].0] = f64::from(of[0].1) - rest;
-        }
-    }
-    let line = |(stream, weight): (&Stream, f64)| StreamLine {
-        name: stream.name.clone(),
-        system: stream.system.clone(),
-        preference: match &stream.wish {
-            Wish::None => None,
-            Wish::Own => conversation.and_then(|c| c.preference.clone()),
-            Wish::Text(text) => Some(text.clone()),
-        },
-        weight,
-        model: stream.model,
-    };
-    let mut sampling = json!(request.sampling);
-    // JSON has no infinity, and null is no budget at all.
-    if request.sampling.kl_budget == Some(f64::INFINITY) {
-        sampling["kl_budget"] = json!("inf");
-    }
-    Ok(Header {
-        format: FORMAT,
-        periapt: env!("CARGO_PKG_VERSION").to_owned(),
-        model: Model {
-            name: session.model_name().map(str::to_owned),
-            path: loaded.path.clone(),
-            sha256: source::sha256(&loaded.path)?,
-        },
-        template_sha256: session.template().map(hash_text),
-        device: json!(session.device().info),
-        kv: session.kv.to_string(),
-        date: session.today().map(|day| day.to_string()),
-        system: conversation.and_then(|c| c.system.clone()),
-        preference: conversation.and_then(|c| c.preference.clone()),
-        earlier: conversation.map_or_else(Vec::new, |c| c.earlier.clone()),
-        question: conversation.map_or_else(String::new, |c| c.question.clone()),
-        system_prompt: notes::recorded(system).map(str::to_owned),
-        method: method.name().to_owned(),
-        strength: method.strength(),
-        amulet: match method {
-            Method::Amulet(params) => Some(*params),
-            _ => None,
-        },
-        streams: streams.iter().zip(weights).map(line).collect(),
-        sampling,
-        max_new_tokens: request.max_new_tokens,
-        generation_prompt: request.generation_prompt,
-        paper_compat,
-    })
 }

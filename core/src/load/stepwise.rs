@@ -1,13 +1,12 @@
 //! A model that is loaded a tensor a call, for a caller with something to do in between: the browser's worker.
 
-use super::load::Parts;
-use super::{Error, Session};
+use super::{LoadError, Model, Parts};
 use crate::device::OpenDevice;
 use crate::formats::gguf::StreamEvent;
 use crate::formats::source::Source;
 use std::fmt;
 
-/// Loads a model from wherever it lies, one tensor a call; [`Session::load_source`] makes all calls at once.
+/// Loads a model from wherever it lies, one tensor a call; [`super::load`] makes all calls at once.
 pub struct SourceLoader<S> {
     source: S,
     parts: Parts,
@@ -20,8 +19,8 @@ impl<S: Source> SourceLoader<S> {
     ///
     /// # Errors
     ///
-    /// [`Error`] where it is no model we can run.
-    pub fn new(source: S, device: &OpenDevice) -> Result<Self, Error> {
+    /// [`LoadError`] where it is no model we can run.
+    pub fn new(source: S, device: &OpenDevice) -> Result<Self, LoadError> {
         let mut parts = Parts::new(device);
         parts.take(StreamEvent::Header(source.gguf()))?;
         Ok(Self {
@@ -49,8 +48,8 @@ impl<S: Source> SourceLoader<S> {
     ///
     /// # Errors
     ///
-    /// [`Error`] where it can't be read, or is none that the model has.
-    pub fn step(&mut self) -> Result<bool, Error> {
+    /// [`LoadError`] where it can't be read, or is none that the model has.
+    pub fn step(&mut self) -> Result<bool, LoadError> {
         if self.next == self.source.gguf().tensors.len() {
             return Ok(false);
         }
@@ -63,22 +62,13 @@ impl<S: Source> SourceLoader<S> {
         Ok(true)
     }
 
-    /// All of the model; `progress` is told the bytes of tensors done and in all.
-    pub(super) fn read_all(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Parts, Error> {
-        let total = self.total();
-        while self.step()? {
-            progress(self.done, total);
-        }
-        Ok(self.parts)
-    }
-
-    /// The session, once every tensor is loaded.
+    /// The model, once every tensor is loaded.
     ///
     /// # Errors
     ///
-    /// [`Error::Model`] where one is missing.
-    pub fn finish(self) -> Result<Session, Error> {
-        Session::new(self.parts)
+    /// [`LoadError::Model`] where one is missing.
+    pub fn finish(self) -> Result<Model, LoadError> {
+        self.parts.finish()
     }
 }
 

@@ -1,27 +1,24 @@
 //! A hub folder's tokenizer and chat template, in the words of a GGUF file.
 
-use super::Error;
-use crate::formats::gguf::{Array, Value};
-use crate::formats::hub::{Folder, HubError, HubFiles, OpenFile};
+use super::{LoadError, tokenizer::entries};
+use crate::formats::gguf::Value;
+use crate::formats::hub::{
+    CONFIG, Folder, GENERATION_CONFIG, HubError, HubFiles, OpenFile, TOKENIZER_CONFIG,
+};
 use crate::text::TokenizerSpec;
 use serde_json::Value as Json;
 use std::io::{Read, Seek};
-
-/// GGUF's token type of places in the vocabulary that no text has.
-const UNUSED: i32 = 5;
-const NORMAL: i32 = 1;
-const UNKNOWN: i32 = 2;
 
 /// Reads a hub folder, its weights aside: what it gives is as good as the GGUF file that ggml's converter would make.
 /// `name` is what the model is called; `open` opens the folder's files by name.
 ///
 /// # Errors
 ///
-/// [`Error::Hub`] or [`Error::Text`] where the folder holds no model that we can run.
+/// [`LoadError::Source`] or [`LoadError::Text`] where the folder holds no model that we can run.
 pub fn read_folder<R: Read + Seek>(
     name: &str,
     open: &mut OpenFile<'_, R>,
-) -> Result<Folder<R>, Error> {
+) -> Result<Folder<R>, LoadError> {
     let files = HubFiles::read(name, open)?;
     let mut spec = TokenizerSpec::from_json(&files.tokenizer, files.tokenizer_config.as_deref())?;
     let (tokens, rows) = (spec.tokens.len(), files.rows());
@@ -35,7 +32,7 @@ pub fn read_folder<R: Read + Seek>(
     spec.eot = others.copied().next();
     let template = match (&files.chat_template, files.tokenizer_config.as_deref()) {
         (Some(template), _) => Some(template.clone()),
-        (None, Some(config)) => template("tokenizer_config.json", config)?,
+        (None, Some(config)) => template(TOKENIZER_CONFIG, config)?,
         (None, None) => None,
     };
     let template = match (template, &files.chat_template_json) {
@@ -52,77 +49,6 @@ pub fn read_folder<R: Read + Seek>(
     Ok(files.finish(entries)?)
 }
 
-/// The keys `tokenizer.*` of a model with `rows` tokens.
-fn entries(mut spec: TokenizerSpec, rows: usize) -> Vec<(String, Value)> {
-    // As ggml's converter does it: readers take the model's size from the list.
-    let padding = spec.tokens.len()..rows;
-    let types = spec
-        .token_types
-        .get_or_insert_with(|| vec![NORMAL; padding.start]);
-    types.resize(rows, UNUSED);
-    // A control token for us, and for SentencePiece one of its own kind.
-    if spec.model == "llama"
-        && let Some(unknown) = spec.unknown.and_then(|id| types.get_mut(id as usize))
-    {
-        *unknown = UNKNOWN;
-    }
-    if let Some(scores) = &mut spec.scores {
-        scores.resize(rows, -1000.0);
-    }
-    spec.tokens.extend(padding.map(TokenizerSpec::padding));
-
-    let mut entries = Vec::new();
-    let mut set = |key: &str, value: Option<Value>| {
-        entries.extend(value.map(|value| (format!("tokenizer.{key}"), value)));
-    };
-    let llama = spec.model == "llama";
-    set("ggml.model", Some(Value::String(spec.model)));
-    set("ggml.pre", spec.pre.map(Value::String));
-    set(
-        "ggml.tokens",
-        Some(Value::Array(Array::Strings(spec.tokens))),
-    );
-    set(
-        "ggml.scores",
-        spec.scores.map(|scores| Value::Array(Array::F32(scores))),
-    );
-    if !spec.merges.is_empty() {
-        set(
-            "ggml.merges",
-            Some(Value::Array(Array::Strings(spec.merges))),
-        );
-    }
-    set(
-        "ggml.token_type",
-        spec.token_types
-            .map(|types| Value::Array(Array::I32(types))),
-    );
-    for (key, id) in [
-        ("ggml.bos_token_id", spec.bos),
-        ("ggml.eos_token_id", spec.eos),
-        ("ggml.eot_token_id", spec.eot),
-        ("ggml.unknown_token_id", spec.unknown),
-    ] {
-        set(key, id.map(Value::U32));
-    }
-    // Those of the two keys above are all that most readers know of.
-    if spec.ends.len() > 2 {
-        set(
-            "ggml.eos_token_ids",
-            Some(Value::Array(Array::U32(spec.ends))),
-        );
-    }
-    set("ggml.add_bos_token", Some(Value::Bool(spec.add_bos)));
-    if llama {
-        set(
-            "ggml.add_space_prefix",
-            Some(Value::Bool(spec.add_space_prefix)),
-        );
-    }
-    set("huggingface.json", spec.json.map(Value::String));
-    entries
-}
-
 /// The tokens that end an answer: of `generation_config.json`, else of `config.json`.
 fn ends<R>(files: &HubFiles<R>) -> Result<Vec<u32>, HubError> {
     let of = |file, text: &str| -> Result<Vec<u32>, HubError> {
@@ -136,12 +62,12 @@ fn ends<R>(files: &HubFiles<R>) -> Result<Vec<u32>, HubError> {
         })
     };
     if let Some(text) = &files.generation_config {
-        let ends = of("generation_config.json", text)?;
+        let ends = of(GENERATION_CONFIG, text)?;
         if !ends.is_empty() {
             return Ok(ends);
         }
     }
-    of("config.json", &files.config)
+    of(CONFIG, &files.config)
 }
 
 /// The chat template that a file of JSON holds: a text, or several with names, of which it is "default", or the only one.

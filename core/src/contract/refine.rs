@@ -1,0 +1,219 @@
+//! Refinement (TPO): what is asked, what is told, and what comes back.
+
+use super::generate::not_here;
+use super::unknown::NothingElse;
+use super::{BadRequest, Chat};
+use crate::decoding::streams::expand_preference;
+use crate::decoding::{AmuletParams, Method, MethodName, Strength};
+use crate::reward::RewardName;
+use crate::tpo::{
+    Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize, RunEvent, Stage,
+};
+use serde::{Deserialize, Serialize};
+
+/// What to refine, and how. All but `messages` may be left out.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(
+    feature = "contract",
+    derive(ts_rs::TS),
+    ts(rename = "RefineAsked", optional_fields)
+)]
+pub struct RefineParams {
+    /// The chat whose last question is answered.
+    pub messages: Chat,
+    /// As for an answer.
+    pub preference: Option<String>,
+    /// `preference` where there is one, else `judge`.
+    pub reward: Option<RewardName>,
+    /// What is done with the first responses.
+    pub mode: Option<Mode>,
+    /// How responses are decoded: base where it is left out.
+    pub method: Option<MethodName>,
+    /// The lines of a run that was broken off, as JSON, one a line.
+    pub recorded: Option<String>,
+    /// Responses and rounds.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "contract", ts(skip))]
+    pub size: RefineSize,
+    /// How texts are drawn.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "contract", ts(skip))]
+    pub draws: RefineDraws,
+    #[serde(flatten)]
+    #[cfg_attr(feature = "contract", ts(skip))]
+    unknown: NothingElse,
+}
+
+/// A request for a refinement in the engine's own types.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefineRequest {
+    /// What is asked.
+    pub query: Query,
+    /// How the run goes.
+    pub options: Options,
+    /// How responses are decoded.
+    pub method: Method,
+    /// What scores them.
+    pub reward: RewardName,
+    /// The lines of a run that was broken off.
+    pub recorded: Vec<RecordLine>,
+}
+
+impl RefineParams {
+    /// The request, its ranges not checked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRequest`] for what is no conversation, contradicts itself, or can't be read.
+    pub fn into_request(self) -> Result<RefineRequest, BadRequest> {
+        let preference = self.preference.filter(|text| !text.trim().is_empty());
+        let preference = preference.as_deref().map(expand_preference);
+        let conversation = self.messages.into_conversation(None)?;
+        let name = self.method.unwrap_or(MethodName::Base);
+        let method = name.of_preference(AmuletParams::default(), Strength::default());
+        let reward = self
+            .reward
+            .unwrap_or(RewardName::default_for(preference.as_deref()));
+        if reward == RewardName::Preference && preference.is_none() {
+            return Err(BadRequest(
+                "the reward preference needs a preference".to_owned(),
+            ));
+        }
+        let recorded = self.recorded.unwrap_or_default();
+        let line = |line| serde_json::from_str(line).map_err(|error| BadRequest(error.to_string()));
+        Ok(RefineRequest {
+            method: method.ok_or_else(|| not_here(name))?,
+            options: Options::new(self.mode.unwrap_or(Mode::Tpo), self.size, self.draws),
+            reward,
+            recorded: recorded.lines().map(line).collect::<Result<_, _>>()?,
+            query: Query {
+                question: conversation.question,
+                system: conversation.system,
+                earlier: conversation.earlier,
+                preference,
+            },
+        })
+    }
+}
+
+/// What is told of a refinement.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "ProgressEvent"))]
+pub enum RefineEvent<'a> {
+    /// A line of the record.
+    Line {
+        /// The line.
+        line: &'a RecordLine,
+    },
+    /// A prompt is read.
+    Prefill {
+        /// The round.
+        round: usize,
+        /// What it is the prompt of.
+        stage: Stage,
+        /// Tokens read.
+        done: usize,
+        /// Tokens in all.
+        total: usize,
+    },
+    /// The next piece of a text.
+    Token {
+        /// The round.
+        round: usize,
+        /// What it is of.
+        stage: Stage,
+        /// The text's place among those that are written at once.
+        index: usize,
+        /// The piece.
+        text: &'a str,
+    },
+    /// A person is to say which of two responses is better.
+    Choose {
+        /// The question.
+        query: &'a str,
+        /// The first response.
+        a: &'a str,
+        /// The second.
+        b: &'a str,
+    },
+}
+
+impl<'a> From<RunEvent<'a>> for RefineEvent<'a> {
+    fn from(event: RunEvent<'a>) -> Self {
+        match event {
+            RunEvent::Line { line, .. } => Self::Line { line },
+            RunEvent::Prefill {
+                round,
+                stage,
+                done,
+                total,
+            } => Self::Prefill {
+                round,
+                stage,
+                done,
+                total,
+            },
+            RunEvent::Token {
+                round,
+                stage,
+                index,
+                text,
+            } => Self::Token {
+                round,
+                stage,
+                index,
+                text,
+            },
+        }
+    }
+}
+
+/// A response with its number and reward.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
+pub struct CandidateResult {
+    /// Its round times N, and its index.
+    pub number: usize,
+    /// The response.
+    #[serde(flatten)]
+    pub candidate: Candidate,
+    /// Its reward, where it has one.
+    pub reward: Option<f64>,
+}
+
+/// What came of a refinement.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "Refinement"))]
+pub struct RefineResult {
+    /// The answer's number; null where nothing was written.
+    pub best: Option<usize>,
+    /// All responses.
+    pub candidates: Vec<CandidateResult>,
+    /// Generations, losses and gradients among them.
+    pub generations: usize,
+    /// Tokens that were generated.
+    pub tokens: usize,
+    /// Whether the run was broken off.
+    pub cancelled: bool,
+}
+
+impl From<Outcome> for RefineResult {
+    fn from(outcome: Outcome) -> Self {
+        let rewards = outcome.rewards;
+        let candidates = outcome.candidates.into_iter();
+        Self {
+            best: outcome.best,
+            candidates: candidates
+                .map(|(number, candidate)| CandidateResult {
+                    number,
+                    candidate,
+                    reward: rewards.get(&number).copied(),
+                })
+                .collect(),
+            generations: outcome.generations,
+            tokens: outcome.tokens,
+            cancelled: outcome.cancelled,
+        }
+    }
+}

@@ -1,0 +1,682 @@
+/**
+ * What the engine is asked and what it answers, generated from core/src/contract: `make contract` writes it anew, and a test
+ * fails where it is stale.
+ */
+
+/** The methods there are, by the names that all faces know them by. */
+export type MethodName = "base" | "pref" | "la" | "amulet" | "beam" | "guidance";
+
+/** The rewards there are. */
+export type RewardName = "preference" | "judge" | "classifier" | "human";
+
+/** Who said a message. */
+export type Role = "system" | "user" | "assistant";
+
+/** One message of a conversation. */
+export type Message = {
+  /** Who said it. */
+  role: Role,
+  /** What was said: text, never markup. */
+  content: string,
+};
+
+/** A chat: perhaps a system prompt, then turns of user and assistant, a user's last. */
+export type Chat = Array<Message>;
+
+/** How keys and values are stored. */
+export type KvType = "f16" | "f32";
+
+/** What kind of device it is. */
+export type DeviceKind = "gpu" | "cpu";
+
+/** What was opened. */
+export type Adapter = {
+  /** What kind of device it is. */
+  kind: DeviceKind,
+  /** The adapter's own name, or `"CPU (burn flex)"`. */
+  name: string,
+  /** The graphics API (`"vulkan"`, `"metal"`, `"dx12"`, `"webgpu"`, ...); empty for the CPU backend. */
+  backend: string,
+  /** True where the adapter is a software rasterizer (lavapipe, SwiftShader, WARP). */
+  software: boolean,
+  /**
+   * True where it computes in the machine's own memory, as the CPU, software and integrated adapters do; false
+   * where that isn't known, as in old records.
+   */
+  shares_memory: boolean,
+  /** The driver's name and version as it reports them; may be empty. */
+  driver: string,
+};
+
+/** What became of a conversation's system prompt. */
+export type SystemPrompt = "shown" | "folded" | "left_out";
+
+/** Why generating ended. */
+export type FinishReason = "stop" | "length" | "cancelled";
+
+/** A day, given by the caller: core knows no clock. It is written `YYYY-MM-DD`. */
+export type Today = string;
+
+/** What a model file says of itself, and how it is run. */
+export type ModelInfo = {
+  /** Its name, where it has one. */
+  name: string | null,
+  /** Weights. */
+  parameters: number,
+  /** Layers. */
+  layers: number,
+  /** Tokens it knows. */
+  vocab: number,
+  /** Tokens that a row may take at most. */
+  context: number,
+  /** How keys and values are stored. */
+  kv: KvType,
+  /** The day that its chat template is told: when the model was loaded; null where it asks for none. */
+  date: Today | null,
+  /**
+   * What its chat template does with a system prompt: writes it, has it put before the question, or leaves it out; null
+   * where that can't be said.
+   */
+  system_prompt: SystemPrompt | null,
+};
+
+/** Amulet's hyperparameters, with the names of the paper and the defaults of its public code. */
+export type AmuletParams = {
+  /** Amulet: weight of the utility */
+  alpha: number,
+  /** Amulet: weight of staying close to pref */
+  lambda: number,
+  /** Amulet: step size */
+  eta: number,
+  /** Amulet: number of steps T; after 0 of them it is pref itself */
+  iterations: number,
+};
+
+/** Linear Alignment's strength; the default is that of the Amulet paper's baseline. */
+export type Strength = {
+  /** Linear Alignment: the strength k */
+  strength: number,
+};
+
+/** How long an answer may get. */
+export type Length = {
+  /** The most tokens to generate; 0 reads the prompt and answers nothing */
+  max_new_tokens: number,
+};
+
+/**
+ * How to choose the next token. A temperature of 0 is greedy, and the rest has no say then.
+ *
+ * top-p is Holtzman et al. 2019 (arXiv 1904.09751), min-p Nguyen et al. 2024 (arXiv 2407.01082), the repetition penalty
+ * Keskar et al. 2019 (arXiv 1909.05858, eq. 1): it divides positive scores and multiplies negative ones. Plausibility
+ * is Li et al. 2023 (arXiv 2210.15097, eq. 3). With a budget of infinity strength stays, and the KL is reported.
+ */
+export type Sampling = {
+  /** Divides the scores before drawing; 0, and what is below 0.00001, takes the best token */
+  temperature: number,
+  /** Draw from the K best tokens; 0 means all */
+  top_k: number,
+  /** Draw from the best tokens whose probabilities reach this sum */
+  top_p: number,
+  /** Draw from tokens with at least this share of the best one's probability */
+  min_p: number,
+  /** Weakens tokens the answer holds already; 1 is off */
+  repetition_penalty: number,
+  /** Subtracted from a token's score for each time the answer holds it */
+  frequency_penalty: number,
+  /** Subtracted from the score of every token the answer holds */
+  presence_penalty: number,
+  /** Keep tokens with at least this share of the best one's probability under pref; 0 keeps all */
+  plausibility: number,
+  /**
+   * Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's)
+   * is E nats at most; `inf` keeps the strength and reports the KL
+   */
+  kl_budget: number | "inf" | null,
+  /** Seed of the draws */
+  seed: number,
+};
+
+/** One of several preferences. */
+export type WeightedPreference = {
+  /** As `GenerateParams::preference`. */
+  text: string,
+  /** Its weight. */
+  weight: number,
+};
+
+/** A chat, how to answer it, and how to decode. All but `messages` may be left out. */
+export type Asked = {
+  /** The chat. */
+  messages: Chat,
+  /** Answers, each with draws of its own. */
+  n?: number,
+  /** Trace every token, with so many best tokens of each stream. */
+  trace?: number,
+  /** One word, as in "Your answer should be WORD as much as possible.", or text that stands as it is; empty for none. */
+  preference?: string,
+  /** Several, in place of `preference` and `method`: base + the sum of weight (preference - base). */
+  preferences?: Array<WeightedPreference>,
+  /** Amulet where there is a preference, else base. */
+  method?: MethodName,
+  /** Texts that end an answer where they come up; no part of it. */
+  stop?: Array<string>,
+};
+
+/** Answers to score. */
+export type ScoreParams = {
+  /** The chat that they answer. */
+  messages: Chat,
+  /** As in `GenerateParams`. */
+  preference: string,
+  /** The answers. */
+  responses: Array<string>,
+};
+
+/** What one answer scores. */
+export type Score = {
+  /**
+   * Mean over the answer's tokens of log p(token | with the preference) - log p(token | without), in nats: above 0
+   * where the answer is likelier with the preference. Amulet's utility (arXiv 2502.19148).
+   */
+  preference_score: number,
+  /** exp of the mean negative log-probability without the preference. */
+  base_perplexity: number,
+  /** The same with it. */
+  pref_perplexity: number,
+  /** Different n-grams of tokens among all, n = 1, 2, 3 (Li et al. 2016, arXiv 1510.03055); 0 where there is none. */
+  distinct: [number, number, number],
+  /** The share of tokens that stand in a 4-gram seen before in the answer. */
+  repetition: number,
+  /** Tokens of the answer. */
+  tokens: number,
+};
+
+/** A token with its log-probability. */
+export type TopToken = {
+  /** The token. */
+  id: number,
+  /** What stands for it. */
+  piece: string,
+  /** Its log-probability. */
+  log_prob: number,
+};
+
+/** One of Amulet's iterates at one token. */
+export type Iterate = {
+  /** Steps so far. */
+  i: number,
+  /** Their strength. */
+  k: number,
+  /** Log-probability of the token that was chosen in the end. */
+  chosen: number,
+  /** Log-probability of its runner-up. */
+  runner_up: number | null,
+};
+
+/** One token of a trace. Log-probabilities are natural ones, over the whole vocabulary. */
+export type TokenTrace = {
+  /** The token. */
+  id: number,
+  /** What stands for it. */
+  piece: string,
+  /**
+   * Its log-probability under each stream, by the stream's name, and under the policy that it was chosen from, as
+   * `final` (before penalties and temperature); `None` where it is impossible.
+   */
+  log_prob: { [key in string]: number | null },
+  /** The strength that was taken. */
+  k: number,
+  /** KL divergence of the policy from the anchor's (pref's), in nats. */
+  kl: number,
+  /** Entropy of the policy, in nats. */
+  entropy: number,
+  /** The best tokens under each stream and under `final`, with their log-probabilities. */
+  top: { [key in string]: Array<TopToken> },
+  /** The best token of the policy that was not chosen. */
+  runner_up: TopToken | null,
+  /** Amulet's iterates, empty for other methods. */
+  iterates: Array<Iterate>,
+};
+
+/** What happens while generating. */
+export type TokenEvent = { "kind": "prefill",
+  /** Tokens done. */
+  done: number,
+  /** Tokens in all. */
+  total: number, } | { "kind": "token",
+  /** The answer's place in the batch. */
+  answer: number,
+  /** Its id. */
+  id: number,
+  /** The text it completes; empty for a control token, or in the middle of a character. */
+  text: string,
+  /** Its log-probability under the method's policy, before penalties and temperature. */
+  log_prob: number,
+  /** The strength that was taken. */
+  k: number,
+  /** KL divergence of the policy from the anchor's (pref's) in nats, where a budget asked for it. */
+  kl?: number,
+  /** The trace, where it was asked for. */
+  trace?: TokenTrace,
+};
+
+/** One answer. */
+export type Answer = {
+  /** The answer's text, without control tokens. */
+  text: string,
+  /** The chosen tokens, the ending one included. */
+  token_ids: Array<number>,
+  /** Why it ended. */
+  finish_reason: FinishReason,
+  /** The strength at each token. */
+  strengths: Array<number>,
+  /** KL divergence from pref at each token, where a budget asked for it. */
+  kl?: Array<number>,
+};
+
+/** What came of a request. */
+export type Generation = {
+  /** The answers. */
+  answers: Array<Answer>,
+  /** Each stream's prompt. */
+  prompt_token_ids: { [key in string]: Array<number> },
+  /**
+   * What the model's chat template did with system prompts, and with them preferences: wrote them; had no place for them,
+   * so that they stand before the question; or left them out. Null where there was none.
+   */
+  system_prompt: SystemPrompt | null,
+  /** The method. */
+  method: MethodName,
+  /** Its strength. */
+  strength: number,
+  /** What computed. */
+  device: Adapter,
+};
+
+/** A model, and the file it is of. */
+export type ModelFile = {
+  /** The name that the file has for it. */
+  name: string | null,
+  /** Where it lies; the caller's to say, and empty before. */
+  path: string,
+  /** The file's hash; the caller's, too. */
+  sha256: string,
+};
+
+/** One prompt of a run. */
+export type StreamLine = {
+  /** Its name. */
+  name: string,
+  /** A system prompt of its own. */
+  system: string | null,
+  /** The preference it is given. */
+  preference: string | null,
+  /** The weight that its logits take. */
+  weight: number,
+  /** 0 for the model itself, else a companion. */
+  model: number,
+};
+
+/** All that decides an answer: a trace's first line. */
+export type RunHeader = {
+  /** `TRACE_FORMAT`. */
+  format: number,
+  /** The version that wrote it. */
+  periapt: string,
+  /** The model. */
+  model: ModelFile,
+  /** Of the chat template's text, absent where the model has none. */
+  template_sha256: string | null,
+  /** What computed. */
+  device: Adapter,
+  /** How keys and values are stored. */
+  kv: KvType,
+  /** The day that the chat template tells the model, where it does. */
+  date?: Today,
+  /** The system prompt that was given. */
+  system: string | null,
+  /** The preference. */
+  preference: string | null,
+  /** The turns before the question. */
+  earlier?: Array<Message>,
+  /** The question. */
+  question: string,
+  /** What the chat template did with system prompts, where it did not write them as such. */
+  system_prompt?: SystemPrompt,
+  /** The method. */
+  method: MethodName,
+  /** Its strength. */
+  strength: number,
+  /** What that follows from, of Amulet. */
+  amulet: AmuletParams | null,
+  /** The prompts, in the order of their logits. */
+  streams: Array<StreamLine>,
+  /** How tokens are drawn. */
+  sampling: Sampling,
+  /** The most tokens. */
+  max_new_tokens: number,
+  /** Whether the prompt ends with the template's generation prompt. */
+  generation_prompt: boolean,
+  /** Whether decoding is as in the Amulet paper's public code. */
+  paper_compat: boolean,
+};
+
+/** What is done with the first samples. */
+export type RefineMode = "tpo" | "revision" | "bon";
+
+/** Which of the four. */
+export type PromptName = "compare" | "evaluate" | "feedback" | "improve";
+
+/** What is being written. */
+export type Stage = "responses" | PromptName;
+
+/** How much is written; the defaults are the TPO paper's. */
+export type RefineSize = {
+  /** N: responses a round */
+  samples: number,
+  /** D: rounds after the first responses */
+  rounds: number,
+};
+
+/** How the texts of a refinement are drawn. The TPO paper's, but for its limit of 2048 tokens. */
+export type RefineDraws = {
+  /** The most tokens of a response, a critique or a feedback */
+  max_new_tokens: number,
+  /** Temperature of all draws */
+  temperature: number,
+  /** top-p of responses */
+  top_p: number,
+  /** top-p of critiques and feedback */
+  text_top_p: number,
+  /** Seed of the draws */
+  seed: number,
+};
+
+/** How a run goes. */
+export type RefineOptions = {
+  /** What is done with the first samples. */
+  mode: RefineMode,
+  /** N: responses a round. */
+  samples: number,
+  /** D: rounds after the first samples. */
+  rounds: number,
+  /** How responses are drawn. */
+  sampling: Sampling,
+  /** top-p of losses and gradients, otherwise drawn as the responses. */
+  text_top_p: number,
+  /** The most tokens of a response, a loss or a gradient. */
+  max_new_tokens: number,
+};
+
+/** What to refine, and how. All but `messages` may be left out. */
+export type RefineAsked = {
+  /** The chat whose last question is answered. */
+  messages: Chat,
+  /** As for an answer. */
+  preference?: string,
+  /** `preference` where there is one, else `judge`. */
+  reward?: RewardName,
+  /** What is done with the first responses. */
+  mode?: RefineMode,
+  /** How responses are decoded: base where it is left out. */
+  method?: MethodName,
+  /** The lines of a run that was broken off, as JSON, one a line. */
+  recorded?: string,
+};
+
+/** Something that was shortened to fit the model's context. */
+export type Shortened = {
+  /** Which part of the prompt. */
+  part: string,
+  /** Characters before. */
+  from: number,
+  /** Characters that are left. */
+  to: number,
+};
+
+/** A response that was scored by its beginning alone. */
+export type Cut = {
+  /** Its place among the responses that were scored. */
+  response: number,
+  /** By which reward. */
+  reward: string,
+  /** Characters of it. */
+  from: number,
+  /** Characters that were scored. */
+  to: number,
+};
+
+/** A response with all that is known of it. */
+export type Candidate = {
+  /** 0 for the first samples, then the round that wrote it. */
+  round: number,
+  /** Its place in its round. */
+  index: number,
+  /** The response, without white space around it. */
+  text: string,
+  /** Tokens that were generated for it. */
+  tokens: number,
+  /** Why it ended; `length` where it was cut. */
+  finish_reason: FinishReason,
+};
+
+/** One line of a record. A run's lines in their order are the run. */
+export type RefineLine = { "type": "run",
+  /** The question. */
+  query: string,
+  /** The user's preference, where there is one. */
+  preference: string | null,
+  /** All settings. */
+  options: RefineOptions,
+  /** The reward's name. */
+  reward: string,
+  /** The set of prompts. */
+  prompts: string, } | { "type": "candidate" } & Candidate | { "type": "dropped",
+  /** Its round. */
+  round: number,
+  /** Its place in its round. */
+  index: number,
+  /** Tokens that were generated for it, where it is not a candidate's. */
+  tokens: number,
+  /** Why. */
+  reason: string, } | { "type": "scores",
+  /** The round. */
+  round: number,
+  /** The rewards of the round's candidates. A candidate's number is its round times N, and its index. */
+  rewards: Array<[number, number]>,
+  /** Candidates that equal an earlier one, whose reward is theirs. */
+  duplicates: Array<[number, number]>,
+  /**
+   * Candidates that the reward's model had no room for, whose rewards are of their beginnings; `response` is a
+   * candidate's number.
+   */
+  cut?: Array<Cut>,
+  /** The best candidate so far. */
+  best: number,
+  /** The worst one. */
+  worst: number, } | { "type": "text",
+  /** The round. */
+  round: number,
+  /** By which prompt. */
+  prompt: PromptName,
+  /** The whole prompt: system prompt and message. */
+  input: [string, string],
+  /** What the model wrote. */
+  text: string,
+  /** Tokens that were generated. */
+  tokens: number,
+  /** What of the prompt was shortened. */
+  shortened: Array<Shortened>, } | { "type": "update",
+  /** The round. */
+  round: number,
+  /** System prompt and message. */
+  input: [string, string],
+  /** What of it was shortened. */
+  shortened: Array<Shortened>, } | { "type": "end",
+  /** The answer's number. */
+  best: number,
+  /** Its reward. */
+  reward: number,
+  /** Generations in all, losses and gradients among them. */
+  generations: number,
+  /** Tokens generated in all. */
+  tokens: number,
+};
+
+/** What is told of a refinement. */
+export type ProgressEvent = { "kind": "line",
+  /** The line. */
+  line: RefineLine, } | { "kind": "prefill",
+  /** The round. */
+  round: number,
+  /** What it is the prompt of. */
+  stage: Stage,
+  /** Tokens read. */
+  done: number,
+  /** Tokens in all. */
+  total: number, } | { "kind": "token",
+  /** The round. */
+  round: number,
+  /** What it is of. */
+  stage: Stage,
+  /** The text's place among those that are written at once. */
+  index: number,
+  /** The piece. */
+  text: string, } | { "kind": "choose",
+  /** The question. */
+  query: string,
+  /** The first response. */
+  a: string,
+  /** The second. */
+  b: string,
+};
+
+/** Which of two responses is better. */
+export type Choice = "first" | "second" | "same";
+
+/** A response with its number and reward. */
+export type CandidateResult = {
+  /** Its round times N, and its index. */
+  number: number,
+  /** Its reward, where it has one. */
+  reward: number | null,
+  /** 0 for the first samples, then the round that wrote it. */
+  round: number,
+  /** Its place in its round. */
+  index: number,
+  /** The response, without white space around it. */
+  text: string,
+  /** Tokens that were generated for it. */
+  tokens: number,
+  /** Why it ended; `length` where it was cut. */
+  finish_reason: FinishReason,
+};
+
+/** What came of a refinement. */
+export type Refinement = {
+  /** The answer's number; null where nothing was written. */
+  best: number | null,
+  /** All responses. */
+  candidates: Array<CandidateResult>,
+  /** Generations, losses and gradients among them. */
+  generations: number,
+  /** Tokens that were generated. */
+  tokens: number,
+  /** Whether the run was broken off. */
+  cancelled: boolean,
+};
+
+/** A model by its name and hash. */
+export type ModelHash = {
+  /** The name that the file has for it. */
+  name: string | null,
+  /** The file's hash; the caller's to say. */
+  sha256: string | null,
+};
+
+/** The type of a record's first line. */
+export type HeaderKind = "header";
+
+/** All that decides a refinement: a record's first line. */
+export type RecordHeader = {
+  /** That it is one. */
+  type: HeaderKind,
+  /** `RECORD_FORMAT`. */
+  format: number,
+  /** The version that wrote it. */
+  periapt: string,
+  /** The model. */
+  model: ModelHash,
+  /** What computed. */
+  device: Adapter | null,
+  /** How keys and values are stored. */
+  kv: KvType,
+  /** The reward, as it was asked for. */
+  reward: string,
+  /** The model behind the reward `classifier`. */
+  reward_model?: ModelHash,
+  /** The preference. */
+  preference: string | null,
+  /** How responses are decoded. */
+  method: MethodName,
+  /** The responses' system prompt. */
+  system: string | null,
+  /** What the chat template did with system prompts, where it did not write them as such. */
+  system_prompt?: SystemPrompt,
+  /** The day that the chat template tells the model, where it does. */
+  date?: Today,
+  /** The name of the set of prompts, and the sha256 of its four templates. */
+  prompts: [string, string],
+  /** How the run goes. */
+  options: RefineOptions,
+};
+
+/** How to answer, and how to decode; what is left out has the engine's default. */
+export type GenerateParams = Asked & Partial<AmuletParams & Strength & Length & Sampling>;
+
+/** What to refine, and how. */
+export type RefineParams = RefineAsked & Partial<RefineSize & RefineDraws>;
+
+/** What is told while an answer is written; first of all what decides it. */
+export type GenerateEvent = { kind: "begin"; header: RunHeader } | TokenEvent;
+
+/** What is told of a refinement; first of all what decides it. */
+export type RefineEvent = { kind: "begin"; header: RecordHeader } | ProgressEvent;
+
+/** The methods that a request may name. */
+export const METHODS = ["base","pref","la","amulet"] as const;
+export type Method = (typeof METHODS)[number];
+
+/** The options of how answers are decoded. */
+export const DECODING = {
+  alpha: {"group":"amulet","help":"Amulet: weight of the utility","initial":2,"max":20,"methods":["amulet"],"min":0,"option":"alpha","range":[0,1000],"step":0.1,"unit":null,"whole":false},
+  lambda: {"group":"amulet","help":"Amulet: weight of staying close to pref","initial":2,"max":20,"methods":["amulet"],"min":0.1,"option":"lambda","range":[0.001,1000],"step":0.1,"unit":null,"whole":false},
+  eta: {"group":"amulet","help":"Amulet: step size","initial":10,"max":100,"methods":["amulet"],"min":0.1,"option":"eta","range":[0.001,1000000],"step":0.1,"unit":null,"whole":false},
+  iterations: {"group":"amulet","help":"Amulet: number of steps T; after 0 of them it is pref itself","initial":60,"max":1000,"methods":["amulet"],"min":0,"option":"iterations","range":[0,100000],"step":1,"unit":null,"whole":true},
+  strength: {"group":"la","help":"Linear Alignment: the strength k","initial":2,"max":12,"methods":["la"],"min":0,"option":"strength","range":[0,1000000],"step":0.05,"unit":null,"whole":false},
+  max_new_tokens: {"group":"answer","help":"The most tokens to generate; 0 reads the prompt and answers nothing","initial":128,"max":4096,"methods":["base","pref","la","amulet","beam","guidance"],"min":1,"option":"max-new-tokens","range":[0,1.8446744073709552e+19],"step":1,"unit":"tokens","whole":true},
+  temperature: {"group":"sampling","help":"Divides the scores before drawing; 0, and what is below 0.00001, takes the best token","initial":0,"max":4,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"temperature","range":[0,100],"step":0.05,"unit":null,"whole":false},
+  top_k: {"group":"sampling","help":"Draw from the K best tokens; 0 means all","initial":0,"max":100000,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"top-k","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
+  top_p: {"group":"sampling","help":"Draw from the best tokens whose probabilities reach this sum","initial":1,"max":1,"methods":["base","pref","la","amulet","guidance"],"min":0.01,"option":"top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
+  min_p: {"group":"sampling","help":"Draw from tokens with at least this share of the best one's probability","initial":0,"max":1,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"min-p","range":[0,1],"step":0.01,"unit":null,"whole":false},
+  repetition_penalty: {"group":"sampling","help":"Weakens tokens the answer holds already; 1 is off","initial":1,"max":4,"methods":["base","pref","la","amulet","guidance"],"min":0.1,"option":"repetition-penalty","range":[0.01,100],"step":0.05,"unit":null,"whole":false},
+  frequency_penalty: {"group":"sampling","help":"Subtracted from a token's score for each time the answer holds it","initial":0,"max":2,"methods":["base","pref","la","amulet","guidance"],"min":-2,"option":"frequency-penalty","range":[-100,100],"step":0.05,"unit":null,"whole":false},
+  presence_penalty: {"group":"sampling","help":"Subtracted from the score of every token the answer holds","initial":0,"max":2,"methods":["base","pref","la","amulet","guidance"],"min":-2,"option":"presence-penalty","range":[-100,100],"step":0.05,"unit":null,"whole":false},
+  plausibility: {"group":"guard","help":"Keep tokens with at least this share of the best one's probability under pref; 0 keeps all","initial":0,"max":1,"methods":["la","amulet","guidance"],"min":0,"option":"plausibility","range":[0,1],"step":0.01,"unit":null,"whole":false},
+  kl_budget: {"group":"guard","help":"Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's) is E nats at most; `inf` keeps the strength and reports the KL","initial":null,"max":10,"methods":["la","amulet","guidance"],"min":0,"option":"kl-budget","range":[0,1.7976931348623157e+308],"step":0.05,"unit":"nats a token","whole":false},
+  seed: {"group":"sampling","help":"Seed of the draws","initial":0,"max":4294967295,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"seed","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
+  beams: {"group":"beam","help":"Beam search: sequences followed at once","initial":16,"max":32,"methods":["beam"],"min":1,"option":"beams","range":[1,256],"step":1,"unit":null,"whole":true},
+  length_penalty: {"group":"beam","help":"Beam search: exponent of the length that log-probabilities are divided by","initial":1,"max":2,"methods":["beam"],"min":-2,"option":"length-penalty","range":[-10,10],"step":0.1,"unit":null,"whole":false},
+} as const;
+
+/** The options of refinements. */
+export const REFINING = {
+  samples: {"group":"refine","help":"N: responses a round","initial":5,"max":16,"methods":["base","pref","la","amulet","beam","guidance"],"min":1,"option":"samples","range":[1,64],"step":1,"unit":null,"whole":true},
+  rounds: {"group":"refine","help":"D: rounds after the first responses","initial":2,"max":8,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"rounds","range":[0,64],"step":1,"unit":null,"whole":true},
+  max_new_tokens: {"group":"refine","help":"The most tokens of a response, a critique or a feedback","initial":256,"max":2048,"methods":["base","pref","la","amulet","beam","guidance"],"min":16,"option":"max-new-tokens","range":[1,65536],"step":16,"unit":"tokens","whole":true},
+  temperature: {"group":"refine","help":"Temperature of all draws","initial":0.7,"max":2,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"temperature","range":[0,100],"step":0.05,"unit":null,"whole":false},
+  top_p: {"group":"refine","help":"top-p of responses","initial":0.95,"max":1,"methods":["base","pref","la","amulet","beam","guidance"],"min":0.01,"option":"top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
+  text_top_p: {"group":"refine","help":"top-p of critiques and feedback","initial":0.99,"max":1,"methods":["base","pref","la","amulet","beam","guidance"],"min":0.01,"option":"text-top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
+  seed: {"group":"refine","help":"Seed of the draws","initial":7,"max":4294967295,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"seed","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
+} as const;
