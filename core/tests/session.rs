@@ -11,7 +11,7 @@ use periapt_core::session::{
     BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis,
 };
 use periapt_core::text::SystemPrompt;
-use periapt_core::tpo::{Generator, Job, Local, Writing};
+use periapt_core::tpo::{Generator, Local, WriteEvent, WriteRequest};
 use periapt_core::{Error, Session};
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -661,7 +661,7 @@ fn a_prompt_that_is_read_is_no_token_of_its_texts() {
         preference: None,
         batch: 2,
     };
-    let job = Job {
+    let request = WriteRequest {
         conversation: conversation(&"Why? ".repeat(60)),
         aligned: true,
         prefix: String::new(),
@@ -675,15 +675,15 @@ fn a_prompt_that_is_read_is_no_token_of_its_texts() {
         max_new_tokens: 6,
     };
     let (mut tokens, mut read) = ([0; 3], Vec::new());
-    let mut listen = async |event: Writing<'_>| {
+    let mut listen = async |event: WriteEvent<'_>| {
         match event {
-            Writing::Prefill { done, total } => read.push(done == total),
-            Writing::Token { index, .. } => tokens[index] += 1,
-            Writing::Done { .. } => {}
+            WriteEvent::Prefill { done, total } => read.push(done == total),
+            WriteEvent::Token { index, .. } => tokens[index] += 1,
+            WriteEvent::Done { .. } => {}
         }
         ControlFlow::Continue(())
     };
-    let drafts = pollster::block_on(local.write(&job, &mut listen)).unwrap();
+    let drafts = pollster::block_on(local.write(&request, &mut listen)).unwrap();
     let wanted: Vec<usize> = drafts.iter().map(|draft| draft.tokens).collect();
     assert_eq!(tokens.to_vec(), wanted);
     // Two batches, each of several chunks.

@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     // What is whole is read again as it was.
     let again = format::parse(&data[..parsed.bytes]).expect("it was read");
     let again = again.content.expect("it had a header");
-    assert_eq!(format!("{:?}", again.entries), format!("{:?}", content.entries));
+    assert_eq!(format!("{:?}", again.runs), format!("{:?}", content.runs));
     if let Some(report) = figures::Report::new("record".to_owned(), content) {
         let page = page::page(&[report]).expect("what was checked can be shown");
         assert_eq!(shown(&page), page);

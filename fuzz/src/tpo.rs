@@ -1,30 +1,29 @@
-//! Of core's refinement what records hold, and what checks them.
+//! Of core's refinement what records hold, and what follows their lines.
 #![allow(dead_code)]
 
-#[path = "../../core/src/tpo/check.rs"]
-mod check;
 #[path = "../../core/src/reward/cut.rs"]
 mod cut;
 #[path = "../../core/src/session/finish.rs"]
 mod finish;
 #[path = "../../core/src/tpo/options.rs"]
 mod options;
-#[path = "../../core/src/tpo/prompt_name.rs"]
-mod prompt_name;
+#[path = "../../core/src/tpo/outcome.rs"]
+mod outcome;
+#[path = "../../core/src/tpo/prompts.rs"]
+pub mod prompts;
 #[path = "../../core/src/tpo/record.rs"]
 pub mod record;
+#[path = "../../core/src/tpo/state.rs"]
+mod state;
 
-pub use check::Check;
 pub use cut::Cut;
 pub use finish::FinishReason;
-pub use options::{Mode, Options};
-pub use record::{Candidate, Line};
+pub use options::{Mode, Options, Query};
+pub use outcome::{Outcome, Round};
+pub use record::{Candidate, RecordLine};
+pub use state::State;
 
-pub mod prompts {
-    pub use super::prompt_name::PromptName;
-}
-
-/// Of the refinement's errors those of its options.
+/// Of the refinement's errors those of its options and prompts.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{name} = {value} is out of range: it must be {range}")]
@@ -33,6 +32,8 @@ pub enum Error {
         value: usize,
         range: &'static str,
     },
+    #[error("the prompt {name}: {reason}")]
+    Prompt { name: &'static str, reason: String },
     #[error(transparent)]
     Decoding(#[from] crate::decoding::DecodingError),
 }

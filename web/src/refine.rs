@@ -8,7 +8,7 @@ use periapt_core::contract::{RefineEvent, RefineParams, RefineRequest, RefineRes
 use periapt_core::reward::{
     AnyReward, Ask, Choice, Human, Judge, PreferenceReward, RewardError, RewardName,
 };
-use periapt_core::tpo::{self, Local, Progress, Prompts};
+use periapt_core::tpo::{self, Local, Prompts, RunEvent};
 use serde_json::json;
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
@@ -52,7 +52,7 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
     };
     let mut thrown = None;
     let mut listen =
-        async |progress: Progress<'_>| match call(&on_event, &RefineEvent::from(progress)).await {
+        async |event: RunEvent<'_>| match call(&on_event, &RefineEvent::from(event)).await {
             Ok(answer) if answer == JsValue::FALSE => ControlFlow::Break(()),
             Ok(_) => ControlFlow::Continue(()),
             Err(error) => {

@@ -94,7 +94,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
         };
   if (!params) return;
   const { samples = 5, rounds = 2 } = params;
-  const generations = samples + rounds * (samples + 2);
+  const generations = generationsOf(samples, rounds);
   last = { ...params };
   delete last.recorded;
   refining.value = before ?? {
@@ -160,6 +160,11 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   asking.value = undefined;
 }
 
+/** Generations of a whole run: each round's responses, its loss and its gradient behind the first responses. */
+function generationsOf(samples: number, rounds: number): number {
+  return samples + rounds * (samples + 2);
+}
+
 // ---- Files ----
 
 /** The record as `periapt tpo --record` writes it. */
@@ -183,7 +188,7 @@ export function showRecord({ header, run, lines, baseline }: Recorded, file: str
     samples,
     lines,
     baseline,
-    generations: samples + (mode === "bon" ? 0 : rounds) * (samples + 2),
+    generations: generationsOf(samples, mode === "bon" ? 0 : rounds),
     file,
   };
 }

@@ -7,7 +7,7 @@ use crate::decoding::streams::expand_preference;
 use crate::decoding::{AmuletParams, Method, MethodName, Strength};
 use crate::reward::RewardName;
 use crate::tpo::{
-    Candidate, Line, Mode, Options, Outcome, Progress, Query, RefineDraws, RefineSize, Stage,
+    Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize, RunEvent, Stage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ pub struct RefineRequest {
     /// What scores them.
     pub reward: RewardName,
     /// The lines of a run that was broken off.
-    pub recorded: Vec<Line>,
+    pub recorded: Vec<RecordLine>,
 }
 
 impl RefineParams {
@@ -104,7 +104,7 @@ pub enum RefineEvent<'a> {
     /// A line of the record.
     Line {
         /// The line.
-        line: &'a Line,
+        line: &'a RecordLine,
     },
     /// A prompt is read.
     Prefill {
@@ -139,11 +139,11 @@ pub enum RefineEvent<'a> {
     },
 }
 
-impl<'a> From<Progress<'a>> for RefineEvent<'a> {
-    fn from(progress: Progress<'a>) -> Self {
-        match progress {
-            Progress::Line(line) => Self::Line { line },
-            Progress::Prefill {
+impl<'a> From<RunEvent<'a>> for RefineEvent<'a> {
+    fn from(event: RunEvent<'a>) -> Self {
+        match event {
+            RunEvent::Line { line, .. } => Self::Line { line },
+            RunEvent::Prefill {
                 round,
                 stage,
                 done,
@@ -154,7 +154,7 @@ impl<'a> From<Progress<'a>> for RefineEvent<'a> {
                 done,
                 total,
             },
-            Progress::Token {
+            RunEvent::Token {
                 round,
                 stage,
                 index,

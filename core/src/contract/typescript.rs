@@ -16,7 +16,9 @@ use crate::reward::{Choice, Cut, RewardName};
 use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
 use crate::tpo::record::Shortened;
-use crate::tpo::{Candidate, Line, Mode, Options, PromptName, RefineDraws, RefineSize, Stage};
+use crate::tpo::{
+    Candidate, Mode, Options, PromptName, RecordLine, RefineDraws, RefineSize, Stage,
+};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -93,7 +95,7 @@ pub fn generate() -> String {
         Shortened,
         Cut,
         Candidate,
-        Line,
+        RecordLine,
         RefineEvent<'static>,
         Choice,
         CandidateResult,

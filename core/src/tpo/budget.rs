@@ -1,6 +1,6 @@
 //! Prompts that fit the model's context.
 
-use super::prompts::{Parts, PromptName, Prompts};
+use super::prompts::{PromptName, PromptParts, Prompts};
 use super::record::Shortened;
 use super::{Error, Generator};
 use crate::decoding::Conversation;
@@ -18,7 +18,7 @@ pub(super) fn fit(
     generator: &impl Generator,
     prompts: &Prompts,
     name: PromptName,
-    mut parts: Parts,
+    mut parts: PromptParts,
     room: usize,
     prefix: &str,
 ) -> Result<Fitted, Error> {
@@ -70,7 +70,7 @@ pub(super) fn conversation((system, user): &(String, String)) -> Conversation {
     }
 }
 
-fn names(parts: &Parts) -> [(&'static str, &str); 5] {
+fn names(parts: &PromptParts) -> [(&'static str, &str); 5] {
     [
         ("rejected", &parts.rejected),
         ("critique", &parts.critique),

@@ -1,7 +1,7 @@
 //! Who writes: the engine here, something remote later.
 
 use super::Error;
-use super::progress::{Progress, Stage};
+use super::event::{RunEvent, Stage};
 use crate::Session;
 use crate::decoding::{Conversation, Method, Sampling};
 use crate::session::{Event, FinishReason, GenerateRequest, Generation};
@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 /// Texts to write, all from one prompt.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct WriteRequest {
     /// The prompt.
     pub conversation: Conversation,
     /// Whether the run's own decoding method writes it, with the user's preference; else the plain model does.
@@ -42,7 +42,7 @@ pub struct Draft {
 
 /// What is heard of texts under way.
 #[derive(Debug, Clone, Copy)]
-pub enum Writing<'a> {
+pub enum WriteEvent<'a> {
     /// The prompt is read.
     Prefill {
         /// Tokens read.
@@ -66,23 +66,23 @@ pub enum Writing<'a> {
     },
 }
 
-impl<'a> Writing<'a> {
+impl<'a> WriteEvent<'a> {
     /// What a run tells of it, unless a text is whole.
-    pub(super) fn progress(self, round: usize, stage: Stage) -> Option<Progress<'a>> {
+    pub(super) fn of_run(self, round: usize, stage: Stage) -> Option<RunEvent<'a>> {
         match self {
-            Writing::Prefill { done, total } => Some(Progress::Prefill {
+            WriteEvent::Prefill { done, total } => Some(RunEvent::Prefill {
                 round,
                 stage,
                 done,
                 total,
             }),
-            Writing::Token { index, text } => Some(Progress::Token {
+            WriteEvent::Token { index, text } => Some(RunEvent::Token {
                 round,
                 stage,
                 index,
                 text,
             }),
-            Writing::Done { .. } => None,
+            WriteEvent::Done { .. } => None,
         }
     }
 }
@@ -99,20 +99,20 @@ pub trait Generator {
     /// [`Error`] where it can't be encoded.
     fn count(&self, conversation: &Conversation, prefix: &str) -> Result<usize, Error>;
 
-    /// Writes a job's texts. `on_event` hears of each text as it grows and may break off: what is written by then comes
-    /// back.
+    /// Writes a request's texts. `on_event` hears of each text as it grows and when it is done, and may break off: what is
+    /// written by then comes back.
     ///
     /// # Errors
     ///
     /// [`Error`] where it can't.
     fn write(
         &self,
-        job: &Job,
-        on_event: &mut impl AsyncFnMut(Writing<'_>) -> ControlFlow<()>,
+        request: &WriteRequest,
+        on_event: &mut impl AsyncFnMut(WriteEvent<'_>) -> ControlFlow<()>,
     ) -> impl Future<Output = Result<Vec<Draft>, Error>>;
 }
 
-/// The model of a session. A job's texts are rows of one batch over one prompt, as far as `batch` allows.
+/// The model of a session. A request's texts are rows of one batch over one prompt, as far as `batch` allows.
 #[derive(Debug)]
 pub struct Local<'a> {
     /// The model.
@@ -146,48 +146,48 @@ impl Generator for Local<'_> {
 
     async fn write(
         &self,
-        job: &Job,
-        on_event: &mut impl AsyncFnMut(Writing<'_>) -> ControlFlow<()>,
+        wanted: &WriteRequest,
+        on_event: &mut impl AsyncFnMut(WriteEvent<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<Draft>, Error> {
         let conversation = Conversation {
-            preference: self.preference.clone().filter(|_| job.aligned),
-            ..job.conversation.clone()
+            preference: self.preference.clone().filter(|_| wanted.aligned),
+            ..wanted.conversation.clone()
         };
-        let stop = Some(job.stop.clone()).filter(|stop| !stop.is_empty());
+        let stop = Some(wanted.stop.clone()).filter(|stop| !stop.is_empty());
         let mut request = GenerateRequest {
-            method: match job.aligned {
+            method: match wanted.aligned {
                 true => self.method.clone(),
                 false => Method::Base,
             },
-            sampling: job.sampling,
-            max_new_tokens: job.max_new_tokens,
-            prefix: job.prefix.clone(),
+            sampling: wanted.sampling,
+            max_new_tokens: wanted.max_new_tokens,
+            prefix: wanted.prefix.clone(),
             stop: stop.into_iter().collect(),
             ..GenerateRequest::default()
         };
-        let mut drafts = Vec::with_capacity(job.n);
+        let mut drafts = Vec::with_capacity(wanted.n);
         let mut heard = ControlFlow::Continue(());
-        while drafts.len() < job.n && heard.is_continue() {
+        while drafts.len() < wanted.n && heard.is_continue() {
             let begun = drafts.len();
-            let rows = (job.n - begun).min(self.batch.max(1));
+            let rows = (wanted.n - begun).min(self.batch.max(1));
             request.conversations = vec![conversation.clone(); rows];
-            request.first = job.first + begun as u32;
+            request.first = wanted.first + begun as u32;
             let mut listen = async |event: Event<'_>| {
                 heard = match event {
                     Event::Token { answer, text, .. } => {
                         let index = begun + answer;
-                        on_event(Writing::Token { index, text }).await
+                        on_event(WriteEvent::Token { index, text }).await
                     }
                     Event::Done { answer, generation } => {
                         let (index, draft) = (begun + answer, draft(generation));
-                        on_event(Writing::Done {
+                        on_event(WriteEvent::Done {
                             index,
                             draft: &draft,
                         })
                         .await
                     }
                     Event::Prefill { done, total } => {
-                        on_event(Writing::Prefill { done, total }).await
+                        on_event(WriteEvent::Prefill { done, total }).await
                     }
                 };
                 heard

@@ -1,27 +1,28 @@
 //! Test-time preference optimization (TPO, ICML 2025, arXiv 2501.12895): sample responses, score them, turn the best
 //! against the worst into a textual critique and that into feedback, rewrite the best, and repeat. This folder is the
-//! loop ([`refine`]), its prompts ([`prompts`]) and its record ([`record`]); who writes is a [`Generator`], who scores
-//! a [`Reward`](crate::reward::Reward).
+//! loop ([`refine()`]), its prompts ([`prompts`]) and its record ([`record`]), whose lines, folded, are the run's
+//! [`State`]; who writes is a [`Generator`], who scores a [`Reward`](crate::reward::Reward).
 
 mod budget;
-mod check;
+mod event;
 mod generator;
 mod options;
-mod progress;
-mod prompt_name;
+mod outcome;
 pub mod prompts;
 pub mod record;
 mod refine;
+mod state;
 #[cfg(test)]
 mod tests;
 
-pub use check::Check;
-pub use generator::{Draft, Generator, Job, Local, Writing};
-pub use options::{Mode, Options, RefineDraws, RefineSize};
-pub use progress::{Outcome, Progress, Query, Stage};
+pub use event::{RunEvent, Stage};
+pub use generator::{Draft, Generator, Local, WriteEvent, WriteRequest};
+pub use options::{Mode, Options, Query, RefineDraws, RefineSize};
+pub use outcome::{Outcome, Round};
 pub use prompts::{PromptName, Prompts};
-pub use record::{Candidate, Line};
+pub use record::{Candidate, RecordLine};
 pub use refine::refine;
+pub use state::{Action, State};
 
 use crate::decoding::DecodingError;
 use crate::options::OutOfRange;

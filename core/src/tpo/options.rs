@@ -1,9 +1,23 @@
-//! How a run goes.
+//! What goes into a run: the question, and how it is gone about.
 
 use super::Error;
 use crate::decoding::Sampling;
 use crate::options::options;
+use crate::text::Message;
 use serde::{Deserialize, Serialize};
+
+/// What is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The question.
+    pub question: String,
+    /// A system prompt for the responses.
+    pub system: Option<String>,
+    /// What was said before the question; the critics are not told.
+    pub earlier: Vec<Message>,
+    /// What the user wishes for; the critics are told.
+    pub preference: Option<String>,
+}
 
 /// What is done with the first samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,12 +2,42 @@
 
 use super::Error;
 use minijinja::{Environment, UndefinedBehavior, context};
+use serde::{Deserialize, Serialize};
 
-pub use super::prompt_name::PromptName;
+/// Which of the four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
+pub enum PromptName {
+    /// The textual loss: chosen against rejected.
+    Compare,
+    /// The textual loss where nothing is rejected.
+    Evaluate,
+    /// The textual gradient.
+    Feedback,
+    /// The update.
+    Improve,
+}
+
+impl PromptName {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Compare, Self::Evaluate, Self::Feedback, Self::Improve];
+
+    /// The template's name, and with `.txt` its file's.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compare => "compare",
+            Self::Evaluate => "evaluate",
+            Self::Feedback => "feedback",
+            Self::Improve => "improve",
+        }
+    }
+}
 
 /// What a template may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parts {
+pub struct PromptParts {
     /// The question.
     pub query: String,
     /// The user's preference; empty for none.
@@ -81,7 +111,7 @@ impl Prompts {
     pub fn replace(&mut self, name: PromptName, template: String) -> Result<(), Error> {
         self.templates[name as usize] = template;
         // A template that uses something unknown fails here, not in the middle of a run.
-        self.render(name, &Parts::default()).map(|_| ())
+        self.render(name, &PromptParts::default()).map(|_| ())
     }
 
     /// The system prompt and the user's message.
@@ -89,7 +119,7 @@ impl Prompts {
     /// # Errors
     ///
     /// [`Error::Prompt`] where the template can't be rendered.
-    pub fn render(&self, name: PromptName, parts: &Parts) -> Result<(String, String), Error> {
+    pub fn render(&self, name: PromptName, parts: &PromptParts) -> Result<(String, String), Error> {
         let fault = |reason: String| Error::Prompt {
             name: name.name(),
             reason,

@@ -40,7 +40,7 @@ pub struct Shortened {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "RefineLine"))]
-pub enum Line {
+pub enum RecordLine {
     /// What was asked, and how; first.
     Run {
         /// The question.

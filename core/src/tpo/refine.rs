@@ -1,14 +1,15 @@
 //! The loop.
 
-use super::budget::{conversation, fit};
-use super::generator::{Draft, Generator, Job, Writing};
-use super::progress::{Outcome, Progress, Query, Stage};
-use super::prompts::{Parts, PromptName, Prompts};
-use super::record::{Candidate, Line};
-use super::{Check, Error, Mode, Options};
+use super::budget::{Fitted, conversation, fit};
+use super::event::{RunEvent, Stage};
+use super::generator::{Draft, Generator, WriteEvent, WriteRequest};
+use super::outcome::Outcome;
+use super::prompts::{PromptName, Prompts};
+use super::record::{Candidate, RecordLine};
+use super::state::{Action, State};
+use super::{Error, Options, Query};
 use crate::decoding::{Conversation, Sampling};
 use crate::reward::Reward;
-use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 
 /// An improved text stands between these two: the first begins the model's turn, the second ends it.
@@ -16,7 +17,7 @@ const OPEN: &str = "<IMPROVED_VARIABLE>";
 const CLOSE: &str = "</IMPROVED_VARIABLE>";
 
 /// Refines the answer to `query`. `recorded` are the lines of an earlier run with the same settings that was killed or
-/// broken off: what they hold is not generated again. `on_progress` may break off after anything; the best so far comes
+/// broken off: what they hold is not generated again. `on_event` may break off after anything; the best so far comes
 /// back then.
 ///
 /// # Errors
@@ -28,32 +29,49 @@ pub async fn refine<G: Generator, R: Reward>(
     prompts: &Prompts,
     generator: &G,
     reward: &mut R,
-    recorded: Vec<Line>,
-    on_progress: &mut impl AsyncFnMut(Progress<'_>) -> ControlFlow<()>,
+    recorded: Vec<RecordLine>,
+    on_event: &mut impl AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>,
 ) -> Result<Outcome, Error> {
     options.validate()?;
+    reward.forget();
     let mut run = Run {
         query,
         options,
         prompts,
         generator,
         reward,
-        recorded: recorded.into(),
-        on_progress,
-        outcome: Outcome {
-            candidates: BTreeMap::new(),
-            rewards: BTreeMap::new(),
-            best: None,
-            generations: 0,
-            tokens: 0,
-            cancelled: false,
+        told: Told {
+            state: State::new(options),
+            lines: 0,
+            on_event,
+            heard: ControlFlow::Continue(()),
         },
     };
-    run.reward.forget();
-    run.outcome.cancelled = run.go().await?.is_break();
-    let outcome = &mut run.outcome;
-    outcome.best = outcome.best.or(outcome.candidates.keys().next().copied());
-    Ok(run.outcome)
+    run.take_up(&recorded)?;
+    // Of a run that is broken off those that were under way, too.
+    let mut generations = 0;
+    while run.told.heard.is_continue() {
+        let action = run.told.state.next_action();
+        generations = run.told.state.outcome.generations + action.generations();
+        match action {
+            Action::Begin => run.told.tell(run.begin()).await?,
+            Action::Respond(missing) => run.respond(&missing).await?,
+            Action::Score => run.score().await?,
+            Action::Write(prompt) => run.write(prompt).await?,
+            Action::Update => run.update().await?,
+            Action::End => run.end().await?,
+            Action::Done => break,
+        }
+    }
+    let cancelled = run.told.heard.is_break();
+    let outcome = run.told.state.outcome;
+    let first = outcome.candidates.keys().next().copied();
+    Ok(Outcome {
+        best: outcome.best.or(first),
+        generations,
+        cancelled,
+        ..outcome
+    })
 }
 
 struct Run<'a, G, R, F> {
@@ -62,289 +80,215 @@ struct Run<'a, G, R, F> {
     prompts: &'a Prompts,
     generator: &'a G,
     reward: &'a mut R,
-    recorded: VecDeque<Line>,
-    on_progress: &'a mut F,
-    outcome: Outcome,
+    told: Told<'a, F>,
 }
 
-type Heard<T = ()> = Result<ControlFlow<(), T>, Error>;
+/// The run as far as it is told, and who listens.
+struct Told<'a, F> {
+    state: State,
+    lines: usize,
+    on_event: &'a mut F,
+    heard: ControlFlow<()>,
+}
 
-/// The value, or out: a caller who breaks off is heard everywhere.
-macro_rules! go_on {
-    ($heard:expr) => {
-        match $heard {
-            ControlFlow::Continue(value) => value,
-            ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+impl<F: AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>> Told<'_, F> {
+    fn apply(&mut self, line: &RecordLine) -> Result<(), Error> {
+        self.lines += 1;
+        let (line, taken) = (self.lines, self.state.apply(line));
+        taken.map_err(|why| Error::Damaged { line, why })
+    }
+
+    /// Tells a line, unless who listens has broken off.
+    async fn tell(&mut self, line: RecordLine) -> Result<(), Error> {
+        if self.heard.is_continue() {
+            self.apply(&line)?;
+            let (line, state) = (&line, &self.state);
+            self.heard = (self.on_event)(RunEvent::Line { line, state }).await;
         }
-    };
+        Ok(())
+    }
+
+    /// Tells of a text under way.
+    async fn hear(&mut self, event: WriteEvent<'_>, round: usize, stage: Stage) {
+        if let Some(event) = event.of_run(round, stage) {
+            self.heard = (self.on_event)(event).await;
+        }
+    }
 }
 
 impl<G, R, F> Run<'_, G, R, F>
 where
     G: Generator,
     R: Reward,
-    F: AsyncFnMut(Progress<'_>) -> ControlFlow<()>,
+    F: AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>,
 {
-    async fn go(&mut self) -> Heard {
-        let begin = Line::Run {
+    /// Folds an earlier run's lines.
+    fn take_up(&mut self, recorded: &[RecordLine]) -> Result<(), Error> {
+        let other = || Error::OtherRun(self.query.question.clone());
+        if recorded.first().is_some_and(|line| *line != self.begin()) {
+            return Err(other());
+        }
+        let mut goes_another_way = false;
+        for line in recorded {
+            if let (RecordLine::Text { prompt, .. }, Action::Write(wanted)) =
+                (line, self.told.state.next_action())
+            {
+                goes_another_way |= *prompt != wanted;
+            }
+            self.told.apply(line)?;
+            let RecordLine::Scores {
+                rewards,
+                duplicates,
+                ..
+            } = line
+            else {
+                continue;
+            };
+            for (number, reward) in rewards {
+                if duplicates.iter().all(|(duplicate, _)| duplicate != number) {
+                    let response = &self.told.state.outcome.candidates[number];
+                    self.reward.recall(&response.text, *reward);
+                }
+            }
+        }
+        match goes_another_way {
+            true => Err(other()),
+            false => Ok(()),
+        }
+    }
+
+    fn begin(&self) -> RecordLine {
+        RecordLine::Run {
             query: self.query.question.clone(),
             preference: self.query.preference.clone(),
             options: Box::new(self.options.clone()),
             reward: self.reward.name(),
             prompts: self.prompts.name.clone(),
+        }
+    }
+
+    /// Writes the round's responses: the whole batch, so that none depends on where an earlier run was killed. Those at
+    /// `missing` are told.
+    async fn respond(&mut self, missing: &[usize]) -> Result<(), Error> {
+        let round = self.told.state.round();
+        let (conversation, prefix, stop) = match &self.told.state.input {
+            None => (self.question(), String::new(), ""),
+            Some(input) => (conversation(input), format!("{OPEN}\n"), CLOSE),
         };
-        match self.recorded.front() {
-            None => go_on!(self.tell(begin).await),
-            Some(line) if *line == begin => {}
-            Some(_) => return Err(Error::OtherRun(self.query.question.clone())),
-        }
-        let mut check = Check::new(self.options);
-        for (line, recorded) in (1..).zip(&self.recorded) {
-            let taken = check.take(recorded);
-            taken.map_err(|why| Error::Damaged { line, why })?;
-        }
-        self.recorded.pop_front();
-        let first = Conversation {
+        let request = WriteRequest {
+            conversation,
+            aligned: true,
+            prefix,
+            stop: stop.to_owned(),
+            n: self.options.samples,
+            first: self.first(),
+            sampling: self.options.sampling,
+            max_new_tokens: self.options.max_new_tokens,
+        };
+        let told = &mut self.told;
+        let mut taken = Ok(());
+        let mut listen = async |event: WriteEvent<'_>| {
+            match event {
+                WriteEvent::Done { index, draft } if missing.contains(&index) => {
+                    taken = told.tell(response(round, index, draft)).await;
+                }
+                event => told.hear(event, round, Stage::Responses).await,
+            }
+            match taken {
+                Ok(()) => told.heard,
+                Err(_) => ControlFlow::Break(()),
+            }
+        };
+        self.generator.write(&request, &mut listen).await?;
+        taken
+    }
+
+    /// The question as it is asked first.
+    fn question(&self) -> Conversation {
+        Conversation {
             system: self.query.system.clone(),
             earlier: self.query.earlier.clone(),
             question: self.query.question.clone(),
             ..Conversation::default()
-        };
-        go_on!(self.responses(0, first, "", "").await?);
-        if self.outcome.candidates.is_empty() {
-            return Err(Error::NoCandidate(self.options.samples));
-        }
-        let (mut best, mut worst) = go_on!(self.scores(0).await?);
-        for round in 1..=self.options.depth() {
-            (best, worst) = go_on!(self.round(round, best, worst).await?);
-        }
-        let end = Line::End {
-            best,
-            reward: self.outcome.rewards[&best],
-            generations: self.outcome.generations,
-            tokens: self.outcome.tokens,
-        };
-        match self.recorded.pop_front() {
-            Some(_) => Ok(ControlFlow::Continue(())),
-            None => Ok(self.tell(end).await),
         }
     }
 
-    /// One round: loss, gradient, updates, scores. Gives the best and the worst after it.
-    async fn round(&mut self, round: usize, best: usize, worst: usize) -> Heard<(usize, usize)> {
-        let text = |number: usize| self.outcome.candidates[&number].text.clone();
-        let mut parts = Parts {
-            query: self.query.question.clone(),
-            preference: self.query.preference.clone().unwrap_or_default(),
-            chosen: text(best),
-            ..Parts::default()
-        };
-        // Of one response alone there is nothing to hold it against.
-        let loss = match self.options.mode == Mode::Tpo && text(worst) != text(best) {
-            true => {
-                parts.rejected = text(worst);
-                PromptName::Compare
-            }
-            false => PromptName::Evaluate,
-        };
-        parts.critique = go_on!(self.text(round, loss, parts.clone()).await?);
-        parts.feedback = go_on!(
-            self.text(round, PromptName::Feedback, parts.clone())
-                .await?
-        );
-        let room = self.room();
-        let (generator, prompts) = (self.generator, self.prompts);
-        let fitted = fit(generator, prompts, PromptName::Improve, parts, room, OPEN)?;
-        let update = Line::Update {
-            round,
-            input: fitted.input.clone(),
-            shortened: fitted.shortened,
-        };
-        match self.has(|line| matches!(line, Line::Update { .. })) {
-            true => drop(self.recorded.pop_front()),
-            false => {
-                self.nothing_left()?;
-                go_on!(self.tell(update).await)
-            }
-        }
-        let prefix = format!("{OPEN}\n");
-        let prompt = conversation(&fitted.input);
-        go_on!(self.responses(round, prompt, &prefix, CLOSE).await?);
-        self.scores(round).await
+    /// A prompt of the round, with room for what it asks for.
+    fn fitted(&self, prompt: PromptName, prefix: &str) -> Result<Fitted, Error> {
+        let (context, most) = (self.generator.context(), self.options.max_new_tokens);
+        let parts = self.told.state.parts.clone();
+        let room = most.min(context / 3);
+        fit(self.generator, self.prompts, prompt, parts, room, prefix)
     }
 
-    /// Tokens kept free for what a prompt asks for.
-    fn room(&self) -> usize {
-        self.options
-            .max_new_tokens
-            .min(self.generator.context() / 3)
-    }
-
-    /// The first number of a round's generations: N responses, a loss and a gradient each.
-    fn first(&self, round: usize) -> u32 {
-        (round * (self.options.samples + 2)) as u32
-    }
-
-    /// Writes a round's N responses.
-    async fn responses(
-        &mut self,
-        round: usize,
-        conversation: Conversation,
-        prefix: &str,
-        stop: &str,
-    ) -> Heard {
-        let n = self.options.samples;
-        let mut done = vec![false; n];
-        while let Some(line) = self.recorded.pop_front() {
-            match line {
-                Line::Candidate(candidate) if candidate.round == round => {
-                    done[candidate.index] = true;
-                    self.outcome.tokens += candidate.tokens;
-                    let number = round * n + candidate.index;
-                    self.outcome.candidates.insert(number, candidate);
-                }
-                // Later ones are of the reward.
-                Line::Dropped {
-                    round: of,
-                    index,
-                    tokens,
-                    ..
-                } if of == round && !done[index] => {
-                    done[index] = true;
-                    self.outcome.tokens += tokens;
-                }
-                line => {
-                    self.recorded.push_front(line);
-                    break;
-                }
-            }
-        }
-        self.outcome.generations += n;
-        if done.iter().all(|done| *done) {
-            return Ok(ControlFlow::Continue(()));
-        }
-        self.nothing_left()?;
-        // The whole batch, so that no response depends on where an earlier run was killed.
-        let job = Job {
-            conversation,
-            aligned: true,
-            prefix: prefix.to_owned(),
-            stop: stop.to_owned(),
-            n,
-            first: self.first(round),
-            sampling: self.options.sampling,
-            max_new_tokens: self.options.max_new_tokens,
-        };
-        let (outcome, on_progress) = (&mut self.outcome, &mut *self.on_progress);
-        let mut heard = ControlFlow::Continue(());
-        let mut listen = async |event: Writing<'_>| {
-            heard = match event {
-                Writing::Done { index, .. } if done[index] => ControlFlow::Continue(()),
-                Writing::Done { index, draft } => {
-                    done[index] = true;
-                    outcome.tokens += draft.tokens;
-                    let line = response(round, index, draft);
-                    if let Line::Candidate(candidate) = &line {
-                        let number = round * n + index;
-                        outcome.candidates.insert(number, candidate.clone());
-                    }
-                    on_progress(Progress::Line(&line)).await
-                }
-                _ => match event.progress(round, Stage::Responses) {
-                    Some(progress) => on_progress(progress).await,
-                    None => ControlFlow::Continue(()),
-                },
-            };
-            heard
-        };
-        self.generator.write(&job, &mut listen).await?;
-        Ok(heard)
+    /// The first number of the round's generations: N responses, a loss and a gradient.
+    fn first(&self) -> u32 {
+        (self.told.state.round() * (self.options.samples + 2)) as u32
     }
 
     /// Writes a loss or a gradient.
-    async fn text(&mut self, round: usize, name: PromptName, parts: Parts) -> Heard<String> {
-        self.outcome.generations += 1;
-        if self.has(|line| matches!(line, Line::Text { prompt, .. } if *prompt == name))
-            && let Some(Line::Text { text, tokens, .. }) = self.recorded.pop_front()
-        {
-            self.outcome.tokens += tokens;
-            return Ok(ControlFlow::Continue(text));
-        }
-        self.nothing_left()?;
-        let room = self.room();
-        let fitted = fit(self.generator, self.prompts, name, parts, room, "")?;
-        let place = match name {
+    async fn write(&mut self, prompt: PromptName) -> Result<(), Error> {
+        let round = self.told.state.round();
+        let fitted = self.fitted(prompt, "")?;
+        let place = match prompt {
             PromptName::Compare | PromptName::Evaluate => self.options.samples,
             PromptName::Feedback | PromptName::Improve => self.options.samples + 1,
         };
-        let job = Job {
+        let request = WriteRequest {
             conversation: conversation(&fitted.input),
             aligned: false,
             prefix: String::new(),
             stop: String::new(),
             n: 1,
-            first: self.first(round) + place as u32,
+            first: self.first() + place as u32,
             sampling: Sampling {
                 top_p: self.options.text_top_p,
                 ..self.options.sampling
             },
             max_new_tokens: self.options.max_new_tokens,
         };
-        let on_progress = &mut *self.on_progress;
-        let mut heard = ControlFlow::Continue(());
-        let mut listen = async |event: Writing<'_>| {
-            if let Some(progress) = event.progress(round, Stage::Text(name)) {
-                heard = on_progress(progress).await;
-            }
-            heard
+        let told = &mut self.told;
+        let mut listen = async |event: WriteEvent<'_>| {
+            told.hear(event, round, Stage::Text(prompt)).await;
+            told.heard
         };
-        let drafts = self.generator.write(&job, &mut listen).await?;
-        go_on!(heard);
+        let drafts = self.generator.write(&request, &mut listen).await?;
         let (text, tokens) = drafts.into_iter().next().map_or_else(
             || (String::new(), 0),
             |draft| (draft.text.trim().to_owned(), draft.tokens),
         );
-        self.outcome.tokens += tokens;
-        let line = Line::Text {
+        let line = RecordLine::Text {
             round,
-            prompt: name,
+            prompt,
             input: fitted.input,
-            text: text.clone(),
+            text,
             tokens,
             shortened: fitted.shortened,
         };
-        go_on!(self.tell(line).await);
-        Ok(ControlFlow::Continue(text))
+        self.told.tell(line).await
     }
 
-    /// Scores a round's responses, each different one once. Gives the best and the worst so far.
-    async fn scores(&mut self, round: usize) -> Heard<(usize, usize)> {
-        let numbers = round * self.options.samples..(round + 1) * self.options.samples;
-        while self.has(|line| matches!(line, Line::Dropped { .. })) {
-            self.recorded.pop_front();
-        }
-        if self.has(|line| matches!(line, Line::Scores { round: of, .. } if *of == round))
-            && let Some(Line::Scores {
-                rewards,
-                duplicates,
-                best,
-                worst,
-                ..
-            }) = self.recorded.pop_front()
-        {
-            for (number, reward) in &rewards {
-                let candidate = self.outcome.candidates.get(number);
-                let is_new = duplicates.iter().all(|(duplicate, _)| duplicate != number);
-                if let Some(candidate) = candidate.filter(|_| is_new) {
-                    self.reward.recall(&candidate.text, *reward);
-                }
-            }
-            self.outcome.rewards.extend(rewards);
-            self.outcome.best = Some(best);
-            return Ok(ControlFlow::Continue((best, worst)));
-        }
-        self.nothing_left()?;
-        let candidates = &self.outcome.candidates;
+    /// Makes the prompt of the round's updates.
+    async fn update(&mut self) -> Result<(), Error> {
+        let round = self.told.state.round();
+        let fitted = self.fitted(PromptName::Improve, OPEN)?;
+        let line = RecordLine::Update {
+            round,
+            input: fitted.input,
+            shortened: fitted.shortened,
+        };
+        self.told.tell(line).await
+    }
+
+    /// Scores the round's responses, each different one once.
+    async fn score(&mut self) -> Result<(), Error> {
+        let (round, numbers) = (self.told.state.round(), self.told.state.numbers());
+        let Outcome {
+            candidates,
+            rewards,
+            ..
+        } = &self.told.state.outcome;
+        let mut rewards = rewards.clone();
         let mut fresh: Vec<usize> = Vec::new();
         let mut duplicates: Vec<(usize, usize)> = Vec::new();
         for (number, candidate) in candidates.range(numbers.clone()) {
@@ -373,39 +317,35 @@ where
         for cut in &mut cut {
             cut.response = fresh.get(cut.response).copied().unwrap_or(cut.response);
         }
-        let mut dropped = Vec::new();
         for (number, score) in fresh.into_iter().zip(scores) {
+            let index = number - numbers.start;
             if score.is_finite() {
-                self.outcome.rewards.insert(number, score);
-            } else {
-                dropped.push(number);
+                rewards.insert(number, score);
+            } else if !self.told.state.unscored.contains(&index) {
+                let line = RecordLine::Dropped {
+                    round,
+                    index,
+                    tokens: 0,
+                    reason: format!("the reward {} gave no number", self.reward.name()),
+                };
+                self.told.tell(line).await?;
             }
+        }
+        if self.told.heard.is_break() {
+            return Ok(());
         }
         for (number, earlier) in &duplicates {
-            if let Some(score) = self.outcome.rewards.get(earlier).copied() {
-                self.outcome.rewards.insert(*number, score);
+            if let Some(score) = rewards.get(earlier).copied() {
+                rewards.insert(*number, score);
             }
         }
-        for number in dropped {
-            let reason = format!("the reward {} gave no number", self.reward.name());
-            let index = number - numbers.start;
-            let line = Line::Dropped {
-                round,
-                index,
-                tokens: 0,
-                reason,
-            };
-            go_on!(self.tell(line).await);
-        }
-        let rewards = &self.outcome.rewards;
         // Of equal rewards the first.
         let best = rewards.iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let worst = rewards.iter().reduce(|a, b| if b.1 < a.1 { b } else { a });
         let (Some((&best, _)), Some((&worst, _))) = (best, worst) else {
             return Err(Error::NoCandidate(self.options.samples));
         };
-        self.outcome.best = Some(best);
-        let line = Line::Scores {
+        let line = RecordLine::Scores {
             round,
             rewards: rewards.range(numbers).map(|(n, r)| (*n, *r)).collect(),
             duplicates,
@@ -413,40 +353,36 @@ where
             best,
             worst,
         };
-        go_on!(self.tell(line).await);
-        Ok(ControlFlow::Continue((best, worst)))
+        self.told.tell(line).await
     }
 
-    /// Refuses to write anew what would stand behind lines that the record still has: they are of a run that went
-    /// another way.
-    fn nothing_left(&self) -> Result<(), Error> {
-        match self.recorded.is_empty() {
-            true => Ok(()),
-            false => Err(Error::OtherRun(self.query.question.clone())),
-        }
-    }
-
-    /// Whether the record goes on with such a line.
-    fn has(&self, is_such: impl Fn(&Line) -> bool) -> bool {
-        self.recorded.front().is_some_and(is_such)
-    }
-
-    async fn tell(&mut self, line: Line) -> ControlFlow<()> {
-        (self.on_progress)(Progress::Line(&line)).await
+    /// Tells the end.
+    async fn end(&mut self) -> Result<(), Error> {
+        let outcome = &self.told.state.outcome;
+        let (Some(best), Some(reward)) = (outcome.best, outcome.reward()) else {
+            return Err(Error::NoCandidate(self.options.samples));
+        };
+        let line = RecordLine::End {
+            best,
+            reward,
+            generations: outcome.generations,
+            tokens: outcome.tokens,
+        };
+        self.told.tell(line).await
     }
 }
 
 /// A draft as a candidate, or as one that is left out.
-fn response(round: usize, index: usize, draft: &Draft) -> Line {
+fn response(round: usize, index: usize, draft: &Draft) -> RecordLine {
     let text = clean(&draft.text).to_owned();
     match text.is_empty() {
-        true => Line::Dropped {
+        true => RecordLine::Dropped {
             round,
             index,
             tokens: draft.tokens,
             reason: "it is empty".to_owned(),
         },
-        false => Line::Candidate(Candidate {
+        false => RecordLine::Candidate(Candidate {
             round,
             index,
             text,

@@ -11,6 +11,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+mod state;
+
 /// Texts that look like the loop's own marks, and nothing at all.
 const WORDS: [&str; 8] = [
     "a plain answer. It has two sentences.",
@@ -47,21 +49,21 @@ impl Generator for Scripted {
 
     async fn write(
         &self,
-        job: &Job,
-        on_event: &mut impl AsyncFnMut(Writing<'_>) -> ControlFlow<()>,
+        request: &WriteRequest,
+        on_event: &mut impl AsyncFnMut(WriteEvent<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<Draft>, Error> {
-        let count = self.count(&job.conversation, &job.prefix)?;
+        let count = self.count(&request.conversation, &request.prefix)?;
         assert!(count < self.context, "a prompt of {count} tokens");
         let mut drafts = Vec::new();
-        for index in 0..job.n {
-            let number = u64::from(job.first) + index as u64;
+        for index in 0..request.n {
+            let number = u64::from(request.first) + index as u64;
             let word = WORDS[(mix(self.seed ^ mix(number)) % 8) as usize];
             let text = match number % 3 {
                 0 => word.to_owned(),
                 _ => format!("{word} {}", word.repeat((number % 5) as usize)),
             };
             for piece in text.split_inclusive(' ') {
-                if on_event(Writing::Token { index, text: piece })
+                if on_event(WriteEvent::Token { index, text: piece })
                     .await
                     .is_break()
                 {
@@ -73,7 +75,7 @@ impl Generator for Scripted {
                 text,
                 finish_reason: FinishReason::Stop,
             };
-            let heard = on_event(Writing::Done {
+            let heard = on_event(WriteEvent::Done {
                 index,
                 draft: &draft,
             })
@@ -153,14 +155,18 @@ impl Case {
     }
 
     /// Runs from `recorded` on and breaks off at the event number `stop`.
-    fn run(&mut self, recorded: &[Line], stop: usize) -> Result<(Outcome, Vec<Line>), Error> {
+    fn run(
+        &mut self,
+        recorded: &[RecordLine],
+        stop: usize,
+    ) -> Result<(Outcome, Vec<RecordLine>), Error> {
         let query = Query {
             question: "Why </IMPROVED_VARIABLE>?".to_owned(),
             ..Query::default()
         };
         let (mut lines, mut events) = (recorded.to_vec(), 0);
-        let mut listen = async |progress: Progress<'_>| {
-            if let Progress::Line(line) = progress {
+        let mut listen = async |event: RunEvent<'_>| {
+            if let RunEvent::Line { line, .. } = event {
                 lines.push(line.clone());
             }
             events += 1;
@@ -211,7 +217,7 @@ proptest! {
         let asked = case.reward.asked.borrow();
         prop_assert!(asked.values().all(|count| *count == 1), "{asked:?}");
         prop_assert!(outcome.candidates.values().all(|candidate| !candidate.text.is_empty()));
-        let is_end = matches!(lines.last(), Some(Line::End { .. }));
+        let is_end = matches!(lines.last(), Some(RecordLine::End { .. }));
         prop_assert!(is_end && !outcome.cancelled);
     }
 
@@ -220,7 +226,7 @@ proptest! {
         let Ok((whole, lines)) = Case::new(Mode::Tpo, n, d, seed).run(&[], usize::MAX) else { return Ok(()) };
         let kept = &lines[..(at * lines.len() as f64) as usize];
         // As a file brings them.
-        let kept: Vec<Line> = kept
+        let kept: Vec<RecordLine> = kept
             .iter()
             .map(|line| serde_json::from_str(&serde_json::to_string(line).unwrap()).unwrap())
             .collect();
@@ -253,7 +259,9 @@ fn long_texts_are_shortened_and_said() {
     case.generator.context = 110;
     let (_, lines) = case.run(&[], usize::MAX).unwrap();
     let shortened = lines.iter().any(|line| match line {
-        Line::Text { shortened, .. } | Line::Update { shortened, .. } => !shortened.is_empty(),
+        RecordLine::Text { shortened, .. } | RecordLine::Update { shortened, .. } => {
+            !shortened.is_empty()
+        }
         _ => false,
     });
     assert!(shortened);
@@ -292,9 +300,9 @@ fn templates_are_checked_when_they_are_given() {
     prompts
         .replace(PromptName::Feedback, "S\n---\nQ: {{ query }}".to_owned())
         .unwrap();
-    let parts = prompts::Parts {
+    let parts = prompts::PromptParts {
         query: "{{ chosen }}".to_owned(),
-        ..prompts::Parts::default()
+        ..prompts::PromptParts::default()
     };
     let (system, user) = prompts.render(PromptName::Feedback, &parts).unwrap();
     assert_eq!((system.as_str(), user.as_str()), ("S", "Q: {{ chosen }}"));
@@ -351,9 +359,9 @@ proptest! {
         if let Ok((outcome, all)) = Case::new(Mode::Tpo, n, d, seed).run(&kept, usize::MAX) {
             prop_assert!(outcome.best.is_some_and(|best| outcome.rewards.contains_key(&best)));
             // What was taken up is a run, from its first line to its last.
-            let mut check = Check::new(&Case::new(Mode::Tpo, n, d, seed).options);
+            let mut state = State::new(&Case::new(Mode::Tpo, n, d, seed).options);
             for line in &all {
-                prop_assert_eq!(check.take(line), Ok(()));
+                prop_assert_eq!(state.apply(line), Ok(()));
             }
         }
     }
@@ -365,7 +373,7 @@ fn unknown_keys_are_refused() {
     for line in lines {
         let mut value = serde_json::to_value(&line).unwrap();
         value["more"] = 1.into();
-        let error = serde_json::from_value::<Line>(value)
+        let error = serde_json::from_value::<RecordLine>(value)
             .unwrap_err()
             .to_string();
         assert!(error.contains("more"), "{error}");

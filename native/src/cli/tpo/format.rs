@@ -2,9 +2,9 @@
 
 use super::super::lines::{self, Lines};
 use periapt_core::contract::{RECORD_FORMAT, RecordHeader};
-use periapt_core::tpo::{Check, Line};
+use periapt_core::tpo::{Outcome, RecordLine, State};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The reward, with the model behind it where it has one of its own.
 pub fn reward_name(header: &RecordHeader) -> String {
@@ -16,9 +16,9 @@ pub fn reward_name(header: &RecordHeader) -> String {
 }
 
 /// Whose a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum RunPart {
     /// The run's own.
     Run,
     /// Best-of-N with as many generations.
@@ -30,17 +30,31 @@ pub enum Part {
 pub struct Entry {
     /// The question's number.
     pub item: usize,
-    pub part: Part,
+    pub part: RunPart,
     pub ms: f64,
     #[serde(flatten)]
-    pub line: Line,
+    pub line: RecordLine,
 }
 
-/// A record's content.
+/// A record's content: its runs, by their questions' numbers.
 #[derive(Debug)]
 pub struct Content {
     pub header: RecordHeader,
-    pub entries: Vec<Entry>,
+    pub runs: BTreeMap<(usize, RunPart), RecordedRun>,
+}
+
+/// A run's lines, and what they come to.
+#[derive(Debug, Clone)]
+pub struct RecordedRun {
+    pub lines: Vec<RecordLine>,
+    pub state: State,
+}
+
+impl RecordedRun {
+    /// What there is of it.
+    pub fn outcome(&self) -> &Outcome {
+        self.state.outcome()
+    }
 }
 
 /// How a header and the other lines begin.
@@ -71,7 +85,6 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         bytes: lines.whole_bytes,
         unended: false,
     };
-    let mut checks = HashMap::new();
     match (all.next(), lines.rest) {
         (Some(first), _) => parsed.content = Some(Content::new(header(first)?)),
         (None, Some(rest)) => {
@@ -86,7 +99,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         return Ok(parsed);
     };
     let mut take = |line: (usize, &[u8])| {
-        let taken = lines::parse(line).map(|entry| content.take(entry, &mut checks))?;
+        let taken = lines::parse(line).map(|entry| content.take(entry))?;
         taken.map_err(|why| format!("line {}: {why}", line.0))
     };
     for line in all {
@@ -125,34 +138,23 @@ fn header(line: (usize, &[u8])) -> Result<RecordHeader, String> {
 
 impl Content {
     fn new(header: RecordHeader) -> Self {
-        let entries = Vec::new();
-        Self { header, entries }
+        let runs = BTreeMap::new();
+        Self { header, runs }
     }
 
     /// Takes a line, where its run tells it next.
-    fn take(
-        &mut self,
-        entry: Entry,
-        checks: &mut HashMap<(usize, Part), Check>,
-    ) -> Result<(), String> {
+    fn take(&mut self, entry: Entry) -> Result<(), String> {
         let options = &self.header.options;
-        let check = checks
-            .entry((entry.item, entry.part))
-            .or_insert_with(|| match entry.part {
-                Part::Run => Check::new(options),
-                Part::Baseline => Check::new(&options.baseline()),
-            });
-        check.take(&entry.line)?;
-        self.entries.push(entry);
+        let run = self.runs.entry((entry.item, entry.part));
+        let run = run.or_insert_with(|| RecordedRun {
+            lines: Vec::new(),
+            state: match entry.part {
+                RunPart::Run => State::new(options),
+                RunPart::Baseline => State::new(&options.baseline()),
+            },
+        });
+        run.state.apply(&entry.line)?;
+        run.lines.push(entry.line);
         Ok(())
     }
-}
-
-/// Generations among a record's lines.
-pub fn generations(lines: &[Line]) -> usize {
-    let counts = |line: &&Line| {
-        matches!(line, Line::Candidate(_) | Line::Text { .. })
-            || matches!(line, Line::Dropped { tokens, .. } if *tokens > 0)
-    };
-    lines.iter().filter(counts).count()
 }

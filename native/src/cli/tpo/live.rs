@@ -1,15 +1,15 @@
 //! A run as it happens, on stderr: a line for what is done, and one at the bottom for what is under way.
 
 use super::super::reading;
-use super::format::{Part, generations};
+use super::format::RunPart;
 use crate::terminal::{self, line};
 use indicatif::{ProgressBar, ProgressStyle};
-use periapt_core::tpo::{Line, Options, Progress, Stage};
+use periapt_core::tpo::{Options, RecordLine, RunEvent, Stage};
 use std::time::Instant;
 
 pub struct Live {
     bar: ProgressBar,
-    part: Part,
+    part: RunPart,
     samples: usize,
     generations: usize,
     done: usize,
@@ -19,8 +19,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// `item` is the question's number and how many there are; `recorded` what an earlier run did of it.
-    pub fn new(options: &Options, part: Part, item: (usize, usize), recorded: &[Line]) -> Self {
+    /// `item` is the question's number and how many there are; `done` are the generations that an earlier run made of it.
+    pub fn new(options: &Options, part: RunPart, item: (usize, usize), done: usize) -> Self {
         let style = ProgressStyle::with_template("{spinner} {msg}");
         let bar = ProgressBar::new_spinner()
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -30,12 +30,12 @@ impl Live {
             part,
             samples: options.samples,
             generations: options.generations(),
-            done: generations(recorded),
-            begun: generations(recorded),
+            done,
+            begun: done,
             tokens: 0,
             since: Instant::now(),
         };
-        if part == Part::Run && item.1 > 1 {
+        if part == RunPart::Run && item.1 > 1 {
             live.print(&format!("question {} of {}", item.0 + 1, item.1));
         }
         if live.done > 0 {
@@ -55,10 +55,10 @@ impl Live {
         }
     }
 
-    pub fn take(&mut self, progress: &Progress<'_>) {
-        match progress {
-            Progress::Token { round, stage, .. } | Progress::Prefill { round, stage, .. } => {
-                self.tokens += usize::from(matches!(progress, Progress::Token { .. }));
+    pub fn take(&mut self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::Token { round, stage, .. } | RunEvent::Prefill { round, stage, .. } => {
+                self.tokens += usize::from(matches!(event, RunEvent::Token { .. }));
                 let what = match stage {
                     Stage::Responses if *round == 0 => "responses".to_owned(),
                     Stage::Responses => format!("round {round}: new drafts"),
@@ -71,7 +71,10 @@ impl Live {
                 ));
                 self.bar.tick();
             }
-            Progress::Line(line) => self.line(line),
+            RunEvent::Line { line, state } => {
+                self.done = state.outcome().generations;
+                self.line(line);
+            }
         }
     }
 
@@ -86,25 +89,23 @@ impl Live {
         format!(", {rest:.0} s to go")
     }
 
-    fn line(&mut self, line: &Line) {
+    fn line(&self, line: &RecordLine) {
         let name = match self.part {
-            Part::Run => "",
-            Part::Baseline => "baseline, ",
+            RunPart::Run => "",
+            RunPart::Baseline => "baseline, ",
         };
         match line {
-            Line::Candidate(_) => self.done += 1,
-            Line::Dropped {
+            RecordLine::Dropped {
                 round,
                 index,
-                tokens,
                 reason,
+                ..
             } => {
-                self.done += usize::from(*tokens > 0);
                 self.print(&format!(
                     "{name}round {round}: response {index} is left out: {reason}"
                 ));
             }
-            Line::Scores {
+            RecordLine::Scores {
                 round,
                 rewards,
                 duplicates,
@@ -137,14 +138,13 @@ impl Live {
                     ));
                 }
             }
-            Line::Text {
+            RecordLine::Text {
                 round,
                 prompt,
                 text,
                 shortened,
                 ..
             } => {
-                self.done += 1;
                 let first: String = text.chars().take(300).collect();
                 self.print(&format!(
                     "round {round}: {}: {}",
@@ -158,7 +158,7 @@ impl Live {
                     ));
                 }
             }
-            Line::Update {
+            RecordLine::Update {
                 round, shortened, ..
             } => {
                 for part in shortened {
@@ -168,7 +168,7 @@ impl Live {
                     ));
                 }
             }
-            Line::Run { .. } | Line::End { .. } => {}
+            RecordLine::Run { .. } | RecordLine::Candidate(_) | RecordLine::End { .. } => {}
         }
     }
 

@@ -2,32 +2,33 @@
 
 mod figures;
 mod format;
+mod human;
 mod live;
 mod page;
 mod record;
 mod report;
+mod result;
 
 use super::args::{RefineArgs, TpoArgs, TpoCommand};
 use super::eval::dataset;
-use super::load::load_classifier;
+use super::load::{Loaded, load_classifier};
 use super::{Usage, input, load, notes, print_json, source, streams};
-use crate::say;
-use crate::terminal::{self, line, shown};
-use format::Part;
+use format::RunPart;
 use live::Live;
 use periapt_core::Session;
 use periapt_core::contract::{ModelHash, RecordHeader};
 use periapt_core::decoding::{AmuletParams, Method, Strength};
 use periapt_core::reward::{
-    AnyReward, Ask, Choice, ClassifierReward, Human, Judge, PreferenceReward, RewardName, Sum,
+    AnyReward, ClassifierReward, Human, Judge, PreferenceReward, RewardName, Sum,
 };
 use periapt_core::session::Classifier;
-use periapt_core::tpo::{Local, Options, Outcome, Progress, PromptName, Prompts, Query, refine};
-use record::Record;
-use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal, Write};
+use periapt_core::tpo::{Local, Options, Outcome, PromptName, Prompts, Query, RunEvent, refine};
+use record::RecordFile;
+use result::{describe, say};
+use serde_json::json;
+use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
     match &args.command {
@@ -40,120 +41,113 @@ pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
     }
 }
 
-fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
-    let options = Options::new(args.mode, args.size, args.draws);
-    options.validate()?;
-    let compares = options.depth() > 0 && !args.no_baseline;
-    if compares && let Err(error) = options.baseline().validate() {
-        // Said now, not after all the rounds.
-        return Err(Usage(format!(
-            "the comparison draws as many first responses as the run makes generations, and {error}: lower --samples or \
-             --rounds, or leave it out with --no-baseline"
-        ))
-        .into());
+/// What is asked for, as far as it can be checked before a model is loaded.
+struct Asked {
+    options: Options,
+    /// Whether the run is held against as many first responses.
+    compares: bool,
+    method: Method,
+    preference: Option<String>,
+    system: Option<String>,
+    /// By name, with their weights.
+    rewards: Vec<(RewardName, f64)>,
+    questions: Vec<String>,
+    /// `None` leaves the set to the model's size.
+    prompts: Option<Prompts>,
+}
+
+impl Asked {
+    fn new(args: &RefineArgs) -> anyhow::Result<Self> {
+        let options = Options::new(args.mode, args.size, args.draws);
+        options.validate()?;
+        let compares = options.depth() > 0 && !args.no_baseline;
+        if compares && let Err(error) = options.baseline().validate() {
+            // Said now, not after all the rounds.
+            return Err(Usage(format!(
+                "the comparison draws as many first responses as the run makes generations, and {error}: lower --samples \
+                 or --rounds, or leave it out with --no-baseline"
+            ))
+            .into());
+        }
+        let method = method(args)?;
+        let preference = args.prefer.as_deref();
+        let preference = preference.map(|text| streams::preference(text, "tpo"));
+        Ok(Self {
+            options,
+            compares,
+            method,
+            preference: preference.transpose()?,
+            system: args.system.as_deref().map(input::typed),
+            rewards: reward_names(args)?,
+            questions: questions(args)?,
+            prompts: prompts(args.prompts.as_deref())?,
+        })
     }
-    let method = method(args)?;
-    let preference = args.prefer.as_deref();
-    let preference = preference
-        .map(|text| streams::preference(text, "tpo"))
-        .transpose()?;
-    let system = args.system.as_deref().map(input::typed);
-    let rewards = reward_names(args)?;
-    let questions = questions(args)?;
-    let chosen = prompts(args.prompts.as_deref())?;
-    let mut record = match &args.record {
-        Some(path) => Some(Record::open(path, args.dataset.as_deref())?),
+
+    /// A question, with what goes with each of them.
+    fn query(&self, question: &str) -> Query {
+        Query {
+            question: question.to_owned(),
+            system: self.system.clone(),
+            preference: self.preference.clone(),
+            ..Query::default()
+        }
+    }
+}
+
+fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
+    let asked = Asked::new(args)?;
+    let record = match &args.record {
+        Some(path) => Some(RecordFile::open(path, args.dataset.as_deref())?),
         None => None,
     };
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
-    let prompts =
-        chosen.unwrap_or_else(|| Prompts::for_size(session.decoder().parameters() as u64));
-    // Reading a large model's file again takes a while: only for who sees it.
-    let sha256_of_model = match args.json || args.record.is_some() {
-        true => Some(source::sha256(&loaded.path)?),
-        false => None,
-    };
     let scorer = match &args.reward_model {
         Some(model) => Some(load_classifier(model, &args.model, &loaded)?),
         None => None,
     };
-    let asked = args.reward.clone();
-    let asked = asked.unwrap_or_else(|| rewards[0].0.to_string());
-    let query = Query {
-        system: system.clone(),
-        preference: preference.clone(),
-        ..Query::default()
+    let by_size = || Prompts::for_size(session.decoder().parameters() as u64);
+    let prompts = asked.prompts.clone().unwrap_or_else(by_size);
+    let header = header(args, &asked, &loaded, scorer.as_ref(), &prompts)?;
+    let mut refinement = Refinement {
+        generator: Local {
+            session,
+            method: asked.method.clone(),
+            preference: asked.preference.clone(),
+            batch: args.batch.unwrap_or(usize::MAX),
+        },
+        reward: Sum(asked
+            .rewards
+            .iter()
+            .map(|(name, weight)| {
+                let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
+                let preference = asked.preference.as_deref();
+                let reward = reward(*name, session, classifier, args, preference);
+                (reward, *weight)
+            })
+            .collect()),
+        asked: &asked,
+        prompts,
+        record,
     };
-    let mut header = session.record_header(&query, &options, &prompts, method.name(), asked);
-    header.model.sha256 = sha256_of_model;
-    if let Some((classifier, path)) = &scorer {
-        header.reward_model = Some(ModelHash {
-            name: classifier.model_name().map(str::to_owned),
-            sha256: Some(source::sha256(path)?),
-        });
-    }
-    if let Some(record) = &mut record {
+    if let Some(record) = &mut refinement.record {
         record.begin(&header)?;
     }
-    let mut reward = Sum(rewards
-        .iter()
-        .map(|(name, weight)| {
-            let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
-            let reward = reward(*name, session, classifier, args, preference.as_deref());
-            (reward, *weight)
-        })
-        .collect());
     let mut results = Vec::new();
-    for (item, question) in questions.iter().enumerate() {
-        let query = Query {
-            question: question.clone(),
-            system: system.clone(),
-            preference: preference.clone(),
-            ..Query::default()
-        };
-        let mut one = |options: &Options, part: Part| -> anyhow::Result<Outcome> {
-            let generator = Local {
-                session,
-                method: method.clone(),
-                preference: preference.clone(),
-                batch: args.batch.unwrap_or(usize::MAX),
-            };
-            let recorded = record.as_ref().map(|record| record.lines(item, part));
-            let recorded = recorded.unwrap_or_default();
-            let mut live = Live::new(options, part, (item, questions.len()), &recorded);
-            let mut written = Ok(());
-            let mut listen = async |progress: Progress<'_>| {
-                live.take(&progress);
-                if let (Progress::Line(line), Some(record)) = (&progress, &mut record) {
-                    written = record.write(item, part, line);
-                }
-                match written {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                }
-            };
-            let run = refine(
-                &query,
-                options,
-                &prompts,
-                &generator,
-                &mut reward,
-                recorded,
-                &mut listen,
-            );
-            let outcome = pollster::block_on(run)?;
-            live.finish();
-            written?;
-            Ok(outcome)
-        };
-        let outcome = one(&options, Part::Run)?;
-        let baseline = match compares {
-            true => Some(one(&options.baseline(), Part::Baseline)?),
+    for item in 0..asked.questions.len() {
+        let outcome = refinement.run(item, RunPart::Run)?;
+        let baseline = match asked.compares {
+            true => Some(refinement.run(item, RunPart::Baseline)?),
             false => None,
         };
-        results.push(describe(&outcome, baseline.as_ref(), &header, &options));
+        results.push(describe(
+            &outcome,
+            baseline.as_ref(),
+            &header,
+            &asked.options,
+        ));
         if !args.json {
             say(&outcome, baseline.as_ref(), args.dataset.is_some())?;
         }
@@ -164,6 +158,85 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     match args.dataset {
         Some(_) => print_json(&json!({ "results": results })),
         None => print_json(&results.first()),
+    }
+}
+
+/// What all lines of the record share.
+fn header(
+    args: &RefineArgs,
+    asked: &Asked,
+    loaded: &Loaded,
+    scorer: Option<&(Classifier, PathBuf)>,
+    prompts: &Prompts,
+) -> anyhow::Result<RecordHeader> {
+    let session = &loaded.session;
+    let named = args.reward.clone();
+    let named = named.unwrap_or_else(|| asked.rewards[0].0.to_string());
+    let (query, method) = (asked.query(""), asked.method.name());
+    let mut header = session.record_header(&query, &asked.options, prompts, method, named);
+    // Reading a large model's file again takes a while: only for who sees it.
+    if args.json || args.record.is_some() {
+        header.model.sha256 = Some(source::sha256(&loaded.path)?);
+    }
+    if let Some((classifier, path)) = scorer {
+        header.reward_model = Some(ModelHash {
+            name: classifier.model_name().map(str::to_owned),
+            sha256: Some(source::sha256(path)?),
+        });
+    }
+    Ok(header)
+}
+
+/// All that a run needs.
+struct Refinement<'a> {
+    asked: &'a Asked,
+    prompts: Prompts,
+    generator: Local<'a>,
+    reward: Sum<'a>,
+    record: Option<RecordFile>,
+}
+
+impl Refinement<'_> {
+    /// Refines the answer to a question, or draws what that is held against: shown as it happens, and recorded.
+    fn run(&mut self, item: usize, part: RunPart) -> anyhow::Result<Outcome> {
+        let asked = self.asked;
+        let options = match part {
+            RunPart::Run => asked.options.clone(),
+            RunPart::Baseline => asked.options.baseline(),
+        };
+        let query = asked.query(&asked.questions[item]);
+        let recorded = self
+            .record
+            .as_ref()
+            .and_then(|record| record.run(item, part));
+        let done = recorded.map_or(0, |run| run.outcome().generations);
+        let recorded = recorded.map(|run| run.lines.clone()).unwrap_or_default();
+        let mut live = Live::new(&options, part, (item, asked.questions.len()), done);
+        let mut written = Ok(());
+        let record = &mut self.record;
+        let mut listen = async |event: RunEvent<'_>| {
+            live.take(&event);
+            if let (RunEvent::Line { line, .. }, Some(record)) = (event, &mut *record) {
+                written = record.write(item, part, line);
+            }
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        };
+        let run = refine(
+            &query,
+            &options,
+            &self.prompts,
+            &self.generator,
+            &mut self.reward,
+            recorded,
+            &mut listen,
+        );
+        let outcome = pollster::block_on(run)?;
+        live.finish();
+        written?;
+        Ok(outcome)
     }
 }
 
@@ -286,111 +359,7 @@ fn reward<'a>(
             args.system.as_deref().map(input::typed),
             preference.unwrap_or_default(),
         )),
-        (RewardName::Human, _) => AnyReward::Human(Human::new(ask())),
+        (RewardName::Human, _) => AnyReward::Human(Human::new(human::ask())),
         _ => AnyReward::Judge(Judge::new(session, preference)),
     }
-}
-
-/// Asks in the terminal.
-fn ask() -> Ask<'static> {
-    Box::new(|query, a, b| {
-        let choice = choose(query, a, b);
-        Box::pin(async move { choice })
-    })
-}
-
-fn choose(query: &str, a: &str, b: &str) -> Result<Choice, String> {
-    let mut input = std::io::stdin().lock();
-    say!(
-        "\n--- {}\n\n--- 1\n{}\n\n--- 2\n{}\n",
-        line(&query),
-        shown(a),
-        shown(b)
-    );
-    loop {
-        terminal::prompt("Which is better? 1, 2, or = for neither: ");
-        let mut line = String::new();
-        match input.read_line(&mut line) {
-            Ok(0) => return Err("standard input ended".to_owned()),
-            Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-        match line.trim() {
-            "1" => return Ok(Choice::First),
-            "2" => return Ok(Choice::Second),
-            "=" => return Ok(Choice::Same),
-            _ => {}
-        }
-    }
-}
-
-/// The best reward, and whose it is.
-fn best(outcome: &Outcome) -> Option<f64> {
-    outcome.rewards.get(&outcome.best?).copied()
-}
-
-fn describe(
-    outcome: &Outcome,
-    baseline: Option<&Outcome>,
-    header: &RecordHeader,
-    options: &Options,
-) -> Value {
-    let candidates: Vec<Value> = outcome
-        .candidates
-        .iter()
-        .map(|(number, candidate)| {
-            let mut object = json!(candidate);
-            object["reward"] = json!(outcome.rewards.get(number));
-            object
-        })
-        .collect();
-    json!({
-        "text": outcome.answer().map(|answer| &answer.text),
-        "reward": best(outcome),
-        "reward_name": header.reward,
-        "reward_model": header.reward_model,
-        "mode": options.mode,
-        "candidates": candidates,
-        "generations": outcome.generations,
-        "tokens": outcome.tokens,
-        "best_of_n": baseline.map(|baseline| json!({
-            "n": baseline.generations,
-            "reward": best(baseline),
-            "text": baseline.answer().map(|answer| &answer.text),
-            "tokens": baseline.tokens,
-        })),
-        "device": header.device,
-        "model": header.model,
-    })
-}
-
-/// The answer on stdout; what it took, and whether that was worth it, on stderr.
-fn say(outcome: &Outcome, baseline: Option<&Outcome>, one_of_many: bool) -> anyhow::Result<()> {
-    let mut out = terminal::answer();
-    if let Some(answer) = outcome.answer() {
-        writeln!(out, "{}", answer.text)?;
-        if one_of_many {
-            writeln!(out)?;
-        }
-    }
-    let reward = best(outcome).unwrap_or(f64::NAN);
-    say!(
-        "reward {reward:.4} after {} generations, {} tokens",
-        outcome.generations,
-        outcome.tokens
-    );
-    if let Some(baseline) = baseline {
-        let other = best(baseline).unwrap_or(f64::NAN);
-        let verdict = match reward.total_cmp(&other) {
-            std::cmp::Ordering::Greater => "the rounds were worth it",
-            std::cmp::Ordering::Equal => "the rounds won nothing over it",
-            std::cmp::Ordering::Less => "it did better: the rounds did not help here",
-        };
-        say!(
-            "best of {} first responses: {other:.4}, {} tokens; {verdict}",
-            baseline.generations,
-            baseline.tokens
-        );
-    }
-    Ok(())
 }

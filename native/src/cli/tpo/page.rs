@@ -1,13 +1,12 @@
 //! Records as one self-contained page.
 
-use super::figures::{Item, Report, Round, last_best, rounds, spent, summary};
+use super::figures::{Item, Report, summary};
 use super::format::reward_name;
 use crate::terminal::shown;
 use minijinja::{AutoEscape, Environment, value::Serde};
-use periapt_core::tpo::{Line, Mode};
+use periapt_core::tpo::{Mode, RecordLine, Round};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
-use std::collections::BTreeMap;
 
 /// The records as a page.
 pub fn page(reports: &[Report]) -> Result<String, minijinja::Error> {
@@ -28,29 +27,25 @@ pub fn page(reports: &[Report]) -> Result<String, minijinja::Error> {
 
 /// What the page shows of one question.
 fn section(report: &Report, item: &Item) -> Value {
-    let Report { name, content, .. } = report;
-    let rounds = rounds(&item.lines);
-    let candidates: BTreeMap<usize, &str> = item
-        .lines
-        .iter()
-        .filter_map(|line| match line {
-            Line::Candidate(candidate) => Some((
-                candidate.round * content.header.options.samples + candidate.index,
-                candidate.text.as_str(),
-            )),
-            _ => None,
-        })
-        .collect();
-    let text = |number: usize| candidates.get(&number).copied().unwrap_or_default();
-    let other = last_best(&item.baseline);
+    let Report { name, header, .. } = report;
+    let (run, lines) = (item.run.outcome(), &item.run.lines);
+    let rounds = &run.rounds;
+    let text = |number| {
+        run.candidates
+            .get(&number)
+            .map_or("", |response| &response.text)
+    };
+    let baseline = item
+        .baseline()
+        .and_then(|baseline| Some((baseline.reward()?, baseline.tokens)));
+    let other = baseline.map(|(reward, _)| reward);
     let mut steps: Vec<Value> = Vec::new();
     for (at, round) in rounds.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| rounds[before].best);
-        let texts: Vec<Value> = item
-            .lines
+        let texts: Vec<Value> = lines
             .iter()
             .filter_map(|line| match line {
-                Line::Text {
+                RecordLine::Text {
                     round,
                     prompt,
                     text,
@@ -73,11 +68,10 @@ fn section(report: &Report, item: &Item) -> Value {
             "texts": texts,
         }));
     }
-    let (tokens, generations) = spent(&item.lines);
     let last = rounds.last().map_or(f64::NAN, |round| round.best_reward);
     let first = rounds.first().map_or(f64::NAN, |round| round.best_reward);
     let verdict = match other {
-        _ if content.header.options.mode == Mode::Bon => {
+        _ if header.options.mode == Mode::Bon => {
             "The best of the first responses; there were no rounds."
         }
         Some(other) if last > other => "The rounds beat as many first responses.",
@@ -90,11 +84,10 @@ fn section(report: &Report, item: &Item) -> Value {
         }
         None => "The rounds did not help here: the best of the first responses stayed the best.",
     };
-    let dropped: Vec<String> = item
-        .lines
+    let dropped: Vec<String> = lines
         .iter()
         .filter_map(|line| match line {
-            Line::Dropped {
+            RecordLine::Dropped {
                 round,
                 index,
                 reason,
@@ -105,9 +98,9 @@ fn section(report: &Report, item: &Item) -> Value {
             _ => None,
         })
         .collect();
-    let samples = content.header.options.samples;
-    let cuts = item.lines.iter().flat_map(|line| match line {
-        Line::Scores { cut, .. } => cut.as_slice(),
+    let samples = header.options.samples;
+    let cuts = lines.iter().flat_map(|line| match line {
+        RecordLine::Scores { cut, .. } => cut.as_slice(),
         _ => &[],
     });
     let cuts = cuts.map(|cut| {
@@ -137,17 +130,17 @@ fn section(report: &Report, item: &Item) -> Value {
         .collect();
     json!({
         "file": name,
-        "query": item.query,
-        "reward_name": reward_name(&content.header),
+        "query": item.run.state.query(),
+        "reward_name": reward_name(header),
         "verdict": verdict,
-        "generations": generations,
-        "tokens": tokens,
-        "other": other.map(|other| json!({
-            "n": content.header.options.generations(),
-            "reward": format!("{other:.4}"),
-            "tokens": spent(&item.baseline).0,
+        "generations": run.generations,
+        "tokens": run.tokens,
+        "other": baseline.map(|(reward, tokens)| json!({
+            "n": header.options.generations(),
+            "reward": format!("{reward:.4}"),
+            "tokens": tokens,
         })),
-        "chart": chart(&rounds, other),
+        "chart": chart(rounds, other),
         "steps": steps,
         "dropped": dropped,
         "table": table,

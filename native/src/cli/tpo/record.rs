@@ -3,11 +3,11 @@
 //! start. What a killed run leaves is whole lines and perhaps the beginning of one.
 
 use super::super::Usage;
-use super::format::{Content, Entry, Part, parse};
+use super::format::{Content, Entry, RecordedRun, RunPart, parse};
 use crate::output::{self, Scratch};
 use anyhow::{Context, anyhow};
 use periapt_core::contract::RecordHeader;
-use periapt_core::tpo::Line;
+use periapt_core::tpo::RecordLine;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> anyhow::Result<Content> {
 }
 
 /// A record that is being written.
-pub struct Record {
+pub struct RecordFile {
     path: PathBuf,
     file: File,
     began: Instant,
@@ -40,7 +40,7 @@ pub struct Record {
     empty: Option<Scratch>,
 }
 
-impl Record {
+impl RecordFile {
     /// Creates the file, or takes up an earlier run's, which must not be `dataset`; a pipe or a device is written
     /// to as it is.
     pub fn open(path: &Path, dataset: Option<&Path>) -> anyhow::Result<Self> {
@@ -104,16 +104,13 @@ impl Record {
         Ok(())
     }
 
-    /// An earlier run's lines of one question.
-    pub fn lines(&self, item: usize, part: Part) -> Vec<Line> {
-        let own = |entry: &&Entry| entry.item == item && entry.part == part;
-        let entries = self.before.iter().flat_map(|before| &before.entries);
-        let lines = entries.filter(own);
-        lines.map(|entry| entry.line.clone()).collect()
+    /// What an earlier run did of one question.
+    pub fn run(&self, item: usize, part: RunPart) -> Option<&RecordedRun> {
+        self.before.as_ref()?.runs.get(&(item, part))
     }
 
     /// Appends a line at once.
-    pub fn write(&mut self, item: usize, part: Part, line: &Line) -> anyhow::Result<()> {
+    pub fn write(&mut self, item: usize, part: RunPart, line: &RecordLine) -> anyhow::Result<()> {
         let ms = self.began.elapsed().as_secs_f64() * 1e3;
         let line = line.clone();
         self.append(&Entry {
