@@ -30,7 +30,7 @@ const BUDGETS: [f64; 4] = [0.1, 0.3, 1.0, 3.0];
 
 /// A method as it is evaluated.
 #[derive(Debug)]
-struct Variant {
+struct Arm {
     /// What it is called in rows and reports.
     name: String,
     how: How,
@@ -55,7 +55,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let preferences = preferences
         .map(|preference| streams::unweighted(preference, "eval"))
         .collect::<Result<Vec<_>, _>>()?;
-    let variants = variants(args)?;
+    let arms = arms(args)?;
     let mut record = Record::open(&args.output)?;
     let datasets = args
         .dataset
@@ -68,27 +68,27 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         let name = &datasets[again].name;
         return Err(Usage(format!("two datasets are called {name}: rename one")).into());
     }
-    for variant in &variants {
-        request(args, variant, Vec::new(), 0).validate()?;
+    for arm in &arms {
+        request(args, arm, Vec::new(), 0).validate()?;
     }
     args.decoding.beam.check_ranges()?;
-    for name in files(&datasets, &variants) {
+    for name in files(&datasets, &arms) {
         output::apart(&args.output.join(name), &args.dataset)?;
     }
     let loaded = load(&args.model)?;
     notes::of_session(&loaded.session);
     record.settings(&settings(args, &loaded)?)?;
 
-    let mut progress = Progress::new(&datasets, &preferences, &variants, &record);
+    let mut progress = Progress::new(&datasets, &preferences, &arms, &record);
     for dataset in &datasets {
         for preference in &preferences {
-            for variant in &variants {
+            for arm in &arms {
                 for (number, batch) in dataset.questions.chunks(args.batch).enumerate() {
                     let first = (number * args.batch) as u32;
-                    let job = Job {
+                    let job = Batch {
                         dataset: &dataset.name,
                         preference,
-                        variant,
+                        arm,
                         batch,
                         first,
                     };
@@ -102,12 +102,11 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 }
 
 /// The files that a run writes into its folder.
-fn files(datasets: &[Dataset], variants: &[Variant]) -> Vec<String> {
+fn files(datasets: &[Dataset], arms: &[Arm]) -> Vec<String> {
     let own = ["run.json", record::ANSWERS, "summary.json", "frontier.svg"];
     let responses = datasets.iter().flat_map(|dataset| {
-        variants
-            .iter()
-            .map(|variant| report::responses(&dataset.name, &variant.name))
+        arms.iter()
+            .map(|arm| report::responses(&dataset.name, &arm.name))
     });
     own.map(str::to_owned)
         .into_iter()
@@ -115,11 +114,11 @@ fn files(datasets: &[Dataset], variants: &[Variant]) -> Vec<String> {
         .collect()
 }
 
-fn variants(args: &EvalArgs) -> Result<Vec<Variant>, Usage> {
-    let mut variants: Vec<Variant> = Vec::new();
+fn arms(args: &EvalArgs) -> Result<Vec<Arm>, Usage> {
+    let mut arms: Vec<Arm> = Vec::new();
     let mut add = |name: String, how: How| {
-        if variants.iter().all(|variant| variant.name != name) {
-            variants.push(Variant { name, how });
+        if arms.iter().all(|arm| arm.name != name) {
+            arms.push(Arm { name, how });
         }
     };
     let own = args.decoding.sampling.kl_budget;
@@ -153,7 +152,7 @@ fn variants(args: &EvalArgs) -> Result<Vec<Variant>, Usage> {
         let name = format!("amulet@kl={budget}");
         add(name, How::Streams(amulet.clone(), Some(budget)));
     }
-    Ok(variants)
+    Ok(arms)
 }
 
 /// Linear Alignment at amulet's strength.
@@ -190,12 +189,12 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
 
 fn request(
     args: &EvalArgs,
-    variant: &Variant,
+    arm: &Arm,
     conversations: Vec<Conversation>,
     first: u32,
 ) -> GenerateRequest {
     let mut sampling = args.decoding.sampling;
-    let method = match &variant.how {
+    let method = match &arm.how {
         // Without a budget, the KL is computed and no more.
         How::Streams(method, budget) => {
             let contrasts = !matches!(method, Method::Base | Method::Pref);
@@ -216,16 +215,16 @@ fn request(
 }
 
 /// One batch of questions with one method and preference.
-struct Job<'a> {
+struct Batch<'a> {
     dataset: &'a str,
     preference: &'a str,
-    variant: &'a Variant,
+    arm: &'a Arm,
     batch: &'a [Question],
     /// The first question's place.
     first: u32,
 }
 
-impl Job<'_> {
+impl Batch<'_> {
     /// Runs the whole batch, so that what its answers are does not depend on which of them are missing, and records
     /// those that are.
     fn run(
@@ -238,7 +237,7 @@ impl Job<'_> {
         let key_of = |question: &Question| {
             key(
                 self.dataset,
-                &self.variant.name,
+                &self.arm.name,
                 self.preference,
                 &question.index,
             )
@@ -272,8 +271,8 @@ impl Job<'_> {
             }
             anyhow::Ok(())
         };
-        let request = request(args, self.variant, conversations.clone(), self.first);
-        if let How::Streams(..) = self.variant.how {
+        let request = request(args, self.arm, conversations.clone(), self.first);
+        if let How::Streams(..) = self.arm.how {
             let mut failed = None;
             let on_event = &mut async |event: Event<'_>| {
                 if let Event::Done { answer, generation } = event
@@ -317,7 +316,7 @@ impl Job<'_> {
             index: question.index.clone(),
             question: question.text.clone(),
             preference: self.preference.to_owned(),
-            method: self.variant.name.clone(),
+            method: self.arm.name.clone(),
             response: generation.text.clone(),
             token_ids: generation.token_ids.clone(),
             finish_reason: generation.finish_reason,
@@ -348,18 +347,13 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(
-        datasets: &[Dataset],
-        preferences: &[String],
-        variants: &[Variant],
-        record: &Record,
-    ) -> Self {
+    fn new(datasets: &[Dataset], preferences: &[String], arms: &[Arm], record: &Record) -> Self {
         let mut total = 0;
         for dataset in datasets {
             for preference in preferences {
-                for variant in variants {
+                for arm in arms {
                     let missing = dataset.questions.iter().filter(|question| {
-                        let key = key(&dataset.name, &variant.name, preference, &question.index);
+                        let key = key(&dataset.name, &arm.name, preference, &question.index);
                         !record.has(&key)
                     });
                     total += missing.count() as u64;

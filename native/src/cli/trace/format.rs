@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Line {
+pub enum TraceLine {
     Header(Box<RunHeader>),
     Token(Box<Token>),
     End {
@@ -83,13 +83,13 @@ impl Trace {
         Ok(trace)
     }
 
-    fn take(&mut self, line: Line) -> Result<(), String> {
+    fn take(&mut self, line: TraceLine) -> Result<(), String> {
         if self.finish_reason.is_some() {
             return Err("a line after the trace's end".to_owned());
         }
         match line {
-            Line::Header(_) => return Err("a second header".to_owned()),
-            Line::Token(token) => {
+            TraceLine::Header(_) => return Err("a second header".to_owned()),
+            TraceLine::Token(token) => {
                 if token.index != self.tokens.len() {
                     return Err(format!(
                         "token {} at the place of token {}",
@@ -110,7 +110,7 @@ impl Trace {
                 }
                 self.tokens.push(*token);
             }
-            Line::End { finish_reason, .. } => self.finish_reason = Some(finish_reason),
+            TraceLine::End { finish_reason, .. } => self.finish_reason = Some(finish_reason),
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ fn header(line: (usize, &[u8])) -> Result<RunHeader, String> {
         ));
     }
     match lines::parse(line)? {
-        Line::Header(header) => Ok(*header),
+        TraceLine::Header(header) => Ok(*header),
         _ => Err("it has no header: it is no whole trace".to_owned()),
     }
 }

@@ -10,7 +10,7 @@ use super::source;
 use super::{Loaded, Usage};
 use crate::output::{self, Existing, Output, Scratch};
 use anyhow::{Context, anyhow};
-use format::{Line, Token, Trace};
+use format::{Token, Trace, TraceLine};
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::session::{GenerateRequest, Generation, Prompting};
 use std::fs::File;
@@ -71,7 +71,7 @@ impl Recorder {
         })
     }
 
-    fn line(&mut self, line: &Line) -> anyhow::Result<()> {
+    fn line(&mut self, line: &TraceLine) -> anyhow::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         // Not the error's own kind: standard output's hanging up is no failure, and this is.
@@ -88,7 +88,7 @@ impl Recorder {
         let mut header = loaded.session.run_header(request, prompting);
         header.model.path = loaded.path.to_string_lossy().into_owned();
         header.model.sha256 = source::sha256(&loaded.path)?;
-        self.line(&Line::Header(Box::new(header)))?;
+        self.line(&TraceLine::Header(Box::new(header)))?;
         if let Some(begun) = self.empty.take() {
             begun.keep();
         }
@@ -102,11 +102,11 @@ impl Recorder {
             trace: trace.clone(),
         };
         self.tokens += 1;
-        self.line(&Line::Token(Box::new(token)))
+        self.line(&TraceLine::Token(Box::new(token)))
     }
 
     pub fn end(&mut self, generation: &Generation) -> anyhow::Result<()> {
-        self.line(&Line::End {
+        self.line(&TraceLine::End {
             finish_reason: generation.finish_reason,
             text: generation.text.clone(),
         })
