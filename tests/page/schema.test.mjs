@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { load } from "./bundle.mjs";
 import { damaged } from "./damage.mjs";
-import { root } from "./periapt.mjs";
+import { root } from "../browser/periapt.mjs";
 import { chat, profiles, record, SAMPLES, trace } from "./samples.mjs";
 
 /** Of each kind, as of this many seeds. */
@@ -16,7 +16,7 @@ const COUNT = 1000;
 describe("imports", () => {
   let page;
   before(async () => {
-    page = await load("src/pure.ts");
+    page = await load(...["command", "figures", "imports", "profiles", "run", "schema/chat", "schema/check", "schema/json", "schema/page", "settings"].map((name) => `src/${name}.ts`));
   });
 
   const refusal = (text) => {
