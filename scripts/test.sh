@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests: the Rust ones, then the page in a real Chromium. The last line counts both. `make test`
-# builds everything first.
+# All tests: the page's own modules in Node, the Rust ones, then the page in a real Chromium. The last line counts all.
+# `make test` builds everything first.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . scripts/lib.sh
@@ -25,6 +25,19 @@ record() {
     fi
 }
 
+# page LOG OPTION... FOLDER: Node's test runner.
+page() {
+    local log=target/logs/$1 status
+    node --test --test-reporter=spec "${@:2}" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    passed=$((passed + $(count "$log" '^[^ ]+ pass ([0-9]+)$')))
+    skipped=$((skipped + $(count "$log" '^[^ ]+ skipped ([0-9]+)$')))
+    record "node --test" "$status" "$(count "$log" '^[^ ]+ fail ([0-9]+)$')"
+}
+
+say "the page's own modules"
+page page-test.log tests/page/
+
 say "the Rust tests"
 cargo test --release --locked --no-fail-fast --workspace --exclude periapt-web 2>&1 |
     tee target/logs/cargo-test.log
@@ -37,12 +50,7 @@ record "cargo test" "$status" "$(count $log '^test result: .* ([0-9]+) failed;.*
 say "the page in Chromium (WebGPU on a software renderer is slow: this takes minutes)"
 # Two files at a time at least: much of it waits for one core.
 workers=$(node -p 'Math.max(2, os.availableParallelism() - 1)')
-node --test --test-concurrency="$workers" --test-reporter=spec tests/browser/ 2>&1 | tee target/logs/browser-test.log
-status=${PIPESTATUS[0]}
-log=target/logs/browser-test.log
-passed=$((passed + $(count $log '^[^ ]+ pass ([0-9]+)$')))
-skipped=$((skipped + $(count $log '^[^ ]+ skipped ([0-9]+)$')))
-record "node --test" "$status" "$(count $log '^[^ ]+ fail ([0-9]+)$')"
+page browser-test.log --test-concurrency="$workers" tests/browser/
 
 failed=$((failed + broken))
 say "all tests"

@@ -45,6 +45,7 @@ pub struct DeviceInfo {
     /// True where it computes in the machine's own memory, as the CPU, software and integrated adapters do; false
     /// where that isn't known, as in old records.
     #[serde(default)]
+    #[cfg_attr(feature = "contract", ts(optional, as = "Option<bool>"))]
     pub shares_memory: bool,
     /// The driver's name and version as it reports them; may be empty.
     pub driver: String,

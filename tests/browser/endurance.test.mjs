@@ -8,16 +8,14 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./browser.mjs";
 import { load, openEngine } from "./engine.mjs";
-import { model, root } from "./periapt.mjs";
+import { model, root, skipWithoutModel } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
 const CANCELS = Number(process.env.PERIAPT_ROUNDS ?? 12);
 const LOADS = Math.max(3, Math.round(CANCELS / 10));
 const HOUR = 3_600_000;
 
-const skip = model ? false : "PERIAPT_TEST_MODEL names no model";
-if (skip && process.env.PERIAPT_REQUIRE_ALL === "1") throw new Error(skip);
-if (skip) console.error(`SKIPPED: the engine over and over: ${skip}`);
+const skip = skipWithoutModel("the engine over and over");
 
 /** Runs in the worker before its own code: what memory and GPU buffers it has. */
 const PROBE = `

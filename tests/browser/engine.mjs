@@ -34,3 +34,13 @@ export function load(page, sha256) {
     }
   }, sha256);
 }
+
+/** The names of what the page's store holds. */
+export function entries(page) {
+  return page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("periapt");
+    const names = [];
+    for await (const name of folder.keys()) names.push(name);
+    return names;
+  });
+}

@@ -3,23 +3,20 @@
 // faster than WebGPU in software.
 
 import assert from "node:assert/strict";
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./browser.mjs";
 import { fillDisk, load, openEngine } from "./engine.mjs";
-import { model, root } from "./periapt.mjs";
+import { golden, model, root, skipWithoutModel } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
-const golden = JSON.parse(readFileSync(join(root, "tests/fixtures/golden/smollm2_135m_q4_1.json"), "utf8"));
 const SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 const CHUNK = 8 * 1024 * 1024;
 const HOUR = 3_600_000;
 const QUESTION = "Explain what a vector database is.";
 
-const skip = model ? false : "PERIAPT_TEST_MODEL names no model";
-if (skip && process.env.PERIAPT_REQUIRE_ALL === "1") throw new Error(skip);
-if (skip) console.error(`SKIPPED: the engine's tests: ${skip}`);
+const skip = skipWithoutModel("the engine's tests");
 
 describe("the engine", { timeout: HOUR, skip }, () => {
   let server;

@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { launch } from "./browser.mjs";
-import { bundle } from "./bundle.mjs";
-import { random } from "./damage.mjs";
+import { bundle } from "../page/bundle.mjs";
+import { random } from "../page/damage.mjs";
 
 /** What an attacker writes; BEACON is an address that must never be asked for, and hit() must never run. */
 const PARTS = {
@@ -129,7 +129,7 @@ describe("hostile output", { timeout: 600_000 }, () => {
   const asked = [];
 
   before(async () => {
-    const code = await bundle("src/markdown.ts");
+    const [{ code }] = await bundle("src/markdown.ts");
     server = createServer((request, response) => {
       asked.push(request.url);
       // With the page's own rule for scripts, and no other: see request.test.mjs for the whole policy.

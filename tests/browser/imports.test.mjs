@@ -6,9 +6,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch, open } from "./browser.mjs";
-import { damaged } from "./damage.mjs";
+import { damaged } from "../page/damage.mjs";
 import { root, screenshots } from "./periapt.mjs";
-import { chat, record, SAMPLES, trace } from "./samples.mjs";
+import { chat, record, SAMPLES, trace } from "../page/samples.mjs";
 import { serve } from "./server.mjs";
 
 /** Of each kind; PERIAPT_DAMAGED asks for more. */

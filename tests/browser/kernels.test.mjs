@@ -5,11 +5,10 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { launch } from "./browser.mjs";
+import { root } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = join(root, "target/tmp/wgsl");
 
 describe("kernels", () => {

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch, open } from "./browser.mjs";
-import { fillDisk, openEngine } from "./engine.mjs";
+import { entries, fillDisk, openEngine } from "./engine.mjs";
 import { splitGguf } from "./gguf.mjs";
 import { model, needsModel, periapt, root, screenshots } from "./periapt.mjs";
 import { serve } from "./server.mjs";
@@ -505,14 +505,4 @@ describe("models in the browser", { timeout: HOUR }, () => {
 
 function sha256(bytes) {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** Names of all that the browser has on disk. */
-function entries(page) {
-  return page.evaluate(async () => {
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("periapt");
-    const names = [];
-    for await (const name of folder.keys()) names.push(name);
-    return names;
-  });
 }

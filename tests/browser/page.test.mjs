@@ -7,9 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { axe, launch, open } from "./browser.mjs";
-import { model, needsModel, periapt, root, screenshots, servePage } from "./periapt.mjs";
+import { golden, model, needsModel, periapt, root, screenshots, servePage } from "./periapt.mjs";
 
-const golden = JSON.parse(readFileSync(join(root, "tests/fixtures/golden/smollm2_135m_q4_1.json"), "utf8"));
 const HOUR = 3_600_000;
 /** How much of each golden answer is asked for: WebGPU in software writes a few tokens a second. */
 const GOLDEN = Number(process.env.PERIAPT_GOLDEN_TOKENS ?? 8);

@@ -2,7 +2,7 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,13 +13,23 @@ export const screenshots = join(root, "target/screenshots");
 export const model = process.env.PERIAPT_TEST_MODEL;
 export const binary = join(root, "target/release/periapt");
 
-/** What a test without the real model says: it skips aloud, or fails where nothing may skip. */
+/** What the reference says of it. */
+export const golden = JSON.parse(readFileSync(join(root, "tests/fixtures/golden/smollm2_135m_q4_1.json"), "utf8"));
+
+/** Why tests without the real model are skipped, which is said aloud and fails where nothing may skip; or false. */
+export function skipWithoutModel(name) {
+  if (model) return false;
+  const why = "PERIAPT_TEST_MODEL names no model";
+  assert.notEqual(process.env.PERIAPT_REQUIRE_ALL, "1", why);
+  console.error(`SKIPPED: ${name}: ${why}`);
+  return why;
+}
+
+/** The same of one test. */
 export function needsModel(context) {
-  if (model) return true;
-  assert.notEqual(process.env.PERIAPT_REQUIRE_ALL, "1", "PERIAPT_TEST_MODEL names no model");
-  console.error(`SKIPPED: ${context.name}: PERIAPT_TEST_MODEL names no model`);
-  context.skip("PERIAPT_TEST_MODEL names no model");
-  return false;
+  const skip = skipWithoutModel(context.name);
+  if (skip) context.skip(skip);
+  return !skip;
 }
 
 /** Runs the command line and gives what it wrote to stdout. */

@@ -7,12 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { axe, launch, open } from "./browser.mjs";
-import { model, periapt, screenshots, servePage } from "./periapt.mjs";
+import { model, periapt, screenshots, servePage, skipWithoutModel } from "./periapt.mjs";
 
 const HOUR = 3_600_000;
-const skip = model ? false : "PERIAPT_TEST_MODEL names no model";
-if (skip && process.env.PERIAPT_REQUIRE_ALL === "1") throw new Error(skip);
-if (skip) console.error(`SKIPPED: refinement in the browser: ${skip}`);
+const skip = skipWithoutModel("refinement in the browser");
 
 describe("refinement", { timeout: HOUR, skip }, () => {
   let server;

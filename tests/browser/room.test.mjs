@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { launch } from "./browser.mjs";
-import { load as bundled } from "./bundle.mjs";
-import { openEngine } from "./engine.mjs";
+import { load as bundled } from "../page/bundle.mjs";
+import { entries, openEngine } from "./engine.mjs";
 import { root, screenshots } from "./periapt.mjs";
 import { serve } from "./server.mjs";
 
@@ -35,7 +35,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
   let page;
 
   before(async () => {
-    ({ SPARE: spare } = await bundled("engine/src/pure.ts"));
+    ({ SPARE: spare } = await bundled("engine/src/room.ts"));
     scratch = mkdtempSync(join(tmpdir(), "periapt-room-"));
     mkdirSync(screenshots, { recursive: true });
     const dist = join(root, "www/dist");
@@ -79,13 +79,6 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
     return events.filter((event) => event.kind === kind);
   };
   const paths = (events) => events.map(({ url }) => new URL(url).pathname);
-  const entries = (on = page) =>
-    on.evaluate(async () => {
-      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("periapt");
-      const names = [];
-      for await (const name of folder.keys()) names.push(name);
-      return names;
-    });
 
   test("where there is room, nothing is deleted", async () => {
     for (const name of ["llama", "qwen2", "qwen3"]) {
@@ -107,7 +100,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
     assert.deepEqual(told(loaded, "unkept"), []);
     assert.ok(loaded.tokens > 0);
     assert.deepEqual(await stored(), ["/llama.gguf", "/mistral.gguf", "/qwen3.gguf"]);
-    assert.equal((await entries()).length, 6);
+    assert.equal((await entries(page)).length, 6);
     // It loads again from its address, and the next oldest goes.
     assert.deepEqual(paths(told(await load("/qwen2.gguf"), "evicted")), ["/qwen3.gguf"]);
   });
@@ -118,7 +111,7 @@ describe("room in the browser's store", { timeout: 1_800_000 }, () => {
     room(size("llama") + size("qwen3"), 20);
     assert.deepEqual(paths(told(await load("/qwen3.gguf"), "evicted")), ["/qwen2/"]);
     assert.deepEqual(await stored(), ["/llama.gguf", "/qwen3.gguf"]);
-    assert.equal((await entries()).length, 4, String(await entries()));
+    assert.equal((await entries(page)).length, 4, String(await entries(page)));
   });
 
   test("a model of several files makes room for all of them", async () => {

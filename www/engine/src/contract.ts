@@ -43,7 +43,7 @@ export type Adapter = {
    * True where it computes in the machine's own memory, as the CPU, software and integrated adapters do; false
    * where that isn't known, as in old records.
    */
-  shares_memory: boolean,
+  shares_memory?: boolean,
   /** The driver's name and version as it reports them; may be empty. */
   driver: string,
 };

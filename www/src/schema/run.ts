@@ -52,7 +52,7 @@ export const DEVICE = object({
   backend: name(),
   software: flag(),
   /** Older traces lack it. */
-  shares_memory: v.exactOptional(flag(), false),
+  shares_memory: v.exactOptional(flag()),
   driver: name(),
 });
 

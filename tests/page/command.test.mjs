@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { load } from "./bundle.mjs";
 import { damaged, random } from "./damage.mjs";
-import { binary } from "./periapt.mjs";
+import { binary } from "../browser/periapt.mjs";
 import { chat, trace } from "./samples.mjs";
 
 const SHELLS = ["sh", "bash"];
@@ -102,7 +102,7 @@ describe("copy as command", () => {
   let work;
 
   before(async () => {
-    page = await load("src/pure.ts");
+    page = await load(...["command", "imports", "run", "settings"].map((name) => `src/${name}.ts`));
     folder = mkdtempSync(join(tmpdir(), "periapt-command-"));
     work = join(folder, "work");
     mkdirSync(join(folder, "bin"));

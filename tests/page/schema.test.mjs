@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { load } from "./bundle.mjs";
 import { damaged } from "./damage.mjs";
-import { root } from "./periapt.mjs";
+import { root } from "../browser/periapt.mjs";
 import { chat, profiles, record, SAMPLES, trace } from "./samples.mjs";
 
 /** Of each kind, as of this many seeds. */
@@ -16,7 +16,7 @@ const COUNT = 1000;
 describe("imports", () => {
   let page;
   before(async () => {
-    page = await load("src/pure.ts");
+    page = await load(...["command", "figures", "imports", "profiles", "run", "schema/chat", "schema/check", "schema/json", "schema/page", "settings"].map((name) => `src/${name}.ts`));
   });
 
   const refusal = (text) => {
@@ -92,8 +92,8 @@ describe("imports", () => {
       assert.equal(page.imported(text.replaceAll("\n", "\r\n")).kind, kind);
       assert.equal(page.imported(`${text}\n\n`).kind, kind);
     }
-    const { system, baseline, lines } = page.imported(record()).record;
-    assert.equal(system, "Be kind.");
+    const { header, baseline, lines } = page.imported(record()).record;
+    assert.equal(header.system, "Be kind.");
     assert.equal(baseline.length, 9);
     assert.deepEqual(lines[3].cut, [{ response: 0, reward: "preference", from: 38, to: 20 }]);
     // A run that was killed while it wrote a line.

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { root } from "./periapt.mjs";
+import { root } from "../browser/periapt.mjs";
 
 const lines = (values) => values.map((value) => `${JSON.stringify(value)}\n`).join("");
 

@@ -7,14 +7,14 @@ import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { load } from "./bundle.mjs";
 import { random } from "./damage.mjs";
-import { root } from "./periapt.mjs";
+import { root } from "../browser/periapt.mjs";
 
 const read = (path) => readFileSync(join(root, path), "utf8");
 
 describe("the engine's pure parts", () => {
   let engine;
   before(async () => {
-    engine = await load("engine/src/pure.ts");
+    engine = await load(...["address", "journal", "openai", "request", "room"].map((name) => `engine/src/${name}.ts`));
   });
 
   const messages = [{ role: "user", content: "Hi." }];

@@ -1,0 +1,118 @@
+// The settings' ranges, defaults and arithmetic, and the runs that they give (www/src/settings.ts, www/src/run.ts).
+
+import assert from "node:assert/strict";
+import { before, describe, test } from "node:test";
+import { load } from "./bundle.mjs";
+import { trace } from "./samples.mjs";
+
+const near = (is, wanted, tolerance = 1e-9) => assert.ok(Math.abs(is - wanted) <= tolerance, `${is} is not ${wanted}`);
+
+describe("settings and runs", () => {
+  let page;
+  let usual;
+  before(async () => {
+    page = await load("src/imports.ts", "src/run.ts", "src/settings.ts");
+    usual = page.defaults();
+  });
+
+  const preference = (text, weight = 1) => ({ id: text, name: text, text, weight });
+  const asked = (changes, preferences, aligned = true) => page.chatParams({ ...usual, ...changes }, preferences, aligned);
+
+  test("the defaults are the command line's and lie in their ranges, the ends of which are allowed", () => {
+    assert.deepEqual(usual, {
+      alpha: 2, lambda: 2, eta: 10, iterations: 60, strength: 2, plausibility: 0,
+      temperature: 0, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1, frequency_penalty: 0, presence_penalty: 0, seed: 0,
+      max_tokens: 128, method: "amulet", kl_budget: null, system: "", side_by_side: true, traced: true,
+    });
+    for (const [name, { min, max, step }] of Object.entries(page.FIELDS)) {
+      for (const inside of [usual[name], min, max]) assert.ok(page.isAllowed(name, inside), `${name} = ${inside}`);
+      for (const outside of [min - step, max + step, Number.NaN, Infinity, -Infinity]) {
+        assert.ok(!page.isAllowed(name, outside), `${name} = ${outside}`);
+      }
+      assert.equal(page.isAllowed(name, min + step / 2), step !== 1, `half a step of ${name}`);
+    }
+  });
+
+  test("Amulet's strength is the paper's, and alpha is found for each", () => {
+    const { alpha, lambda, eta, iterations } = usual;
+    near(page.amuletStrength(usual), 4.648699006951201);
+    assert.equal(page.amuletStrength({ ...usual, iterations: 0 }), 0);
+    assert.equal(page.amuletStrength({ ...usual, alpha: 0 }), 0);
+    // One step: alpha / (lambda + 1 / eta).
+    near(page.amuletStrength({ ...usual, iterations: 1 }), alpha / (lambda + 1 / eta));
+    let last = -1;
+    for (const alpha of [0, 0.5, 1, 2, 3]) {
+      const strength = page.amuletStrength({ alpha, lambda, eta, iterations });
+      assert.ok(strength > last, `alpha = ${alpha}`);
+      last = strength;
+    }
+    for (const k of [0.25, 2, 4.648699006951201, 12]) {
+      near(page.amuletStrength({ ...usual, alpha: page.alphaFor(k, usual) }), k, 1e-3 * k);
+    }
+  });
+
+  test("the strength is the method's own, and another one changes the number that the method has", () => {
+    const of = (method) => page.strengthOf({ ...usual, method, strength: 3 });
+    assert.deepEqual([of("pref"), of("la")], [0, 3]);
+    near(of("amulet"), 4.648699006951201);
+    for (const method of ["pref", "la", "amulet"]) {
+      const changed = page.withStrength({ ...usual, method }, 1.5);
+      assert.equal(changed.method, method === "pref" ? "la" : method);
+      near(page.strengthOf(changed), 1.5, 2e-3);
+    }
+    assert.equal(page.withStrength(usual, 0).alpha, 0);
+  });
+
+  test("the engine is asked for what the method needs, and for nothing else", () => {
+    const { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed } = usual;
+    const sampling = { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed };
+    const common = { max_tokens: 128, ...sampling, logprobs: true, top_logprobs: 5 };
+    const kind = [preference("Be kind.")];
+    const amulet = { preference: "Be kind.", method: "amulet", alpha: 2, lambda: 2, eta: 10, iterations: 60, plausibility: 0 };
+    assert.deepEqual(asked({}, kind), { ...common, alignment: amulet });
+    assert.deepEqual(asked({ traced: false }, []), { max_tokens: 128, ...sampling, alignment: { method: "base", plausibility: 0 } });
+    const base = { method: "base", preference: "Be kind.", plausibility: 0.1 };
+    assert.deepEqual(asked({ kl_budget: 1, plausibility: 0.1 }, kind, false).alignment, base);
+    const { alignment: la } = asked({ method: "la", strength: 3, kl_budget: 0 }, kind);
+    assert.deepEqual(la, { preference: "Be kind.", method: "la", strength: 3, plausibility: 0, kl_budget: 0 });
+    const { alignment: pref } = asked({ method: "pref" }, kind);
+    assert.deepEqual(pref, { preference: "Be kind.", method: "pref", plausibility: 0 });
+    // Several share 1 + k.
+    const { alignment: shared } = asked({ method: "la", strength: 3 }, [preference("a", 1), preference("b", 3)]);
+    assert.deepEqual(shared, { preferences: [{ text: "a", weight: 1 }, { text: "b", weight: 3 }], plausibility: 0 });
+    const { alignment: none } = asked({ method: "pref" }, [preference("a", 0), preference("b", 0)]);
+    assert.deepEqual(none.preferences.map(({ weight }) => weight), [0, 0]);
+  });
+
+  test("what a model is asked: the system prompt where there is one, what was said before, the question", () => {
+    const earlier = [{ role: "user", content: "Hi." }, { role: "assistant", content: "Hello." }];
+    const question = { role: "user", content: "Why?" };
+    assert.deepEqual(page.messagesOf(null, [], "Why?"), [question]);
+    assert.deepEqual(page.messagesOf("", earlier, "Why?"), [{ role: "system", content: "" }, ...earlier, question]);
+  });
+
+  test("a run's trace is the file that it was read from", () => {
+    const text = trace();
+    const { run } = page.imported(text);
+    const parsed = (lines) => lines.trim().split("\n").map((line) => JSON.parse(line));
+    const [written, read] = [parsed(page.toTrace(run)), parsed(text)];
+    assert.deepEqual(written.slice(0, -1), read.slice(0, -1));
+    assert.deepEqual(written.at(-1), { type: "end", finish_reason: run.finish, text: page.textOf(run) });
+    assert.ok(page.toTrace(run).endsWith("}\n"));
+    assert.equal(parsed(page.toTrace({ ...run, finish: undefined })).at(-1).type, "token");
+  });
+
+  test("a token's lift is measured against the base prompt, or the first stream", () => {
+    const { run } = page.imported(trace());
+    assert.equal(page.referenceOf(run), "base");
+    const streams = (...names) => ({ header: { streams: names.map((name) => ({ name })) } });
+    assert.equal(page.referenceOf(streams("a", "b")), "a");
+    assert.equal(page.referenceOf(streams("a", "base")), "base");
+    assert.equal(page.referenceOf(streams()), "base");
+    near(page.liftOf({ log_prob: { base: -3, final: -1 } }, "base"), 2);
+    // An impossible token counts as a very unlikely one.
+    near(page.liftOf({ log_prob: { base: null, final: -1 } }, "base"), 49);
+    near(page.liftOf({ log_prob: { final: -1 } }, "base"), 49);
+    assert.equal(page.liftOf({}, "base"), undefined);
+  });
+});
