@@ -18,5 +18,6 @@ mod output;
 mod serve;
 mod store;
 mod suite;
+mod texts;
 mod tpo;
 mod trust;
