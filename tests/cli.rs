@@ -1,6 +1,6 @@
 //! The command line as a user meets it: the real binary, real files, exit codes.
 
-use crate::common::{self, fails, json, model_arg, periapt, stderr};
+use crate::common::{self, fails, json, model_arg, stderr};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -110,27 +110,6 @@ fn the_question_may_come_from_standard_input() {
         String::from_utf8(output.stdout).unwrap(),
         "The capital of France is Paris.\n"
     );
-}
-
-#[test]
-fn compare_labels_all_four_methods() {
-    let Some(model) = model_arg() else { return };
-    let output = periapt(&[
-        "compare", "--model", &model, "--device", "cpu", "-n", "2", "--prefer", "concise", "Why?",
-    ]);
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    for label in [
-        "--- base ---",
-        "--- pref ---",
-        "--- la (k = 2.0000) ---",
-        "--- amulet (k = 4.6487) ---",
-    ] {
-        assert!(
-            text.contains(label),
-            "{label} is not in {text}{}",
-            stderr(&output)
-        );
-    }
 }
 
 #[test]
@@ -268,92 +247,13 @@ fn models_list_path_verify_and_rm_work_on_a_store_of_ones_own() {
 }
 
 #[test]
-fn wrong_calls_exit_with_2_and_say_why() {
-    fails(&["generate"], 2, &["PROMPT"]);
-    fails(&["generate", "--method", "magic", "x"], 2, &["magic"]);
-    fails(&["generate", "--method", "amulet", "x"], 2, &["--prefer"]);
-    fails(&["generate", "--method", "la", "x"], 2, &["--prefer"]);
-    fails(
-        &["generate", "--temperature", "nan", "x"],
-        2,
-        &["temperature"],
-    );
-    fails(&["generate", "--top-p", "0", "x"], 2, &["top-p"]);
-    fails(
-        &["generate", "--prefer", "concise", "--lambda", "0", "x"],
-        2,
-        &["lambda"],
-    );
-    fails(
-        &["generate", "--prefer", "concise", "--alpha=-1", "x"],
-        2,
-        &["alpha"],
-    );
-    fails(&["logits"], 2, &["--prompt"]);
-    fails(&["logits", "--ids", "1,x"], 2, &["x"]);
-    fails(
-        &["logits", "--prompt", "a", "--ids", "1"],
-        2,
-        &["cannot be used"],
-    );
-    let Some(model) = model_arg() else { return };
-    let cpu = ["--model", &model, "--device", "cpu"];
-    fails(
-        &[&["logits", "--ids", "49152"], &cpu[..]].concat(),
-        2,
-        &["49152"],
-    );
-    fails(
-        &[&["logits", "--prompt", ""], &cpu[..]].concat(),
-        2,
-        &["no tokens"],
-    );
-    fails(&["detokenize", "--model", &model, "99999"], 2, &["99999"]);
-    let long = "word ".repeat(9000);
-    fails(&[&["generate", &long], &cpu[..]].concat(), 2, &["8192"]);
-}
-
-#[test]
-fn wrong_files_exit_with_3_and_say_why() {
-    fails(
-        &["generate", "--model", "/no/such/file.gguf", "x"],
-        3,
-        &["no such file"],
-    );
-    fails(
-        &["generate", "--model", "no-such-model", "x"],
-        3,
-        &["smollm2-135m-instruct-q4_1"],
-    );
-    fails(
-        &["amulet-update", "/no/such/file.json"],
-        3,
-        &["/no/such/file.json"],
-    );
-
+fn a_file_that_was_cut_exits_with_3_and_is_named() {
     let folder = temp_dir::TempDir::new().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let html = write("page.gguf", b"<!doctype html><title>404</title>");
-    fails(&["generate", "--model", &html, "x"], 3, &["GGUF"]);
-    fails(&["tokenize", "--model", &html, "x"], 3, &["GGUF"]);
-    let empty = write("empty.gguf", b"");
-    fails(&["generate", "--model", &empty, "x"], 3, &["empty.gguf"]);
-    let text = write("cases.json", b"{\"cases\": [{\"alpha\": \"two\"}]}");
-    fails(&["amulet-update", &text], 2, &["cases.json", "alpha"]);
-    let uneven = write(
-        "uneven.json",
-        br#"{"cases":[{"alpha":2,"lam":2,"eta":10,"iterations":60,"base_logits":[1],"pref_logits":[1,2]}]}"#,
-    );
-    fails(
-        &["amulet-update", "--device", "cpu", &uneven],
-        2,
-        &["case 0", "same vocabulary"],
-    );
-
     let Some(model) = model_arg() else { return };
     let whole = std::fs::read(model).unwrap();
     for cut in [1000, whole.len() / 2, whole.len() - 1] {
@@ -364,13 +264,6 @@ fn wrong_files_exit_with_3_and_say_why() {
             &["cut.gguf"],
         );
     }
-}
-
-#[test]
-fn help_names_the_exit_codes() {
-    let output = periapt(&["--help"]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("Exit codes"), "{text}");
 }
 
 #[test]
@@ -409,17 +302,6 @@ fn earlier_turns_stand_before_the_question() {
             .collect();
         assert!(places.is_sorted(), "{text}");
     }
-    for wrong in [
-        "no list",
-        r#"[{"role": "assistant", "content": "Hi."}]"#,
-        r#"[{"role": "user", "content": "Hi."}]"#,
-    ] {
-        fails(
-            &[&["generate"], &args[..], &["--history", wrong, "Hi."]].concat(),
-            2,
-            &["--history"],
-        );
-    }
 }
 
 #[test]
@@ -446,10 +328,5 @@ fn an_answer_ends_at_a_stop_text() {
             .unwrap()
             .trim_end_matches('\n'),
         before
-    );
-    fails(
-        &[&args[..], &["--stop", "", question]].concat(),
-        2,
-        &["stop"],
     );
 }

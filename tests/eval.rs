@@ -1,70 +1,34 @@
 //! `periapt eval` with the real binary on a tiny model: what it writes, and that a killed run loses nothing.
 
-use crate::common::tiny::Tiny;
+use crate::common::place::Place;
 use crate::common::{fails, json, periapt, stderr};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use temp_dir::TempDir;
 
-struct Place {
-    folder: TempDir,
+/// Nine questions and two plain ones, beside the tiny model.
+fn place() -> Place {
+    let place = Place::new();
+    let questions: Vec<Value> = (0..9)
+        .map(|n| json!({ "index": n, "question": format!("Why {}?", "so ".repeat(n)) }))
+        .collect();
+    place.write("questions.json", json!(questions).to_string());
+    place.write("plain.json", r#"["Who?", "What?"]"#);
+    place
 }
 
-impl Place {
-    fn new() -> Self {
-        let place = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        std::fs::write(place.path("tiny.gguf"), Tiny::new(4).file()).unwrap();
-        let questions: Vec<Value> = (0..9)
-            .map(|n| json!({ "index": n, "question": format!("Why {}?", "so ".repeat(n)) }))
-            .collect();
-        place.write("questions.json", &json!(questions).to_string());
-        place.write("plain.json", r#"["Who?", "What?"]"#);
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    /// A run into the folder `output`.
-    fn args(&self, output: &str, more: &[&str]) -> Vec<String> {
-        let args = [
-            "eval",
-            "--device",
-            "cpu",
-            "--system",
-            "Be {preference}",
-            "-n",
-            "12",
-        ];
-        let mut args: Vec<String> = args.map(str::to_owned).to_vec();
-        args.extend(["--model".to_owned(), self.text("tiny.gguf")]);
-        args.extend(["--dataset".to_owned(), self.text("questions.json")]);
-        args.extend(
-            ["--prefer", "brief", "--prefer", "in rhyme", "--batch", "4"].map(str::to_owned),
-        );
-        args.extend(["--output".to_owned(), self.text(output)]);
-        args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        args
-    }
-}
-
-fn words(args: &[String]) -> Vec<&str> {
-    args.iter().map(String::as_str).collect()
+/// A run into the folder `output`.
+fn eval_args(place: &Place, output: &str, more: &[&str]) -> Vec<String> {
+    let (model, dataset) = (place.text("tiny.gguf"), place.text("questions.json"));
+    let output = place.text(output);
+    let fixed = "eval --device cpu -n 12 --prefer brief --batch 4 --prefer".split(' ');
+    let args = ["in rhyme", "--system", "Be {preference}", "--model", &model];
+    let files = ["--dataset", &dataset, "--output", &output];
+    let args = fixed.chain(args).chain(files).chain(more.iter().copied());
+    args.map(str::to_owned).collect()
 }
 
 fn rows(folder: &Path) -> BTreeSet<String> {
@@ -77,7 +41,7 @@ fn rows(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn methods_times_preferences_times_questions() {
-    let place = Place::new();
+    let place = place();
     let more = [
         "--matched",
         "--budget",
@@ -87,13 +51,13 @@ fn methods_times_preferences_times_questions() {
         "--beams",
         "3",
     ];
-    let mut args = place.args("out", &more);
+    let mut args = eval_args(&place, "out", &more);
     args.extend([
         "--dataset".to_owned(),
         place.text("plain.json"),
         "--json".to_owned(),
     ]);
-    let summary = json(&words(&args));
+    let summary = json(&args);
     let methods = summary["methods"].as_array().unwrap();
     let names: Vec<&str> = methods
         .iter()
@@ -149,20 +113,20 @@ fn methods_times_preferences_times_questions() {
     );
 
     // Nothing to do is no error, and other settings are.
-    assert_eq!(json(&words(&args)), summary);
+    assert_eq!(json(&args), summary);
     args.extend(["--seed".to_owned(), "5".to_owned()]);
-    fails(&words(&args), 2, &["other settings", "seed"]);
+    fails(&args, 2, &["other settings", "seed"]);
 }
 
 #[test]
 fn a_killed_run_goes_on_and_loses_nothing() {
-    let place = Place::new();
+    let place = place();
     let more = ["--method", "pref,amulet", "--temperature", "0.8"];
-    let whole = place.args("whole", &more);
-    assert!(periapt(&words(&whole)).status.success());
+    let whole = eval_args(&place, "whole", &more);
+    assert!(periapt(&whole).status.success());
     let want = rows(&place.path("whole"));
 
-    let killed = place.args("killed", &more);
+    let killed = eval_args(&place, "killed", &more);
     let folder = place.path("killed");
     let mut kills = 0;
     let mut before = BTreeSet::new();
@@ -201,45 +165,16 @@ fn a_killed_run_goes_on_and_loses_nothing() {
             before.clear();
         }
     }
-    assert!(periapt(&words(&killed)).status.success());
+    assert!(periapt(&killed).status.success());
     assert_eq!(rows(&folder), want);
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_refused_early() {
-    let place = Place::new();
-    let refused = |more: &[&str], says: &[&str]| {
-        fails(&words(&place.args("out", more)), 2, says);
-    };
-    refused(&["--method", "guidance"], &["guidance"]);
-    refused(&["--batch", "0"], &["--batch"]);
-    refused(&["--budget", "nan"], &["kl-budget"]);
-    refused(&["--budget=-1"], &["kl-budget"]);
-    refused(&["--kl-budget", "1"], &["--budget"]);
-    refused(
-        &["--dataset", "/no/such.json"],
-        &["/no/such.json", "no such file"],
-    );
-    let again = place.text("questions.json");
-    refused(&["--dataset", &again], &["two datasets"]);
-    for (text, says) in [
-        ("{", "JSON list"),
-        ("[]", "no question"),
-        (r#"[{"index": 3}]"#, "JSON list"),
-    ] {
-        place.write("bad.json", text);
-        refused(&["--dataset", &place.text("bad.json")], &["bad.json", says]);
-    }
-    place.write("file", "");
-    let args = place.args("file", &[]);
-    fails(&words(&args), 2, &["--output"]);
-    let args = place.args("file/below", &[]);
-    fails(&words(&args), 2, &["--output"]);
-
-    // A row of another hand is named, not dropped.
+fn a_row_of_another_hand_is_named_and_kept() {
+    let place = place();
     std::fs::create_dir(place.path("edited")).unwrap();
     place.write("edited/answers.jsonl", "{\"dataset\": 1}\n");
-    let output = periapt(&words(&place.args("edited", &[])));
+    let output = periapt(&eval_args(&place, "edited", &[]));
     assert!(!output.status.success());
     assert!(stderr(&output).contains("line 1"), "{}", stderr(&output));
     let left = std::fs::read_to_string(place.path("edited/answers.jsonl")).unwrap();
@@ -250,7 +185,7 @@ fn what_cannot_be_evaluated_is_refused_early() {
 #[test]
 fn a_dataset_comes_from_the_hub_once() {
     use std::io::Write;
-    let place = Place::new();
+    let place = place();
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let hub = format!("http://{}", server.local_addr().unwrap());
     let serving = std::thread::spawn(move || {
@@ -269,7 +204,8 @@ fn a_dataset_comes_from_the_hub_once() {
         request
     });
     let run = || {
-        let args = place.args(
+        let args = eval_args(
+            &place,
             "out",
             &[
                 "--dataset",
@@ -294,7 +230,7 @@ fn a_dataset_comes_from_the_hub_once() {
     );
     assert_eq!(rows(&place.path("out")).len(), 20);
     assert!(run().status.success(), "the second run asked the hub again");
-    let args = place.args("other", &["--dataset", "someone/things/far.json"]);
+    let args = eval_args(&place, "other", &["--dataset", "someone/things/far.json"]);
     let output = Command::new(env!("CARGO_BIN_EXE_periapt"))
         .args(&args)
         .env("HF_ENDPOINT", &hub)

@@ -1,7 +1,7 @@
 //! Hub folders of safetensors, split GGUF files and conversion: the tiny models of tests/fixtures/models, each of which
 //! is there as a folder that the transformers library wrote, and as a GGUF file that the Python package `gguf` wrote.
 
-use crate::common::{fails, json, periapt, stderr};
+use crate::common::{copy, fails, fixture, json, periapt, stderr, str};
 use periapt_core::formats::gguf::{Array, Gguf, GgufFiles, GgufWriter, TensorType, Value};
 use periapt_core::formats::hub::Folder;
 use periapt_core::formats::quant::{dequantize, quantize};
@@ -20,12 +20,6 @@ const FOLDERS: [&str; 7] = [
     "reward-qwen3",
 ];
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/models")
-        .join(name)
-}
-
 fn folder(path: &Path) -> Folder<File> {
     let name = path.file_name().unwrap().to_str().unwrap();
     read_folder(name, &mut |file| Ok(File::open(path.join(file)).ok())).unwrap()
@@ -33,24 +27,6 @@ fn folder(path: &Path) -> Folder<File> {
 
 fn gguf(path: &Path) -> GgufFiles<File> {
     GgufFiles::one(File::open(path).unwrap()).unwrap()
-}
-
-/// A copy of a fixture's folder, to break.
-fn copy(name: &str) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    for file in fs::read_dir(fixture(name)).unwrap() {
-        let file = file.unwrap().path();
-        fs::copy(
-            &file,
-            copy.child(file.file_name().unwrap().to_str().unwrap()),
-        )
-        .unwrap();
-    }
-    copy
-}
-
-fn str(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// The ids that a model answers with.

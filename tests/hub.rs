@@ -2,23 +2,21 @@
 //! with and refused, and where the token goes. And what `models inspect` and the refusal for memory say of them.
 
 use crate::common::http::{Reply, Request, Server, ranged};
+use crate::common::hub::{COMMIT, TOKEN, hex, id, large, pull, remote};
 use crate::common::tiny::Tiny;
-use periapt::store::{HubId, Progress, Remote, Resolved, State, Store, StoreError};
+use crate::common::{command, said};
+use periapt::store::{Progress, Remote, Resolved, State, Store, StoreError};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 use std::{
     collections::HashMap,
     fs,
     net::TcpListener,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::Output,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 use temp_dir::TempDir;
-
-const TOKEN: &str = "hf_secret_of_the_test";
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A server whose answers are a status line with headers, and a body.
 fn serve(answer: impl Fn(&Request) -> (String, Vec<u8>) + Send + 'static) -> Server {
@@ -44,20 +42,10 @@ fn not_found() -> (String, Vec<u8>) {
     )
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 /// As `git hash-object` has it.
 fn blob_id(bytes: &[u8]) -> String {
     let header = format!("blob {}\0", bytes.len());
-    sha1::Sha1::digest([header.as_bytes(), bytes].concat())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(sha1::Sha1::digest([header.as_bytes(), bytes].concat()))
 }
 
 type Files = HashMap<&'static str, Vec<u8>>;
@@ -68,11 +56,7 @@ fn info(files: &Files, commit: &str) -> Vec<u8> {
         .iter()
         .map(|(name, bytes)| match bytes.len() {
             0..1000 => json!({ "rfilename": name, "size": bytes.len(), "blobId": blob_id(bytes) }),
-            size => json!({
-                "rfilename": name,
-                "size": size,
-                "lfs": { "sha256": sha256(bytes), "size": size, "pointerSize": 130 },
-            }),
+            _ => large(name, bytes),
         })
         .collect();
     json!({ "id": "some/model", "sha": commit, "gated": false, "siblings": siblings })
@@ -122,41 +106,23 @@ fn folder_files() -> Files {
 
 fn store(hub: &str, root: &Path, attempts: u32) -> Store {
     let remote = Remote {
-        hub: hub.to_owned(),
         attempts,
-        retry_pause: Duration::ZERO,
-        ..Remote::default()
+        ..remote(hub)
     };
     Store::at(root, remote, &[]).unwrap()
 }
 
-fn id(text: &str) -> HubId {
-    HubId::parse(text).unwrap()
-}
-
-fn pull(store: &Store, name: &str) -> Result<std::path::PathBuf, StoreError> {
-    store.pull_hub(&id(name), &mut |_| {})
-}
-
 /// The real binary with this hub, store and token.
 fn periapt(hub: &str, root: &Path, token: Option<&str>, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_periapt"));
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .env_remove("HF_TOKEN");
-    command
-        .env("HF_ENDPOINT", hub)
-        .env("PERIAPT_MODELS", root)
-        .env("PERIAPT_LOG", "trace");
-    if let Some(token) = token {
-        command.env("HF_TOKEN", token);
-    }
-    command.output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+    let root = root.to_str().unwrap();
+    let vars = [
+        ("HF_ENDPOINT", hub),
+        ("PERIAPT_MODELS", root),
+        ("PERIAPT_LOG", "trace"),
+    ];
+    let token = token.map(|token| ("HF_TOKEN", token));
+    let vars: Vec<_> = vars.into_iter().chain(token).collect();
+    command(args, &vars).output().unwrap()
 }
 
 #[test]

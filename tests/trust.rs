@@ -2,7 +2,7 @@
 //! test runs the program on a tiny model of tests/fixtures/models, changed. Beside each case is where it was reported of
 //! another program.
 
-use crate::common::{self, fails, json, periapt, stderr};
+use crate::common::{self, copy, fails, fixture, json, periapt, stderr, str};
 use periapt_core::formats::gguf::{Array, GgufFiles, GgufWriter, Metadata, Value};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,16 +11,6 @@ use temp_dir::TempDir;
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/models")
-        .join(name)
-}
-
-fn str(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// The fixture of that name with other metadata.
 fn changed(scratch: &TempDir, name: &str, change: impl FnOnce(&mut Metadata)) -> PathBuf {
@@ -43,12 +33,7 @@ fn changed(scratch: &TempDir, name: &str, change: impl FnOnce(&mut Metadata)) ->
 
 /// A fixture's folder with other files; `None` takes one away.
 fn folder(name: &str, files: &[(&str, Option<&[u8]>)]) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    for file in fs::read_dir(fixture(name)).unwrap() {
-        let file = file.unwrap().path();
-        let name = file.file_name().unwrap().to_str().unwrap();
-        fs::copy(&file, copy.child(name)).unwrap();
-    }
+    let copy = copy(name);
     for (file, text) in files {
         match text {
             Some(text) => fs::write(copy.child(file), text).unwrap(),

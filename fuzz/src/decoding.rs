@@ -3,18 +3,23 @@
 
 #[path = "../../core/src/decoding/error.rs"]
 mod error;
+#[path = "../../core/src/decoding/method.rs"]
+mod method;
 #[path = "../../core/src/decoding/params.rs"]
 mod params;
+#[path = "../../core/src/decoding/preference.rs"]
+pub mod preference;
 #[path = "../../core/src/decoding/sampling.rs"]
 mod sampling;
+#[path = "../../core/src/decoding/streams.rs"]
+pub mod streams;
 #[path = "../../core/src/decoding/token_trace.rs"]
 mod token_trace;
 
 pub use error::DecodingError;
+pub use method::{Method, MethodName, Strength};
 pub use params::AmuletParams;
 pub use sampling::Sampling;
-
-pub(crate) use error::in_range;
 
 pub mod trace {
     pub use super::token_trace::TokenTrace;

@@ -1,8 +1,6 @@
 //! Of core's refinement what records hold, and what follows their lines.
 #![allow(dead_code)]
 
-#[path = "../../core/src/reward/cut.rs"]
-mod cut;
 #[path = "../../core/src/session/finish.rs"]
 mod finish;
 #[path = "../../core/src/tpo/options.rs"]
@@ -16,7 +14,6 @@ pub mod record;
 #[path = "../../core/src/tpo/state.rs"]
 mod state;
 
-pub use cut::Cut;
 pub use finish::FinishReason;
 pub use options::{Mode, Options, Query};
 pub use outcome::{Outcome, Round};
@@ -26,12 +23,8 @@ pub use state::State;
 /// Of the refinement's errors those of its options and prompts.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{name} = {value} is out of range: it must be {range}")]
-    OutOfRange {
-        name: &'static str,
-        value: usize,
-        range: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] crate::options::OutOfRange),
     #[error("the prompt {name}: {reason}")]
     Prompt { name: &'static str, reason: String },
     #[error(transparent)]

@@ -2,16 +2,22 @@
 //! PERIAPT_REQUIRE_ALL set (as in CI) it fails instead.
 
 pub mod http;
+pub mod hub;
+pub mod page;
+pub mod place;
 pub mod tiny;
 
 use periapt_core::Session;
 use periapt_core::device::{self, DeviceChoice, OpenDevice};
 use periapt_core::model::KvType;
 use serde_json::Value;
+use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use temp_dir::TempDir;
 
 /// Says that a test is skipped, or fails where nothing may be skipped.
 pub fn skip(what: &str) {
@@ -71,8 +77,33 @@ pub fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("token ids: {e}"))
 }
 
+/// A tiny model that other libraries wrote: a folder, or a GGUF file.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/models")
+        .join(name)
+}
+
+/// A copy of a fixture's folder, to break.
+pub fn copy(name: &str) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for file in std::fs::read_dir(fixture(name)).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(
+            &file,
+            copy.child(file.file_name().unwrap().to_str().unwrap()),
+        )
+        .unwrap();
+    }
+    copy
+}
+
+pub fn str(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 /// Runs the real binary.
-pub fn periapt(args: &[&str]) -> Output {
+pub fn periapt(args: &[impl AsRef<OsStr>]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_periapt"))
         .args(args)
         .stdin(Stdio::null())
@@ -80,10 +111,35 @@ pub fn periapt(args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// The real binary without this machine's own proxies and hub.
+pub fn command(args: &[&str], vars: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_periapt"));
+    command.args(args).stdin(Stdio::null());
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command
+            .env_remove(name)
+            .env_remove(name.to_ascii_lowercase());
+    }
+    for name in [
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+    ] {
+        command.env_remove(name);
+    }
+    command.envs(vars.iter().copied());
+    command
+}
+
 /// The JSON that a call prints.
-pub fn json(args: &[&str]) -> Value {
-    let output = periapt(args);
-    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+pub fn json(args: &[impl AsRef<OsStr> + Debug]) -> Value {
+    parsed(args, &periapt(args))
+}
+
+/// The JSON that a call printed.
+fn parsed(args: &[impl Debug], output: &Output) -> Value {
+    assert!(output.status.success(), "{args:?}: {}", stderr(output));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
         panic!(
             "{args:?}: {e} in {}",
@@ -96,10 +152,19 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// All that a call said, wherever.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
 /// Fails with that exit code, says every word of `says`, and does not panic.
-pub fn fails(args: &[&str], code: i32, says: &[&str]) {
-    let output = periapt(args);
-    let error = stderr(&output);
+pub fn fails(args: &[impl AsRef<OsStr> + Debug], code: i32, says: &[&str]) {
+    expect_failure(args, &periapt(args), code, says);
+}
+
+/// The same of a call that was made.
+pub fn expect_failure(args: &[impl Debug], output: &Output, code: i32, says: &[&str]) {
+    let error = stderr(output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
     assert!(!error.contains("panicked"), "{args:?}: {error}");
     for word in says {

@@ -83,6 +83,12 @@ impl Tiny {
         }
     }
 
+    /// Says that of the model, whatever it said before.
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.metadata.retain(|(name, _)| name != key);
+        self.metadata.push((key.to_owned(), value));
+    }
+
     /// The GGUF file.
     pub fn file(&self) -> Vec<u8> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);

@@ -1,9 +1,12 @@
 //! A preference reaches the model, with its weight, or is refused by name.
 
-use super::place::{PLACE, Place, text};
+use crate::common::place::{Place, text};
 use crate::common::{self, stderr};
 use serde_json::{Value, json};
 use std::process::Command;
+
+/// A template with a place for a system prompt.
+const PLACE: &str = "{% for m in messages %}{{ m.content }}\n{% endfor %}";
 
 /// Templates without a place for a system prompt: one without a branch for it
 /// (<https://github.com/huggingface/transformers/issues/30545>), one that skips it
@@ -24,7 +27,7 @@ const NO_PLACE: [&str; 6] = [
 fn a_preference_reaches_the_model_whatever_its_template_has_a_place_for() {
     let place = Place::new();
     for template in NO_PLACE {
-        place.model(template);
+        place.template(template);
         let output = place.run(&[
             "generate", "--json", "-n", "1", "--prefer", "in rhyme", "Why?",
         ]);
@@ -71,7 +74,7 @@ fn a_preference_reaches_the_model_whatever_its_template_has_a_place_for() {
         );
     }
     // Nothing is said, and nothing recorded, where there is nothing to say.
-    place.model(PLACE);
+    place.template(PLACE);
     let output = place.run(&[
         "generate", "--json", "-n", "1", "--prefer", "in rhyme", "Why?",
     ]);
@@ -90,7 +93,7 @@ fn every_command_puts_the_preference_where_it_shows() {
     let trace = place.path("trace.jsonl");
     let record = place.path("record.jsonl");
     for template in &NO_PLACE[..4] {
-        place.model(template);
+        place.template(template);
         let score = place.ok(
             &[
                 "score",
@@ -220,7 +223,7 @@ fn every_command_puts_the_preference_where_it_shows() {
 fn what_has_no_effect_is_never_silent() {
     let place = Place::new();
     // The first letters alone: base and pref are the same prompt.
-    place.model("{% for m in messages %}{{ m.content[:3] }}|{% endfor %}");
+    place.template("{% for m in messages %}{{ m.content[:3] }}|{% endfor %}");
     place.fails(
         &["generate", "--prefer", "in rhyme", "Why?"],
         b"",
@@ -242,7 +245,7 @@ fn what_has_no_effect_is_never_silent() {
         &["no effect"],
     );
     // A plain question with a system prompt is written as the transformers library writes it, and that is said.
-    place.model(NO_PLACE[1]);
+    place.template(NO_PLACE[1]);
     let output = place.run(&[
         "generate", "--json", "-n", "1", "--system", "Be kind.", "Why?",
     ]);
@@ -254,7 +257,7 @@ fn what_has_no_effect_is_never_silent() {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["system_prompt"], "left_out");
     // The question itself.
-    place.model("{{ messages|length }}");
+    place.template("{{ messages|length }}");
     let output = place.run(&["generate", "-n", "1", "Why?"]);
     assert!(
         stderr(&output).contains("leaves the question out"),
@@ -262,7 +265,7 @@ fn what_has_no_effect_is_never_silent() {
         stderr(&output)
     );
     // A preference of nothing.
-    place.model(PLACE);
+    place.template(PLACE);
     for empty in ["", " ", "\t\n", ":2", "\u{200b}"] {
         for command in ["generate", "compare"] {
             place.fails(

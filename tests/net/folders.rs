@@ -363,7 +363,7 @@ fn what_is_wrong_beside_a_model_hides_it_not() {
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
 
-    let page = requests::Page::with(dir, &[]);
+    let page = Page::with(dir, &[]);
     let list: Value = serde_json::from_slice(&page.get("/models.json", &[]).body).unwrap();
     let mut served = Vec::new();
     for model in list["models"].as_array().unwrap() {

@@ -1,6 +1,5 @@
 //! Who is answered by `periapt serve`, and what there is to be had.
 
-use super::requests::Page;
 use super::*;
 use std::fs;
 use std::io::{BufRead, BufReader};

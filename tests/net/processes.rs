@@ -1,6 +1,5 @@
 //! How `periapt serve` ends, and whom it waits for; how a pull ends.
 
-use super::requests::Page;
 use super::*;
 use std::fs;
 use std::io::{Read, Write};

@@ -6,6 +6,7 @@ mod chat;
 mod generate;
 mod header;
 mod refine;
+mod session;
 #[cfg(feature = "contract")]
 pub mod typescript;
 mod unknown;
@@ -14,9 +15,10 @@ pub use chat::{Chat, ChatPrompt, ScoreParams};
 pub use generate::{AnswerResult, GenerateParams, GenerateResult, Length, WeightedPreference};
 pub use header::{
     HeaderKind, ModelFile, ModelHash, ModelInfo, RECORD_FORMAT, RecordHeader, RunHeader,
-    StreamLine, TRACE_FORMAT, sha256,
+    StreamLine, TRACE_FORMAT,
 };
 pub use refine::{CandidateResult, RefineEvent, RefineParams, RefineRequest, RefineResult};
+pub use session::sha256;
 
 use crate::decoding::{AmuletParams, MethodName, Sampling, Strength, beam::BeamParams};
 use crate::options::OptionInfo;

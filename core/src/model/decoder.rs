@@ -1,6 +1,7 @@
 //! The whole decoder: token ids in, next-token logits out.
 
-use super::kv_cache::{KvCache, KvType};
+use super::KvType;
+use super::kv_cache::KvCache;
 use super::layers::{Layer, RmsNorm};
 use super::{DecoderConfig, ModelError};
 use crate::kernels::{Matrix, PAGE};

@@ -2,41 +2,9 @@
 //! decoder needs to know of its tokens.
 
 use super::pages::{Pages, Row};
-use super::{DecoderConfig, ModelError};
+use super::{DecoderConfig, KvType, ModelError};
 use crate::kernels::{CacheShape, PAGE, binding_bytes, cache};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use std::fmt;
-
-/// How keys and values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "contract", derive(clap::ValueEnum, ts_rs::TS))]
-pub enum KvType {
-    /// 16 bits, half the memory
-    F16,
-    /// 32 bits, as computed
-    F32,
-}
-
-impl KvType {
-    /// What is taken where nobody asks for another: the CPU backend gains nothing from packing, and pays for it.
-    #[must_use]
-    pub fn fitting(is_gpu: bool) -> Self {
-        match is_gpu {
-            true => Self::F16,
-            false => Self::F32,
-        }
-    }
-}
-
-impl fmt::Display for KvType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-        })
-    }
-}
 
 /// The state of one batch of rows between steps. Rows have numbers, counted from 0; a released row's number
 /// is not used again.

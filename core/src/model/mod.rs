@@ -5,6 +5,7 @@
 mod config;
 mod decoder;
 mod kv_cache;
+mod kv_type;
 mod layers;
 mod load;
 mod log_probs;
@@ -16,7 +17,8 @@ mod tune;
 
 pub use config::{DecoderConfig, Traits};
 pub use decoder::{Decoder, Logits, OnReading, Prefill};
-pub use kv_cache::{KvCache, KvType};
+pub use kv_cache::KvCache;
+pub use kv_type::KvType;
 pub use load::DecoderBuilder;
 pub use memory::{Memory, Usage, largest_context};
 pub use rope::{Rope, RopeScaling};

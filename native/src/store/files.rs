@@ -116,11 +116,6 @@ fn hash_as<H: Digest>(
     Ok((bytes, hex(&hasher.finalize())))
 }
 
-/// The SHA-256 of a text.
-pub(crate) fn hash_text(text: &str) -> String {
-    hex(&Sha256::digest(text))
-}
-
 fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -133,5 +128,5 @@ pub(crate) fn hash_of_files(mut files: Vec<(String, String)>) -> String {
     }
     files.sort();
     let lines = files.iter().map(|(name, hash)| format!("{hash}  {name}\n"));
-    hash_text(&lines.collect::<String>())
+    periapt_core::contract::sha256(&lines.collect::<String>())
 }

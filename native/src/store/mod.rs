@@ -35,7 +35,7 @@ use std::{
 
 use etcetera::BaseStrategy;
 use files::{check_name, file_bytes, is_there, remove_folder};
-pub(crate) use files::{hash, hash_of_files, hash_text};
+pub(crate) use files::{hash, hash_of_files};
 
 pub use error::StoreError;
 pub use hub_folder::HubGguf;

@@ -9,12 +9,12 @@ use super::args::EvalArgs;
 use super::{Loaded, Usage, generate, input, load, notes, reading, source, streams};
 use crate::output;
 use crate::say;
-use crate::store::hash_text;
 use crate::terminal;
 use anyhow::Context;
 use dataset::{Dataset, Question};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::Session;
+use periapt_core::contract::sha256;
 use periapt_core::decoding::streams::expand_preference;
 use periapt_core::decoding::{Conversation, Method, MethodName};
 use periapt_core::session::{BeamRequest, Event, FinishReason, GenerateRequest, Generation, Score};
@@ -168,7 +168,7 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "periapt": env!("CARGO_PKG_VERSION"),
         "model": session.model_name(),
         "model_sha256": source::sha256(&loaded.path)?,
-        "template_sha256": session.template().map(hash_text),
+        "template_sha256": session.template().map(sha256),
         "device": session.device().info,
         "kv": session.kv.to_string(),
         "system": args.system.as_deref().map(input::typed),

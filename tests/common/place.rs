@@ -1,49 +1,65 @@
-//! The tiny model in a folder of its own, and the real binary on it.
+//! A folder of one's own with the tiny model in it, and the real binary there.
 
-use crate::common::tiny::Tiny;
-use crate::common::{self, stderr};
+use super::tiny::Tiny;
+use super::{expect_failure, ids, parsed};
 use periapt_core::formats::gguf::Value as Metadata;
 use serde_json::Value;
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use temp_dir::TempDir;
 
-/// A template with a place for a system prompt.
-pub const PLACE: &str = "{% for m in messages %}{{ m.content }}\n{% endfor %}";
-
-/// A folder with the tiny model in it.
 pub struct Place {
     folder: TempDir,
 }
 
 impl Place {
     pub fn new() -> Self {
-        let place = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        place.model(PLACE);
+        let folder = TempDir::new().unwrap();
+        let place = Self { folder };
+        place.model("tiny.gguf", |_| {});
         place
-    }
-
-    /// The tiny model, with that template.
-    pub fn model(&self, template: &str) {
-        let mut tiny = Tiny::new(4);
-        for (key, value) in &mut tiny.metadata {
-            if key == "tokenizer.chat_template" {
-                *value = Metadata::String(template.to_owned());
-            }
-        }
-        std::fs::write(self.path("tiny.gguf"), tiny.file()).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        std::fs::write(self.path(name), bytes).unwrap();
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        fs::write(self.path(name), bytes).unwrap();
+        self.text(name)
+    }
+
+    /// A tiny model, changed.
+    pub fn model(&self, name: &str, change: impl FnOnce(&mut Tiny)) -> String {
+        let mut tiny = Tiny::new(4);
+        change(&mut tiny);
+        self.write(name, tiny.file())
+    }
+
+    /// The tiny model, with that template from now on.
+    pub fn template(&self, template: &str) {
+        self.model("tiny.gguf", |tiny| {
+            tiny.set(
+                "tokenizer.chat_template",
+                Metadata::String(template.to_owned()),
+            );
+        });
+    }
+
+    /// The names of the files here, in order.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
     }
 
     /// A command on the tiny model, with that on standard input and these variables.
@@ -74,25 +90,13 @@ impl Place {
     }
 
     pub fn ok(&self, args: &[&str], stdin: &[u8]) -> Value {
-        let output = self.run_with(args, stdin, &[]);
-        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
-            panic!("{args:?}: {e}: {}", String::from_utf8_lossy(&output.stdout))
-        })
+        parsed(args, &self.run_with(args, stdin, &[]))
     }
 
-    /// Fails with that code and says every one of these.
+    /// Fails with that code, says every one of these, and prints nothing.
     pub fn fails(&self, args: &[&str], stdin: &[u8], code: i32, says: &[&str]) {
         let output = self.run_with(args, stdin, &[]);
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-        assert!(!said.contains("panicked"), "{args:?}: {said}");
-        for word in says {
-            assert!(
-                said.contains(word),
-                "{args:?} does not say {word:?}: {said}"
-            );
-        }
+        expect_failure(args, &output, code, says);
         assert!(output.stdout.is_empty(), "{args:?}");
     }
 
@@ -103,7 +107,7 @@ impl Place {
         let prompts = answer["prompt_token_ids"].as_object().unwrap();
         prompts
             .iter()
-            .map(|(name, ids)| (name.clone(), text(&common::ids(ids))))
+            .map(|(name, prompt)| (name.clone(), text(&ids(prompt))))
             .collect()
     }
 
