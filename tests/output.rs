@@ -521,17 +521,21 @@ fn names_and_arguments_are_said_harmlessly() {
     }
 }
 
+fn hostile_device(text: &str) -> Value {
+    json!({ "kind": "gpu", "name": text, "backend": text, "software": false, "driver": text })
+}
+
 /// A trace's lines, every text of them hostile.
 fn hostile_trace(text: &str) -> String {
     let top = json!([{ "id": 1, "piece": text, "log_prob": -0.5 }]);
     let header = json!({
         "type": "header", "format": 1, "periapt": text,
         "model": { "name": text, "path": text, "sha256": text },
-        "template_sha256": text, "device": { "name": text, "driver": text }, "kv": text, "date": text, "system": text,
-        "preference": text, "earlier": [{ "role": "user", "content": text }], "question": text, "method": text,
+        "template_sha256": text, "device": hostile_device(text), "kv": "f16", "date": "2026-03-07", "system": text,
+        "preference": text, "earlier": [{ "role": "user", "content": text }], "question": text, "method": "amulet",
         "strength": 1.0, "amulet": { "alpha": 2.0, "lambda": 2.0, "eta": 10.0, "iterations": 60 },
         "streams": [{ "name": text, "system": text, "preference": text, "weight": 1.0, "model": 0 }],
-        "sampling": { "seed": 1, text: text }, "max_new_tokens": 5, "generation_prompt": true, "paper_compat": true,
+        "sampling": { "seed": 1 }, "max_new_tokens": 5, "generation_prompt": true, "paper_compat": true,
     });
     let token = |index: usize, log_prob: f64| {
         json!({
@@ -557,8 +561,8 @@ fn hostile_record(text: &str) -> String {
     });
     let header = json!({
         "type": "header", "format": 1, "periapt": text, "model": { "name": text, "sha256": text },
-        "device": { "name": text }, "kv": text, "reward": text, "reward_model": { "name": text }, "preference": text,
-        "method": text, "system": text, "date": text, "prompts": [text, text], "options": options,
+        "device": hostile_device(text), "kv": "f16", "reward": text, "reward_model": { "name": text }, "preference": text,
+        "method": "base", "system": text, "date": "2026-03-07", "prompts": [text, text], "options": options,
     });
     let bon = json!({
         "mode": "bon", "samples": 6, "rounds": 1, "text_top_p": 0.99, "max_new_tokens": 12, "sampling": options["sampling"],

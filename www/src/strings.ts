@@ -1,6 +1,7 @@
 /** Every word that the page says, in one table. English first; another language is another table of this type. */
 
-import type { LoadEvent } from "@periapt/engine";
+import type { LoadEvent, Method } from "@periapt/engine";
+import type { FieldGroup, FieldName } from "./settings.ts";
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
 const number = new Intl.NumberFormat("en");
@@ -182,13 +183,13 @@ export const strings = {
       amulet: "Amulet",
       la: "Linear Alignment",
       pref: "Preference in the prompt",
-    },
+    } satisfies Record<Exclude<Method, "base">, string>,
     guidance: "weighted",
     methodHelp: {
       amulet: "Leans every word towards your preference, as strongly as Amulet's update settles on.",
       la: "Leans every word towards your preference with a fixed strength k.",
       pref: "Only tells the model your preference, and leans on nothing.",
-    },
+    } satisfies Record<Exclude<Method, "base">, string>,
     system: "System prompt",
     systemHelp: "{preference} is where the preference goes. Left empty, the Amulet paper's own prompt is used.",
     klBudget: "KL budget, nats a token",
@@ -196,7 +197,7 @@ export const strings = {
     sideBySide: "Answer without the preference, too",
     traced: "Keep every token's probabilities",
     reset: "Back to the defaults",
-    groups: { amulet: "Amulet", la: "Linear Alignment", guard: "Guards", sampling: "Sampling", answer: "Answer" },
+    groups: { amulet: "Amulet", la: "Linear Alignment", guard: "Guards", sampling: "Sampling", answer: "Answer" } satisfies Record<FieldGroup, string>,
     fields: {
       alpha: "alpha, weight of the utility",
       lambda: "lambda, weight of staying close to pref",
@@ -213,7 +214,7 @@ export const strings = {
       presence_penalty: "Presence penalty",
       seed: "Seed",
       max_tokens: "At most this many tokens",
-    },
+    } satisfies Record<FieldName, string>,
     range: (min: number, max: number, whole: boolean) => `A ${whole ? "whole number" : "number"} from ${number.format(min)} to ${number.format(max)}.`,
   },
   refine: {
