@@ -168,6 +168,8 @@ impl Model {
     pub async fn generate(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
         let request = from_object::<GenerateParams>(params)?;
         let request = request.into_request().map_err(refused)?;
+        let valid = request.validate().map_err(Error::from);
+        valid.map_err(|error| error::to_js(&error))?;
         let prompting = self.session.prompting(&request);
         let prompting = prompting.map_err(|error| error::to_js(&error))?;
         let header = self.session.run_header(&request, prompting);
@@ -224,8 +226,8 @@ impl Model {
         to_object(&scores.await.map_err(|error| error::to_js(&error))?)
     }
 
-    /// Refines an answer (TPO): `params` is a [`RefineParams`](periapt_core::contract::RefineParams). `on_event` is called as [`refine::run`] says, and
-    /// breaks off by returning `false`, or a promise of it; the best so far comes back then. Gives a
+    /// Refines an answer (TPO): `params` is a [`RefineParams`](periapt_core::contract::RefineParams). `on_event` is called
+    /// as [`refine::run`] says, and breaks off by returning `false`, or a promise of it; the best so far comes back then. Gives a
     /// [`RefineResult`](periapt_core::contract::RefineResult).
     ///
     /// # Errors

@@ -86,8 +86,8 @@ export function withStrength(settings: Settings, k: number): Settings {
   return { ...settings, method: "la", strength: k };
 }
 
-/** A group's settings, by the engine's names. */
-function groupOf(settings: Settings, group: FieldGroup): Partial<Record<FieldName, number>> {
+/** A group's settings, by the engine's names; a method's own are the group of its name. */
+function groupOf(settings: Settings, group: FieldGroup | Method): Partial<Record<FieldName, number>> {
   const names = (Object.keys(FIELDS) as FieldName[]).filter((name) => FIELDS[name].group === group);
   return Object.fromEntries(names.map((name) => [name, settings[name]]));
 }
@@ -113,7 +113,7 @@ export function chatParams(settings: Settings, preferences: Preference[], aligne
     alignment: {
       preference: first.text,
       method,
-      ...(method !== "pref" && groupOf(settings, method)),
+      ...groupOf(settings, method),
       ...guards,
     },
   };
