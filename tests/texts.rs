@@ -48,7 +48,8 @@ impl Place {
             .output()
             .unwrap();
         let code = output.status.code().unwrap();
-        format!("$ periapt {call}\n[{code}] {}\n", said(&output))
+        let said = said(&output).replace(&self.text(""), "FOLDER/");
+        format!("$ periapt {call}\n[{code}] {said}\n")
     }
 
     fn all_said(&self, calls: &str, fixed: &[&str]) -> String {
@@ -206,8 +207,8 @@ const OTHERS: &str = "
 wish
 generate --model no-such-model x
 generate --model no-such.gguf x
-generate --model page.gguf x
-generate --model empty.txt x
+generate --device cpu --model page.gguf x
+generate --device cpu --model empty.txt x
 generate --device tpu x
 tokenize --model page.gguf x
 detokenize --model tiny.gguf 97
@@ -259,8 +260,6 @@ fn why_a_call_is_refused() {
     expect("refused-otherwise", &place.all_said(OTHERS, &[]));
     let after: Vec<String> = place.names();
     assert_eq!(after, before, "what was refused left a file");
-    let in_out = std::fs::read_dir(place.path("out")).unwrap();
-    assert_eq!(in_out.count(), 0, "what was refused left an answer");
 }
 
 /// In one folder, each on what the ones before it wrote.
