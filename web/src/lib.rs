@@ -173,7 +173,7 @@ impl Model {
         let prompting = self.session.prompting(&request);
         let prompting = prompting.map_err(|error| error::to_js(&error))?;
         let header = self.session.run_header(&request, prompting);
-        call(&on_event, &json!({ "kind": "begin", "header": header })).await?;
+        call(&on_event, &Begin::of(&header)).await?;
         let mut thrown = None;
         let mut listen = async |event: Event<'_>| match tell(&on_event, event).await {
             Ok(true) => ControlFlow::Continue(()),
@@ -371,6 +371,20 @@ async fn tell(on_event: &Function, event: Event<'_>) -> JsResult<bool> {
         // All answers are the call's result.
         Event::Done { .. } => Ok(true),
         event => Ok(call(on_event, &event).await? != JsValue::FALSE),
+    }
+}
+
+/// The first event: what decides all that follows.
+#[derive(Serialize)]
+struct Begin<'a, H> {
+    kind: &'static str,
+    header: &'a H,
+}
+
+impl<'a, H> Begin<'a, H> {
+    fn of(header: &'a H) -> Self {
+        let kind = "begin";
+        Self { kind, header }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Refinement (TPO) as JavaScript asks for it and hears of it.
 
 use crate::error::{self, JsResult, bad_request};
-use crate::{call, refused, to_object};
+use crate::{Begin, call, refused, to_object};
 use js_sys::Function;
 use periapt_core::Session;
 use periapt_core::contract::{RefineEvent, RefineParams, RefineRequest, RefineResult};
@@ -9,7 +9,6 @@ use periapt_core::reward::{
     AnyReward, Ask, Choice, Human, Judge, PreferenceReward, RewardError, RewardName,
 };
 use periapt_core::tpo::{self, Local, Prompts, RunEvent};
-use serde_json::json;
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 
@@ -29,7 +28,7 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
     let prompts = Prompts::for_size(session.decoder().parameters() as u64);
     let asked = reward.to_string();
     let header = session.record_header(&query, &options, &prompts, method.name(), asked);
-    call(&on_event, &json!({ "kind": "begin", "header": header })).await?;
+    call(&on_event, &Begin::of(&header)).await?;
     let mut reward = match reward {
         RewardName::Preference => AnyReward::Preference(PreferenceReward::new(
             session,
