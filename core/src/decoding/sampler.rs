@@ -58,7 +58,7 @@ impl Sampler {
     ///
     /// # Errors
     ///
-    /// As [`Sampling::validate`].
+    /// As [`Sampling::check_ranges`].
     pub fn new(
         sampling: &Sampling,
         answers: &[Vec<(usize, f32)>],
