@@ -8,7 +8,7 @@ use periapt_core::contract::{RefineEvent, RefineParams, RefineRequest, RefineRes
 use periapt_core::reward::{
     AnyReward, Ask, Choice, Human, Judge, PreferenceReward, RewardError, RewardName,
 };
-use periapt_core::tpo::{self, Local, Prompts, RunEvent};
+use periapt_core::tpo::{self, Local, PromptSet, Prompts, RunEvent};
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 
@@ -25,7 +25,7 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
         recorded,
     } = request;
     let preference = query.preference.clone();
-    let prompts = Prompts::for_size(session.decoder().parameters() as u64);
+    let prompts = Prompts::from(PromptSet::for_size(session.decoder().parameters() as u64));
     let asked = reward.to_string();
     let header = session.record_header(&query, &options, &prompts, method.name(), asked);
     call(&on_event, &Begin::of(&header)).await?;

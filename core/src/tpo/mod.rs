@@ -19,7 +19,7 @@ pub use event::{RunEvent, Stage};
 pub use generator::{Draft, Generator, Local, WriteEvent, WriteRequest};
 pub use options::{Mode, Options, Query, RefineDraws, RefineSize};
 pub use outcome::{Outcome, Round};
-pub use prompts::{PromptName, Prompts};
+pub use prompts::{PromptName, PromptSet, Prompts};
 pub use record::{Candidate, RecordLine};
 pub use refine::refine;
 pub use state::{Action, State};

@@ -3,6 +3,7 @@
 use super::Error;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// Which of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,49 +61,71 @@ pub struct Prompts {
     templates: [String; 4],
 }
 
+/// The sets that there are, by the names that they have on the command line and in records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptSet {
+    /// For models of 7B and up.
+    Full,
+    /// For small models.
+    Compact,
+}
+
 /// Parameters from which on a model is given the full prompts.
 const FULL_FROM: u64 = 6_000_000_000;
 
-impl Prompts {
-    /// For models of 7B and up.
-    #[must_use]
-    pub fn full() -> Self {
-        Self {
-            name: "full".to_owned(),
-            templates: [
-                include_str!("prompts/full/compare.txt"),
-                include_str!("prompts/full/evaluate.txt"),
-                include_str!("prompts/full/feedback.txt"),
-                include_str!("prompts/full/improve.txt"),
-            ]
-            .map(str::to_owned),
-        }
-    }
-
-    /// For small models.
-    #[must_use]
-    pub fn compact() -> Self {
-        Self {
-            name: "compact".to_owned(),
-            templates: [
-                include_str!("prompts/compact/compare.txt"),
-                include_str!("prompts/compact/evaluate.txt"),
-                include_str!("prompts/compact/feedback.txt"),
-                include_str!("prompts/compact/improve.txt"),
-            ]
-            .map(str::to_owned),
-        }
-    }
-
+impl PromptSet {
     /// The set for a model of so many parameters.
     #[must_use]
     pub fn for_size(parameters: u64) -> Self {
         match parameters >= FULL_FROM {
-            true => Self::full(),
-            false => Self::compact(),
+            true => Self::Full,
+            false => Self::Compact,
         }
     }
 
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Compact => "compact",
+        }
+    }
+}
+
+impl FromStr for PromptSet {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Full, Self::Compact];
+        all.into_iter().find(|set| set.as_str() == text).ok_or(())
+    }
+}
+
+impl From<PromptSet> for Prompts {
+    fn from(set: PromptSet) -> Self {
+        let templates = match set {
+            PromptSet::Full => [
+                include_str!("prompts/full/compare.txt"),
+                include_str!("prompts/full/evaluate.txt"),
+                include_str!("prompts/full/feedback.txt"),
+                include_str!("prompts/full/improve.txt"),
+            ],
+            PromptSet::Compact => [
+                include_str!("prompts/compact/compare.txt"),
+                include_str!("prompts/compact/evaluate.txt"),
+                include_str!("prompts/compact/feedback.txt"),
+                include_str!("prompts/compact/improve.txt"),
+            ],
+        };
+        Self {
+            name: set.as_str().to_owned(),
+            templates: templates.map(str::to_owned),
+        }
+    }
+}
+
+impl Prompts {
     /// The set with one template replaced: a system prompt, a line `---`, a user's message.
     ///
     /// # Errors

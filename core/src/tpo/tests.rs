@@ -175,7 +175,7 @@ impl Case {
                 false => ControlFlow::Continue(()),
             }
         };
-        let prompts = Prompts::compact();
+        let prompts = Prompts::from(PromptSet::Compact);
         let (generator, reward) = (&self.generator, &mut self.reward);
         let run = refine(
             &query,
@@ -281,7 +281,7 @@ fn another_runs_record_is_refused() {
 
 #[test]
 fn templates_are_checked_when_they_are_given() {
-    let mut prompts = Prompts::full();
+    let mut prompts = Prompts::from(PromptSet::Full);
     let fault = |template: &str| {
         prompts
             .clone()

@@ -60,7 +60,7 @@ proptest! {
             }
             ControlFlow::Continue(())
         };
-        let (query, prompts) = (Query::default(), Prompts::compact());
+        let (query, prompts) = (Query::default(), Prompts::from(PromptSet::Compact));
         let run = refine(&query, &case.options, &prompts, &case.generator, &mut case.reward, Vec::new(), &mut listen);
         if let Ok(outcome) = pollster::block_on(run) {
             prop_assert_eq!(folded.outcome(), &outcome);

@@ -22,7 +22,9 @@ use periapt_core::reward::{
     AnyReward, ClassifierReward, Human, Judge, PreferenceReward, RewardName, Sum,
 };
 use periapt_core::session::Classifier;
-use periapt_core::tpo::{Local, Options, Outcome, PromptName, Prompts, Query, RunEvent, refine};
+use periapt_core::tpo::{
+    Local, Options, Outcome, PromptName, PromptSet, Prompts, Query, RunEvent, refine,
+};
 use record::RecordFile;
 use result::{describe, say};
 use serde_json::json;
@@ -108,7 +110,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         Some(model) => Some(load_classifier(model, &args.model, &loaded)?),
         None => None,
     };
-    let by_size = || Prompts::for_size(session.decoder().parameters() as u64);
+    let by_size = || PromptSet::for_size(session.decoder().parameters() as u64).into();
     let prompts = asked.prompts.clone().unwrap_or_else(by_size);
     let header = header(args, &asked, &loaded, scorer.as_ref(), &prompts)?;
     let mut refinement = Refinement {
@@ -276,13 +278,11 @@ fn prompts(wanted: Option<&str>) -> anyhow::Result<Option<Prompts>> {
     let Some(wanted) = wanted else {
         return Ok(None);
     };
-    match wanted {
-        "full" => return Ok(Some(Prompts::full())),
-        "compact" => return Ok(Some(Prompts::compact())),
-        _ => {}
+    if let Ok(set) = wanted.parse::<PromptSet>() {
+        return Ok(Some(set.into()));
     }
     let folder = Path::new(wanted);
-    let mut prompts = Prompts::full();
+    let mut prompts = Prompts::from(PromptSet::Full);
     prompts.name = "own".to_owned();
     let mut found = 0;
     for name in PromptName::ALL {
