@@ -88,19 +88,13 @@ fn amulet_writes_the_candidates_where_asked() {
 #[test]
 fn a_record_is_the_same_whole_taken_up_and_in_another_batch() {
     let place = place();
+    let recording = |record: &str, more: &[&str]| {
+        let (questions, record) = (place.text("questions.json"), place.text(record));
+        let fixed = ["--dataset", &questions, "--record", &record];
+        tpo_args(&place, &[&fixed[..], more].concat())
+    };
     let run = |record: &str, more: &[&str]| {
-        let record = place.text(record);
-        let mut args = tpo_args(
-            &place,
-            &[
-                "--dataset",
-                &place.text("questions.json"),
-                "--record",
-                &record,
-            ],
-        );
-        args.extend(more.iter().map(|arg| (*arg).to_owned()));
-        let output = periapt(&args);
+        let output = periapt(&recording(record, more));
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     };
@@ -125,23 +119,14 @@ fn a_record_is_the_same_whole_taken_up_and_in_another_batch() {
     assert!(run("cut.jsonl", &[]).contains("taken up after"));
 
     // Another seed's run is not this one.
-    let record = place.text("cut.jsonl");
-    let mut args = tpo_args(
-        &place,
-        &[
-            "--dataset",
-            &place.text("questions.json"),
-            "--record",
-            &record,
-            "--seed",
-            "8",
-        ],
+    fails(
+        &recording("cut.jsonl", &["--seed", "8"]),
+        2,
+        &["other settings"],
     );
-    fails(&args, 2, &["other settings"]);
-    args.truncate(args.len() - 2);
     // What is no record is left as it is.
     fs::write(place.path("cut.jsonl"), "not a record\n").unwrap();
-    fails(&args, 2, &["line 1"]);
+    fails(&recording("cut.jsonl", &[]), 2, &["line 1"]);
     assert_eq!(
         fs::read_to_string(place.path("cut.jsonl")).unwrap(),
         "not a record\n"

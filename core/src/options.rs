@@ -128,9 +128,9 @@ pub fn in_range(
 /// }
 /// ```
 ///
-/// `"..."` after the range says what it is in words, `unit "..."` what the option counts in, and `group "..."` is its own. Without a default the
-/// field is an `Option`. The struct has `Default`, `check_ranges` and `OPTIONS`; it is read leniently: what is left out has its
-/// default.
+/// `"..."` after the range says what it is in words, `unit "..."` what the option counts in, and `group "..."` is its own.
+/// Without a default the field is an `Option`. The struct has `Default`, `check_ranges` and `OPTIONS`; it is read
+/// leniently: what is left out has its default.
 macro_rules! options {
     (
         $(#[$meta:meta])*

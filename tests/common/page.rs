@@ -70,11 +70,8 @@ impl Page {
         let mut url = String::new();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         out.read_line(&mut url).unwrap();
-        let port = url.trim().trim_end_matches('/').rsplit(':').next().unwrap();
         Self {
-            port: port
-                .parse()
-                .unwrap_or_else(|_| panic!("no address: {url:?}")),
+            port: port_of(&url).unwrap_or_else(|| panic!("no address: {url:?}")),
             process: Some(process),
             folder,
         }
@@ -112,6 +109,12 @@ impl Page {
         let lines: String = headers.iter().map(|header| format!("\n{header}")).collect();
         self.raw(&format!("{method} {path} HTTP/1.1\nHost: HOST{lines}"))
     }
+}
+
+/// The port of the address that the server prints.
+pub fn port_of(url: &str) -> Option<u16> {
+    let port = url.trim().trim_end_matches('/').rsplit(':').next()?;
+    port.parse().ok()
 }
 
 fn answer(bytes: &[u8]) -> Answer {

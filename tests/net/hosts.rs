@@ -1,6 +1,7 @@
 //! Who is answered by `periapt serve`, and what there is to be had.
 
 use super::*;
+use crate::common::page::port_of;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use temp_dir::TempDir;
@@ -135,15 +136,8 @@ fn the_working_folder_is_not_looked_into() {
     let mut url = String::new();
     let mut out = BufReader::new(process.stdout.take().unwrap());
     out.read_line(&mut url).unwrap();
-    match url
-        .trim()
-        .trim_end_matches('/')
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-    {
-        Ok(port) => {
+    match port_of(&url) {
+        Some(port) => {
             let mut page = Page {
                 process: Some(process),
                 port,
@@ -156,7 +150,7 @@ fn the_working_folder_is_not_looked_into() {
                 .take()
                 .map(|mut process| process.kill().and_then(|()| process.wait()));
         }
-        Err(_) => {
+        None => {
             let output = process.wait_with_output().unwrap();
             assert_eq!(output.status.code(), Some(1));
             assert!(said(&output).contains("make web"), "{}", said(&output));

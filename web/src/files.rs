@@ -4,6 +4,7 @@
 use crate::error::{self, JsResult, bad_request, new};
 use crate::{Engine, Model};
 use periapt_core::Error;
+use periapt_core::contract::hex;
 use periapt_core::formats::gguf::{Gguf, GgufFiles, Split, TensorType};
 use periapt_core::formats::hub::{TEXTS, weight_files};
 use periapt_core::formats::source::{Requantized, Source};
@@ -299,7 +300,6 @@ impl Hasher {
     /// The hash of the bytes so far, in hexadecimal.
     #[wasm_bindgen(getter)]
     pub fn sha256(&self) -> String {
-        let digest = self.0.clone().finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0.clone().finalize())
     }
 }

@@ -4,7 +4,7 @@ use crate::error::{self, JsResult, bad_request};
 use crate::{Begin, call, refused, to_object};
 use js_sys::Function;
 use periapt_core::Session;
-use periapt_core::contract::{RefineEvent, RefineParams, RefineRequest, RefineResult};
+use periapt_core::contract::{AskEvent, RefineParams, RefineRequest, RefineResult};
 use periapt_core::reward::{
     AnyReward, Ask, Choice, Human, Judge, PreferenceReward, RewardError, RewardName,
 };
@@ -13,8 +13,8 @@ use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 
 /// Runs the loop. `on_event` hears `{kind: "begin", header}`, the header being a
-/// [`RecordHeader`](periapt_core::contract::RecordHeader) whose model's hash the caller knows, and each [`RefineEvent`]; a
-/// `choose` it answers with `"first"`, `"second"` or `"same"`.
+/// [`RecordHeader`](periapt_core::contract::RecordHeader) whose model's hash the caller knows, each
+/// [`RunEvent`], and each [`AskEvent`]; a `choose` it answers with `"first"`, `"second"` or `"same"`.
 pub async fn run(session: &Session, params: RefineParams, on_event: Function) -> JsResult<JsValue> {
     let request = params.into_request().map_err(refused)?;
     let RefineRequest {
@@ -27,8 +27,6 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
     let preference = query.preference.clone();
     let prompts = Prompts::from(PromptSet::for_size(session.decoder().parameters() as u64));
     let asked = reward.to_string();
-    let header = session.record_header(&query, &options, &prompts, method.name(), asked);
-    call(&on_event, &Begin::of(&header)).await?;
     let mut reward = match reward {
         RewardName::Preference => AnyReward::Preference(PreferenceReward::new(
             session,
@@ -43,6 +41,8 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
             ));
         }
     };
+    let header = session.record_header(&query, &options, &prompts, method.name(), asked);
+    call(&on_event, &Begin::of(&header)).await?;
     let generator = Local {
         session,
         method,
@@ -50,15 +50,14 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
         batch: usize::MAX,
     };
     let mut thrown = None;
-    let mut listen =
-        async |event: RunEvent<'_>| match call(&on_event, &RefineEvent::from(event)).await {
-            Ok(answer) if answer == JsValue::FALSE => ControlFlow::Break(()),
-            Ok(_) => ControlFlow::Continue(()),
-            Err(error) => {
-                thrown = Some(error);
-                ControlFlow::Break(())
-            }
-        };
+    let mut listen = async |event: RunEvent<'_>| match call(&on_event, &event).await {
+        Ok(answer) if answer == JsValue::FALSE => ControlFlow::Break(()),
+        Ok(_) => ControlFlow::Continue(()),
+        Err(error) => {
+            thrown = Some(error);
+            ControlFlow::Break(())
+        }
+    };
     let outcome = tpo::refine(
         &query,
         &options,
@@ -87,7 +86,7 @@ fn ask(on_event: Function) -> Ask<'static> {
         let on_event = on_event.clone();
         let (query, a, b) = (query.to_owned(), a.to_owned(), b.to_owned());
         Box::pin(async move {
-            let event = RefineEvent::Choose {
+            let event = AskEvent::Choose {
                 query: &query,
                 a: &a,
                 b: &b,

@@ -17,8 +17,8 @@ pub use header::{
     HeaderKind, ModelFile, ModelHash, ModelInfo, RECORD_FORMAT, RecordHeader, RunHeader,
     StreamLine, TRACE_FORMAT,
 };
-pub use refine::{CandidateResult, RefineEvent, RefineParams, RefineRequest, RefineResult};
-pub use session::sha256;
+pub use refine::{AskEvent, CandidateResult, RefineParams, RefineRequest, RefineResult};
+pub use session::{hex, sha256};
 
 use crate::decoding::{AmuletParams, MethodName, Sampling, Strength, beam::BeamParams};
 use crate::options::OptionInfo;

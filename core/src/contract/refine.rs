@@ -6,9 +6,7 @@ use super::{BadRequest, Chat};
 use crate::decoding::streams::expand_preference;
 use crate::decoding::{AmuletParams, Method, MethodName, Strength};
 use crate::reward::RewardName;
-use crate::tpo::{
-    Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize, RunEvent, Stage,
-};
+use crate::tpo::{Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize};
 use serde::{Deserialize, Serialize};
 
 /// What to refine, and how. All but `messages` may be left out.
@@ -96,38 +94,11 @@ impl RefineParams {
     }
 }
 
-/// What is told of a refinement.
+/// What is asked of who listens to a refinement, beside the [`RunEvent`](crate::tpo::RunEvent)s that are told.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "ProgressEvent"))]
-pub enum RefineEvent<'a> {
-    /// A line of the record.
-    Line {
-        /// The line.
-        line: &'a RecordLine,
-    },
-    /// A prompt is read.
-    Prefill {
-        /// The round.
-        round: usize,
-        /// What it is the prompt of.
-        stage: Stage,
-        /// Tokens read.
-        done: usize,
-        /// Tokens in all.
-        total: usize,
-    },
-    /// The next piece of a text.
-    Token {
-        /// The round.
-        round: usize,
-        /// What it is of.
-        stage: Stage,
-        /// The text's place among those that are written at once.
-        index: usize,
-        /// The piece.
-        text: &'a str,
-    },
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
+pub enum AskEvent<'a> {
     /// A person is to say which of two responses is better.
     Choose {
         /// The question.
@@ -137,36 +108,6 @@ pub enum RefineEvent<'a> {
         /// The second.
         b: &'a str,
     },
-}
-
-impl<'a> From<RunEvent<'a>> for RefineEvent<'a> {
-    fn from(event: RunEvent<'a>) -> Self {
-        match event {
-            RunEvent::Line { line, .. } => Self::Line { line },
-            RunEvent::Prefill {
-                round,
-                stage,
-                done,
-                total,
-            } => Self::Prefill {
-                round,
-                stage,
-                done,
-                total,
-            },
-            RunEvent::Token {
-                round,
-                stage,
-                index,
-                text,
-            } => Self::Token {
-                round,
-                stage,
-                index,
-                text,
-            },
-        }
-    }
 }
 
 /// A response with its number and reward.

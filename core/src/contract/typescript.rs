@@ -2,10 +2,9 @@
 //! built on. A test holds the file to it.
 
 use super::{
-    AnswerResult, CandidateResult, Chat, GenerateParams, GenerateResult, HeaderKind, Length,
-    ModelFile, ModelHash, ModelInfo, RecordHeader, RefineEvent, RefineParams, RefineResult,
-    RunHeader, ScoreParams, StreamLine, WeightedPreference, decoding_options, methods_of,
-    refine_options,
+    AnswerResult, AskEvent, CandidateResult, Chat, GenerateParams, GenerateResult, HeaderKind,
+    Length, ModelFile, ModelHash, ModelInfo, RecordHeader, RefineParams, RefineResult, RunHeader,
+    ScoreParams, StreamLine, WeightedPreference, decoding_options, methods_of, refine_options,
 };
 use crate::decoding::trace::{Iterate, TokenTrace, TopToken};
 use crate::decoding::{AmuletParams, MethodName, Sampling, Strength};
@@ -17,7 +16,7 @@ use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
 use crate::tpo::record::Shortened;
 use crate::tpo::{
-    Candidate, Mode, Options, PromptName, RecordLine, RefineDraws, RefineSize, Stage,
+    Candidate, Mode, Options, PromptName, RecordLine, RefineDraws, RefineSize, RunEvent, Stage,
 };
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -42,7 +41,7 @@ export type RefineParams = RefineAsked & Partial<RefineSize & RefineDraws>;
 export type GenerateEvent = { kind: \"begin\"; header: RunHeader } | TokenEvent;
 
 /** What is told of a refinement; first of all what decides it. */
-export type RefineEvent = { kind: \"begin\"; header: RecordHeader } | ProgressEvent;
+export type RefineEvent = { kind: \"begin\"; header: RecordHeader } | RunEvent | AskEvent;
 ";
 
 /// The file's whole text.
@@ -96,7 +95,8 @@ pub fn generate() -> String {
         Cut,
         Candidate,
         RecordLine,
-        RefineEvent<'static>,
+        RunEvent<'static>,
+        AskEvent<'static>,
         Choice,
         CandidateResult,
         RefineResult,

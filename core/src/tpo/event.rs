@@ -17,13 +17,17 @@ pub enum Stage {
 }
 
 /// What is heard of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum RunEvent<'a> {
     /// A line for the record. Lines that the record brought are not told again.
     Line {
         /// The line.
         line: &'a RecordLine,
         /// The run with it.
+        #[serde(skip)]
+        #[cfg_attr(feature = "contract", ts(skip))]
         state: &'a State,
     },
     /// A prompt is read.

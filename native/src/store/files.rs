@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use periapt_core::contract::{hex, sha256};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -116,10 +117,6 @@ fn hash_as<H: Digest>(
     Ok((bytes, hex(&hasher.finalize())))
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The hash of a model, from its files' names and hashes: its only file's own, or the SHA-256 of the lines
 /// `HASH  NAME` in the order of the names, as `sha256sum` writes them.
 pub(crate) fn hash_of_files(mut files: Vec<(String, String)>) -> String {
@@ -128,5 +125,5 @@ pub(crate) fn hash_of_files(mut files: Vec<(String, String)>) -> String {
     }
     files.sort();
     let lines = files.iter().map(|(name, hash)| format!("{hash}  {name}\n"));
-    periapt_core::contract::sha256(&lines.collect::<String>())
+    sha256(&lines.collect::<String>())
 }

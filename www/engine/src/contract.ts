@@ -524,8 +524,8 @@ export type RefineLine = { "type": "run",
   tokens: number,
 };
 
-/** What is told of a refinement. */
-export type ProgressEvent = { "kind": "line",
+/** What is heard of a run. */
+export type RunEvent = { "kind": "line",
   /** The line. */
   line: RefineLine, } | { "kind": "prefill",
   /** The round. */
@@ -543,7 +543,11 @@ export type ProgressEvent = { "kind": "line",
   /** The text's place among those that are written at once. */
   index: number,
   /** The piece. */
-  text: string, } | { "kind": "choose",
+  text: string,
+};
+
+/** What is asked of who listens to a refinement, beside the `RunEvent`s that are told. */
+export type AskEvent = { "kind": "choose",
   /** The question. */
   query: string,
   /** The first response. */
@@ -642,7 +646,7 @@ export type RefineParams = RefineAsked & Partial<RefineSize & RefineDraws>;
 export type GenerateEvent = { kind: "begin"; header: RunHeader } | TokenEvent;
 
 /** What is told of a refinement; first of all what decides it. */
-export type RefineEvent = { kind: "begin"; header: RecordHeader } | ProgressEvent;
+export type RefineEvent = { kind: "begin"; header: RecordHeader } | RunEvent | AskEvent;
 
 /** The methods that a request may name. */
 export const METHODS = ["base","pref","la","amulet"] as const;

@@ -4,6 +4,7 @@
  * README.md beside this folder has the same table for people.
  */
 
+import { given } from "./given.ts";
 import type { GenerateParams, Message } from "./protocol.ts";
 
 /** How an answer is aligned with its user; names as on the command line. */
@@ -124,14 +125,13 @@ const KNOWN: readonly string[] = [...OWN, ...NUMBERS, ...IDLE, ...Object.keys(RE
 
 /** The engine's own words for it. Throws a `RequestError` where it can't be done. */
 export function toEngine(params: ChatParams): GenerateParams {
-  const given = Object.entries(params).filter(([, value]) => value !== null && value !== undefined);
-  for (const [name, value] of given) {
+  const all = given(params);
+  for (const [name, value] of Object.entries(all)) {
     if (!KNOWN.includes(name)) throw new RequestError(`${name} is no parameter of a chat completion`);
     if (!Object.hasOwn(REFUSED, name)) continue;
     const { fine, why } = REFUSED[name as Refusable];
     if (!fine(value)) throw new RequestError(`${name} can't be taken: ${why}`);
   }
-  const all = Object.fromEntries(given) as { [N in keyof ChatParams]?: NonNullable<ChatParams[N]> };
   for (const name of [...NUMBERS, "max_tokens", "max_completion_tokens", "top_logprobs"] as const) numeric(name, all[name]);
   for (const name of ["stream", "logprobs"] as const) {
     if (all[name] !== undefined && typeof all[name] !== "boolean") throw new RequestError(`${name} must be true or false`);

@@ -3,6 +3,7 @@
 import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.js";
 import { CallError } from "./error.ts";
 import { at, type Files, openFiles } from "./files.ts";
+import { given } from "./given.ts";
 import { test } from "./known.ts";
 import type { Adapter, CallName, Calls, Choice, ErrorCode, ModelInfo, ModelSource, RecordHeader, Reply, Request, RunHeader } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
@@ -148,12 +149,6 @@ const handlers: Handlers = {
     return null;
   },
 };
-
-/** What is undefined or null counts as left out. */
-function given<T extends object>(params: T): T {
-  const entries = Object.entries(params).filter(([, value]) => value !== undefined && value !== null);
-  return Object.fromEntries(entries) as T;
-}
 
 /** The engine's header with what only this side knows: the model's hash, and what the browser calls the adapter. */
 function completed<T extends RunHeader | RecordHeader>(header: T): T {

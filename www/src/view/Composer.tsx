@@ -1,5 +1,6 @@
 /** The question, and how to answer it. */
 
+import { METHODS } from "@periapt/engine/contract";
 import { ask, stopAsking } from "../ask.ts";
 import {
   defaults,
@@ -104,7 +105,7 @@ function Advanced() {
   const { method, kl_budget, system, side_by_side, traced } = settings.value;
   const words = strings.settings;
   const groups = (Object.keys(words.groups) as FieldGroup[]).filter(
-    (group) => (group !== "amulet" && group !== "la") || group === method,
+    (group) => !(METHODS as readonly string[]).includes(group) || group === method,
   );
   return (
     <details class="advanced">

@@ -125,9 +125,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
             .iter()
             .map(|(name, weight)| {
                 let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
-                let preference = asked.preference.as_deref();
-                let reward = reward(*name, session, classifier, args, preference);
-                (reward, *weight)
+                (reward(*name, session, classifier, &asked), *weight)
             })
             .collect()),
         asked: &asked,
@@ -346,17 +344,16 @@ fn reward<'a>(
     name: RewardName,
     session: &'a Session,
     classifier: Option<&'a Classifier>,
-    args: &RefineArgs,
-    preference: Option<&str>,
+    asked: &Asked,
 ) -> AnyReward<'a> {
-    let preference = preference.map(str::to_owned);
+    let preference = asked.preference.clone();
     match (name, classifier) {
         (RewardName::Classifier, Some(classifier)) => {
             AnyReward::Classifier(ClassifierReward::new(classifier))
         }
         (RewardName::Preference, _) => AnyReward::Preference(PreferenceReward::new(
             session,
-            args.system.as_deref().map(input::typed),
+            asked.system.clone(),
             preference.unwrap_or_default(),
         )),
         (RewardName::Human, _) => AnyReward::Human(Human::new(human::ask())),
