@@ -2,7 +2,7 @@
 
 use crate::common::{self, session};
 use periapt_core::decoding::streams::Stream;
-use periapt_core::decoding::{AmuletParams, Conversation, Method, amulet};
+use periapt_core::decoding::{AmuletParams, Conversation, Method, PromptSet, amulet};
 use periapt_core::device::{DeviceChoice, OpenDevice};
 use periapt_core::kernels::measure;
 use periapt_core::model::{KvType, Logits};
@@ -149,7 +149,7 @@ fn the_model_equals_the_reference_on(choice: DeviceChoice) {
             continue;
         }
         let conversation = Conversation {
-            system: None,
+            system: PromptSet::Paper.system_or(None, true),
             preference: text(&case["prefer"]),
             question,
             ..Conversation::default()

@@ -5,7 +5,8 @@
 use crate::common::{self, fails, json, model_arg, periapt, session, stderr};
 use burn::tensor::{Tensor, TensorData};
 use periapt_core::Session;
-use periapt_core::decoding::streams::{Stream, expand_preference};
+use periapt_core::decoding::PromptSet;
+use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Conversation, Method, Sampling, amulet};
 use periapt_core::device::DeviceChoice;
 use periapt_core::model::{KvType, Logits};
@@ -31,8 +32,8 @@ fn questions(count: usize) -> Vec<String> {
 
 fn conversations(questions: &[String], preference: &str) -> Vec<Conversation> {
     let one = |question: &String| Conversation {
-        system: None,
-        preference: Some(expand_preference(preference)),
+        system: PromptSet::Paper.system_or(None, true),
+        preference: Some(PromptSet::Paper.instruction(preference)),
         question: question.clone(),
         ..Conversation::default()
     };

@@ -256,7 +256,7 @@ describe("the page", { timeout: HOUR }, () => {
       }
       // 1 + k times pref less k times base, from the method's own system prompt.
       const plain = [{ role: "user", content: user }];
-      await follows({ messages: plain, preference: prefer }, amulet.greedy.slice(0, GOLDEN), 2 * (1 + 2 * 4.65) * 2e-2, `Amulet: ${user}`);
+      await follows({ messages: plain, preference: prefer, prompt_set: "paper" }, amulet.greedy.slice(0, GOLDEN), 2 * (1 + 2 * 4.65) * 2e-2, `Amulet: ${user}`);
     }
   });
 
@@ -265,6 +265,7 @@ describe("the page", { timeout: HOUR }, () => {
     const { user, amulet } = golden.cases.find((found) => found.prefer?.includes("concise"));
     await prefer(page, "concise");
     await set(page, "At most this many tokens", 6);
+    await page.getByLabel("Prompts", { exact: true }).selectOption("paper");
     await ask(page, user);
     const aligned = await textOf(page, "aligned");
     assert.ok(aligned.length > 6 && amulet.greedy_text.startsWith(aligned), `answer: ${aligned}`);

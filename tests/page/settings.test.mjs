@@ -22,7 +22,7 @@ describe("settings and runs", () => {
     assert.deepEqual(usual, {
       alpha: 2, lambda: 2, eta: 10, iterations: 60, strength: 2, plausibility: 0,
       temperature: 0, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1, frequency_penalty: 0, presence_penalty: 0, seed: 0,
-      max_tokens: 128, method: "amulet", kl_budget: null, system: "", side_by_side: true, traced: true,
+      max_tokens: 128, method: "amulet", kl_budget: null, prompt_set: "plain", system: "", side_by_side: true, traced: true,
     });
     for (const [name, { min, max, step }] of Object.entries(page.FIELDS)) {
       for (const inside of [usual[name], min, max]) assert.ok(page.isAllowed(name, inside), `${name} = ${inside}`);

@@ -16,7 +16,8 @@ use error::{JsResult, bad_request};
 use files::Hasher;
 use js_sys::{Function, Promise};
 use periapt_core::contract::{BadRequest, ChatPrompt, GenerateParams, GenerateResult, ScoreParams};
-use periapt_core::decoding::streams::{Stream, expand_preference};
+use periapt_core::decoding::PromptSet;
+use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
 use periapt_core::load::{self, LoadError, Loader};
@@ -207,9 +208,11 @@ impl Model {
         let ScoreParams {
             messages,
             preference,
+            prompt_set,
             responses,
         } = from_object(params)?;
-        let conversation = messages.into_conversation(Some(expand_preference(&preference)));
+        let conversation =
+            messages.into_conversation(prompt_set.unwrap_or_default(), Some(preference));
         let conversation = conversation.map_err(refused)?;
         let scores = async {
             let encode = |text: &String| self.session.encode_answer(text);
@@ -326,7 +329,10 @@ impl Model {
     /// `bad_request`, or one of the engine's own codes.
     pub async fn top_logits(&self, prompt: JsValue, count: usize) -> JsResult<JsValue> {
         let prompt: ChatPrompt = from_object(prompt)?;
-        let conversation = prompt.messages.into_conversation(None).map_err(refused)?;
+        let conversation = prompt
+            .messages
+            .into_conversation(PromptSet::default(), None)
+            .map_err(refused)?;
         let messages = conversation.messages(&Stream::base());
         let top = async {
             let ids = self.session.encode_chat(&messages)?;

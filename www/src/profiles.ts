@@ -1,5 +1,6 @@
 /** Preferences as profiles: named texts that a user keeps, orders and combines. */
 
+import { PLAIN_WISHES } from "@periapt/engine/contract";
 import { asProfiles, keptProfiles } from "./schema/profiles.ts";
 
 export { WEIGHT } from "./schema/profiles.ts";
@@ -21,25 +22,17 @@ export interface Profiles {
   chosen: string[];
 }
 
-/** Words of the Amulet paper's own experiments. */
-const STARTERS = ["concise", "creative", "formal", "uplifting", "pleasant", "verbose", "complex", "sycophantic"];
+/** The sentences that core's `PromptSet::instruction` makes of other words. */
+const SENTENCES = [/^Answer in an? (\S+) way\.$/, /^Your answer should be (\S+) as much as possible\.$/];
 
-/** A word of the Latin script, perhaps with hyphens and apostrophes inside. */
-const WORD = /^[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f]+(?:[-'\u2019][A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f]+)*$/;
-
-/** As `expand_preference` in `core/src/decoding/preference.rs`. */
-export function expand(text: string): string {
-  const word = text.trim();
-  return WORD.test(word) ? `Your answer should be ${word} as much as possible.` : text;
-}
-
-/** The word that `expand` worded so, or the text as it is. */
-export function unexpand(preference: string): string {
-  return /^Your answer should be (\S+) as much as possible\.$/.exec(preference)?.[1] ?? preference;
+/** The word that the engine made this instruction of, or the text as it is. */
+export function unexpand(instruction: string): string {
+  const known = Object.entries(PLAIN_WISHES).find(([, wish]) => wish === instruction)?.[0];
+  return known ?? SENTENCES.map((sentence) => sentence.exec(instruction)?.[1]).find(Boolean) ?? instruction;
 }
 
 export function starters(): Profiles {
-  return { list: STARTERS.map((word) => ({ id: word, name: word, text: word, weight: 1 })), chosen: ["uplifting"] };
+  return { list: Object.keys(PLAIN_WISHES).map((word) => ({ id: word, name: word, text: word, weight: 1 })), chosen: ["uplifting"] };
 }
 
 /** A new profile; a long text's name is its beginning. */

@@ -1,7 +1,7 @@
 /** How to answer: every hyperparameter with its range, and what the engine and the command line call it. */
 
 import type { ChatParams, Method } from "@periapt/engine";
-import { DECODING } from "@periapt/engine/contract";
+import { DECODING, type PromptSet } from "@periapt/engine/contract";
 import type { Preference } from "./profiles.ts";
 
 const { beams: _b, length_penalty: _l, kl_budget: _k, max_new_tokens, ...numbers } = DECODING;
@@ -16,6 +16,7 @@ export type Settings = Record<FieldName, number> & {
   method: Exclude<Method, "base">;
   /** Nats a token; null for none. */
   kl_budget: number | null;
+  prompt_set: PromptSet;
   system: string;
   /** Whether the answer without the preference is written, too. */
   side_by_side: boolean;
@@ -29,6 +30,7 @@ export function defaults(): Settings {
     ...(numbers as Record<FieldName, number>),
     method: "amulet",
     kl_budget: null,
+    prompt_set: "plain",
     system: "",
     side_by_side: true,
     traced: true,
@@ -94,7 +96,7 @@ function groupOf(settings: Settings, group: FieldGroup | Method): Partial<Record
 
 /** What the engine is asked besides the messages. */
 export function chatParams(settings: Settings, preferences: Preference[], aligned: boolean): Omit<ChatParams, "messages" | "stream"> {
-  const { method, kl_budget } = settings;
+  const { method, kl_budget, prompt_set } = settings;
   const common = {
     max_tokens: settings.max_tokens,
     ...groupOf(settings, "sampling"),
@@ -104,14 +106,15 @@ export function chatParams(settings: Settings, preferences: Preference[], aligne
   const [first] = preferences;
   if (!first) return { ...common, alignment: { method: "base", ...guards } };
   // The same system prompt for both, with the preference's place empty.
-  if (!aligned) return { ...common, alignment: { method: "base", preference: first.text, ...groupOf(settings, "guard") } };
+  if (!aligned) return { ...common, alignment: { method: "base", preference: first.text, prompt_set, ...groupOf(settings, "guard") } };
   if (preferences.length > 1) {
-    return { ...common, alignment: { preferences: shares(preferences, strengthOf(settings)), ...guards } };
+    return { ...common, alignment: { preferences: shares(preferences, strengthOf(settings)), prompt_set, ...guards } };
   }
   return {
     ...common,
     alignment: {
       preference: first.text,
+      prompt_set,
       method,
       ...groupOf(settings, method),
       ...guards,

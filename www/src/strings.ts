@@ -1,6 +1,7 @@
 /** Every word that the page says, in one table. English first; another language is another table of this type. */
 
 import type { LoadEvent, Method } from "@periapt/engine";
+import type { PromptSet } from "@periapt/engine/contract";
 import type { FieldGroup, FieldName } from "./settings.ts";
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
@@ -79,7 +80,7 @@ export const strings = {
     edit: "Edit preferences",
     name: "Name",
     text: "What the model is told",
-    textHelp: "One word becomes \u201cYour answer should be WORD as much as possible.\u201d; a sentence stands as it is.",
+    textHelp: "One word becomes an instruction, such as \u201cAnswer in a WORD way.\u201d; a sentence stands as it is.",
     up: (name: string) => `Move ${name} up`,
     down: (name: string) => `Move ${name} down`,
     delete: (name: string) => `Delete ${name}`,
@@ -191,7 +192,13 @@ export const strings = {
       pref: "Only tells the model your preference, and leans on nothing.",
     } satisfies Record<Exclude<Method, "base">, string>,
     system: "System prompt",
-    systemHelp: "{preference} is where the preference goes. Left empty, the Amulet paper's own prompt is used.",
+    systemHelp: "{preference} is where the preference goes. Left empty, it is that of the prompts above.",
+    promptSet: "Prompts",
+    promptSets: { plain: "Plain", paper: "The Amulet paper's" } satisfies Record<PromptSet, string>,
+    promptSetHelp: {
+      plain: "The preference, said outright, is the whole system prompt; the plain answer has an empty one.",
+      paper: "The Amulet paper's system prompt for both answers. It asks for concise and helpful ones itself.",
+    } satisfies Record<PromptSet, string>,
     klBudget: "KL budget, nats a token",
     klBudgetHelp: "Lowers the strength wherever the answer would go further from pref than this. Empty for none.",
     sideBySide: "Answer without the preference, too",

@@ -1,8 +1,8 @@
 //! Conversations as clients write them.
 
 use super::BadRequest;
-use crate::decoding::Conversation;
 use crate::decoding::streams::in_turns;
+use crate::decoding::{Conversation, PromptSet};
 use crate::text::{Message, Role};
 use serde::Deserialize;
 
@@ -13,12 +13,16 @@ use serde::Deserialize;
 pub struct Chat(pub Vec<Message>);
 
 impl Chat {
-    /// The conversation, with a preference where there is one.
+    /// The conversation, with a preference where there is one, in the words of `set`.
     ///
     /// # Errors
     ///
     /// [`BadRequest`] where turns are missing or out of order.
-    pub fn into_conversation(self, preference: Option<String>) -> Result<Conversation, BadRequest> {
+    pub fn into_conversation(
+        self,
+        set: PromptSet,
+        preference: Option<String>,
+    ) -> Result<Conversation, BadRequest> {
         let mut messages = self.0;
         let system = match messages.first() {
             Some(first) if first.role == Role::System => Some(messages.remove(0).content),
@@ -35,8 +39,8 @@ impl Chat {
             ));
         }
         Ok(Conversation {
-            system,
-            preference,
+            system: set.system_or(system, preference.is_some()),
+            preference: preference.map(|wish| set.instruction(&wish)),
             earlier: messages,
             question: question.content,
         })
@@ -61,6 +65,8 @@ pub struct ScoreParams {
     pub messages: Chat,
     /// As in [`GenerateParams`](super::GenerateParams).
     pub preference: String,
+    /// As in [`GenerateParams`](super::GenerateParams).
+    pub prompt_set: Option<PromptSet>,
     /// The answers.
     pub responses: Vec<String>,
 }

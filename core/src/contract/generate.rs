@@ -3,8 +3,8 @@
 use super::unknown::NothingElse;
 use super::{BadRequest, Chat};
 use crate::Session;
-use crate::decoding::streams::{expand_preference, preference_streams};
-use crate::decoding::{AmuletParams, Method, MethodName, Sampling, Strength};
+use crate::decoding::streams::preference_streams;
+use crate::decoding::{AmuletParams, Method, MethodName, PromptSet, Sampling, Strength};
 use crate::device::DeviceInfo;
 use crate::options::options;
 use crate::session::{FinishReason, GenerateRequest, Generation};
@@ -50,10 +50,12 @@ pub struct GenerateParams {
     pub n: Option<usize>,
     /// Trace every token, with so many best tokens of each stream.
     pub trace: Option<usize>,
-    /// One word, as in "Your answer should be WORD as much as possible.", or text that stands as it is; empty for none.
+    /// One word, which the set of prompts makes a sentence of, or text that stands as it is; empty for none.
     pub preference: Option<String>,
     /// Several, in place of `preference` and `method`: base + the sum of weight (preference - base).
     pub preferences: Option<Vec<WeightedPreference>>,
+    /// What a preference is said with, and the system prompt where `messages` have none: plain where it is left out.
+    pub prompt_set: Option<PromptSet>,
     /// Amulet where there is a preference, else base.
     pub method: Option<MethodName>,
     /// Texts that end an answer where they come up; no part of it.
@@ -95,12 +97,13 @@ impl GenerateParams {
                 "preferences come with weights: leave preference and method out".to_owned(),
             ));
         }
+        let set = self.prompt_set.unwrap_or_default();
         let mut preference = self.preference.filter(|text| !text.trim().is_empty());
         let method = match self.preferences {
             Some(preferences) => {
                 preference = Some(String::new());
                 let all = preferences.iter().map(|p| (p.text.as_str(), p.weight));
-                Method::Guidance(preference_streams(&all.collect::<Vec<_>>()))
+                Method::Guidance(preference_streams(set, &all.collect::<Vec<_>>()))
             }
             None => {
                 let name = self.method.unwrap_or(match preference {
@@ -111,8 +114,7 @@ impl GenerateParams {
                 method.ok_or_else(|| not_here(name))?
             }
         };
-        let preference = preference.as_deref().map(expand_preference);
-        let conversation = self.messages.into_conversation(preference)?;
+        let conversation = self.messages.into_conversation(set, preference)?;
         Ok(GenerateRequest {
             conversations: vec![conversation; n],
             method,

@@ -3,8 +3,7 @@
 use super::generate::not_here;
 use super::unknown::NothingElse;
 use super::{BadRequest, Chat};
-use crate::decoding::streams::expand_preference;
-use crate::decoding::{AmuletParams, Method, MethodName, Strength};
+use crate::decoding::{AmuletParams, Method, MethodName, PromptSet, Strength};
 use crate::reward::RewardName;
 use crate::tpo::{Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize};
 use serde::{Deserialize, Serialize};
@@ -21,6 +20,8 @@ pub struct RefineParams {
     pub messages: Chat,
     /// As for an answer.
     pub preference: Option<String>,
+    /// As for an answer.
+    pub prompt_set: Option<PromptSet>,
     /// `preference` where there is one, else `judge`.
     pub reward: Option<RewardName>,
     /// What is done with the first responses.
@@ -65,8 +66,9 @@ impl RefineParams {
     /// [`BadRequest`] for what is no conversation, contradicts itself, or can't be read.
     pub fn into_request(self) -> Result<RefineRequest, BadRequest> {
         let preference = self.preference.filter(|text| !text.trim().is_empty());
-        let preference = preference.as_deref().map(expand_preference);
-        let conversation = self.messages.into_conversation(None)?;
+        let set = self.prompt_set.unwrap_or_default();
+        let conversation = self.messages.into_conversation(set, preference)?;
+        let preference = conversation.preference;
         let name = self.method.unwrap_or(MethodName::Base);
         let method = name.of_preference(AmuletParams::default(), Strength::default());
         let reward = self

@@ -6,8 +6,9 @@ use super::{
     Length, ModelFile, ModelHash, ModelInfo, RecordHeader, RefineParams, RefineResult, RunHeader,
     ScoreParams, StreamLine, WeightedPreference, decoding_options, methods_of, refine_options,
 };
+use crate::decoding::prompt_set::PLAIN_WISHES;
 use crate::decoding::trace::{Iterate, TokenTrace, TopToken};
-use crate::decoding::{AmuletParams, MethodName, Sampling, Strength};
+use crate::decoding::{AmuletParams, MethodName, PromptSet, Sampling, Strength};
 use crate::device::{DeviceInfo, Kind};
 use crate::model::KvType;
 use crate::options::OptionInfo;
@@ -56,6 +57,7 @@ pub fn generate() -> String {
     }
     declare!(
         MethodName,
+        PromptSet,
         RewardName,
         Role,
         Message,
@@ -117,6 +119,17 @@ pub fn generate() -> String {
          METHODS)[number];",
         json!(methods)
     );
+    let _ = writeln!(
+        text,
+        "\n/** The sets of prompts. */\nexport const PROMPT_SETS = {} as const;",
+        json!(PromptSet::value_variants())
+    );
+    text.push_str("\n/** What the set plain makes of the preferences that it knows. */\n");
+    text.push_str("export const PLAIN_WISHES = {\n");
+    for (word, wish) in PLAIN_WISHES {
+        let _ = writeln!(text, "  {word}: {},", json!(wish));
+    }
+    text.push_str("} as const;\n");
     table(
         &mut text,
         "DECODING",

@@ -17,7 +17,7 @@ pub(super) const WEIGHTS: RangeInclusive<f64> = -1e3..=1e3;
 /// A preference with the weight that was typed with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preference {
-    /// How to answer; see [`expand_preference`].
+    /// How to answer; see [`PromptSet::instruction`](super::PromptSet::instruction).
     pub text: String,
     /// Its weight, where one was given.
     pub weight: Option<f64>,
@@ -136,21 +136,19 @@ fn ends_in_an_address(before: &str) -> bool {
     word.contains(['/', '@', ':', '\u{ff1a}', '=', '\\']) || word.match_indices('.').any(dot_inside)
 }
 
-/// A preference as the paper words it: one word X becomes "Your answer should be X as much as possible."; other text
-/// stands as it is. A word is letters of the Latin script, with hyphens and apostrophes inside: what is written without
-/// spaces in another script is no single word, and the paper's sentence is English.
+/// The word, where a preference is a single English one: letters of the Latin script, with hyphens and apostrophes inside.
+/// What is written without spaces in another script is no single word, and the sentences that it would go into are English.
 #[must_use]
-pub fn expand_preference(preference: &str) -> String {
+pub fn single_word(preference: &str) -> Option<&str> {
     let word = preference.trim();
     let letter = |c: char| {
         c.is_ascii_alphabetic()
             || matches!(c, '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{24f}' | '\u{300}'..='\u{36f}')
     };
     let mut parts = word.split(['-', '\'', '\u{2019}']);
-    match parts.all(|part| !part.is_empty() && part.chars().all(letter)) {
-        true => format!("Your answer should be {word} as much as possible."),
-        false => preference.to_owned(),
-    }
+    parts
+        .all(|part| !part.is_empty() && part.chars().all(letter))
+        .then_some(word)
 }
 
 #[cfg(test)]
@@ -280,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn one_word_is_worded_as_in_the_paper() {
+    fn a_single_word_is_found() {
         for word in [
             "concise",
             "step-by-step",
@@ -289,9 +287,8 @@ mod tests {
             "cafe\u{301}",
             "Klar",
         ] {
-            let sentence = format!("Your answer should be {word} as much as possible.");
-            assert_eq!(expand_preference(word), sentence);
-            assert_eq!(expand_preference(&format!(" {word}\n")), sentence);
+            assert_eq!(single_word(word), Some(word));
+            assert_eq!(single_word(&format!(" {word}\n")), Some(word));
         }
     }
 
@@ -329,7 +326,7 @@ mod tests {
             "-",
             "well-",
         ] {
-            assert_eq!(expand_preference(text), text);
+            assert_eq!(single_word(text), None, "{text}");
         }
     }
 }

@@ -1,15 +1,7 @@
 //! A question and a preference become prompts, one a stream.
 
+use super::PromptSet;
 use crate::text::{Message, Role};
-
-pub use super::preference::expand_preference;
-
-/// The system prompt of Amulet's public code (arXiv 2502.19148, `prompts.py`); `{preference}` is
-/// where the preference goes, and nothing in the base stream.
-pub const PAPER_SYSTEM_PROMPT: &str = "You are an AI designed to provide the most helpful, clear, \
-    and concise responses. Focus on giving actionable information, ensuring accuracy and detail \
-    without overwhelming the user. You should also be patient, polite, and calm. Avoid unnecessary \
-    complexity and always prioritize practical, user-friendly advice. {preference}";
 
 /// Where a system prompt takes the preference.
 const PLACEHOLDER: &str = "{preference}";
@@ -36,7 +28,7 @@ pub enum StreamPreference {
     None,
     /// The conversation's own.
     Conversation,
-    /// This one, as [`expand_preference`] gives it.
+    /// This one, as [`PromptSet::instruction`] gives it.
     Text(String),
 }
 
@@ -67,7 +59,7 @@ impl Stream {
 /// The streams of several preferences with weights, base first: `base + sum_i weight_i (pref_i - base)`. They are called
 /// `pref`, or `pref1`, `pref2` and so on.
 #[must_use]
-pub fn preference_streams(preferences: &[(&str, f64)]) -> Vec<Stream> {
+pub fn preference_streams(set: PromptSet, preferences: &[(&str, f64)]) -> Vec<Stream> {
     let mut streams = vec![Stream::base()];
     for (index, (text, weight)) in preferences.iter().enumerate() {
         streams[0].weight -= weight;
@@ -76,7 +68,7 @@ pub fn preference_streams(preferences: &[(&str, f64)]) -> Vec<Stream> {
                 1 => "pref".to_owned(),
                 _ => format!("pref{}", index + 1),
             },
-            preference: StreamPreference::Text(expand_preference(text)),
+            preference: StreamPreference::Text(set.instruction(text)),
             weight: *weight,
             ..Stream::base()
         });
@@ -87,10 +79,10 @@ pub fn preference_streams(preferences: &[(&str, f64)]) -> Vec<Stream> {
 /// What a user asks, and how they'd like it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conversation {
-    /// The system prompt; `None` leaves it to the model's template, or to the paper's prompt
-    /// where there is a preference.
+    /// The system prompt; `None` leaves it to the model's template, or is empty where there is a preference. See
+    /// [`PromptSet::system_or`].
     pub system: Option<String>,
-    /// The preference, as [`expand_preference`] gives it.
+    /// The preference, as [`PromptSet::instruction`] gives it.
     pub preference: Option<String>,
     /// What was said before the question.
     pub earlier: Vec<Message>,
@@ -111,7 +103,7 @@ impl Conversation {
         };
         let system = match preference {
             None => own.cloned(),
-            Some(preference) => Some(with_preference(own.map(String::as_str), preference)),
+            Some(preference) => Some(with_preference(own.map_or("", String::as_str), preference)),
         };
         let mut messages = Vec::with_capacity(2 + self.earlier.len());
         if let Some(content) = system {
@@ -139,8 +131,7 @@ pub fn in_turns(messages: &[Message]) -> bool {
 }
 
 /// The system prompt with its placeholder replaced, or the preference appended where there is no placeholder.
-fn with_preference(system: Option<&str>, preference: &str) -> String {
-    let system = system.unwrap_or(PAPER_SYSTEM_PROMPT);
+fn with_preference(system: &str, preference: &str) -> String {
     if system.contains(PLACEHOLDER) {
         return system.replace(PLACEHOLDER, preference);
     }
@@ -190,6 +181,7 @@ mod tests {
     #[test]
     fn the_papers_prompt_keeps_its_trailing_space_in_base() {
         let conversation = Conversation {
+            system: PromptSet::Paper.system_or(None, true),
             preference: Some("Be brief, please.".to_owned()),
             ..Conversation::default()
         };

@@ -16,8 +16,8 @@ pub struct PreferenceReward<'a> {
 }
 
 impl<'a> PreferenceReward<'a> {
-    /// By `session`'s model; `preference` as [`expand_preference`](crate::decoding::streams::expand_preference) gives
-    /// it.
+    /// By `session`'s model; `preference` as
+    /// [`PromptSet::instruction`](crate::decoding::PromptSet::instruction) gives it.
     #[must_use]
     pub fn new(session: &'a Session, system: Option<String>, preference: String) -> Self {
         Self {

@@ -5,7 +5,7 @@ use super::trace::Recorder;
 use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
 use crate::say;
 use crate::terminal;
-use periapt_core::decoding::streams::{StreamPreference, expand_preference, in_turns};
+use periapt_core::decoding::streams::{StreamPreference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method, MethodName};
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
 use periapt_core::text::Message;
@@ -48,17 +48,19 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         let what = "several --prefer, and --stream, go with --method guidance alone";
         return Err(Usage(what.to_owned()).into());
     }
+    let compat = args.decoding.paper_compat;
+    let set = args.prompts.set(compat);
     let preference = match method {
         // Its streams have their own.
         MethodName::Guidance => None,
         _ => {
             let own = preferences.pop();
             let text = own.map(|own| streams::unweighted(own, "every --method but guidance"));
-            text.transpose()?.map(|text| expand_preference(&text))
+            text.transpose()?.map(|text| set.instruction(&text))
         }
     };
     let mut conversation = Conversation {
-        system: args.system.as_deref().map(input::typed),
+        system: args.prompts.system(compat, preference.is_some()),
         preference,
         earlier: history(args.history.as_deref())?,
         question: input::question(&args.prompt)?,
@@ -68,7 +70,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     }
     let mut method = match args.decoding.method(method) {
         Some(method) => method,
-        None => Method::Guidance(streams::streams(&preferences, &args.streams)?),
+        None => Method::Guidance(streams::streams(set, &preferences, &args.streams)?),
     };
     if let Method::Guidance(streams) = &method {
         // What the streams wish for is theirs; that there is a wish at all decides which system prompt is taken.
@@ -76,6 +78,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
             .iter()
             .any(|stream| stream.preference != StreamPreference::None);
         conversation.preference = wishes.then(String::new);
+        conversation.system = args.prompts.system(compat, wishes);
     }
     streams::stream_models(&method, &args.streams)?;
     // A plain question is asked as the transformers library would ask it.
@@ -105,9 +108,10 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
 
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     check(&args.decoding)?;
+    let set = args.prompts.set(args.decoding.paper_compat);
     let conversation = Conversation {
-        system: args.system.as_deref().map(input::typed),
-        preference: Some(streams::preference(&args.prefer, "compare")?),
+        system: args.prompts.system(args.decoding.paper_compat, true),
+        preference: Some(streams::preference(set, &args.prefer, "compare")?),
         question: input::question(&args.prompt)?,
         ..Conversation::default()
     };

@@ -15,8 +15,12 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         .map(|path| response(path))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let conversation = Conversation {
-        system: args.system.as_deref().map(input::typed),
-        preference: Some(streams::preference(&args.prefer, "score")?),
+        system: args.prompts.system(false, true),
+        preference: Some(streams::preference(
+            args.prompts.set(false),
+            &args.prefer,
+            "score",
+        )?),
         question: input::question(&args.prompt)?,
         ..Conversation::default()
     };

@@ -4,10 +4,8 @@ use super::args::{ModelArgs, StreamArgs};
 use super::{Usage, input, load};
 use periapt_core::Session;
 use periapt_core::decoding::preference::is_empty;
-use periapt_core::decoding::streams::{
-    Stream, StreamPreference, expand_preference, preference_streams,
-};
-use periapt_core::decoding::{DecodingError, Method, Preference};
+use periapt_core::decoding::streams::{Stream, StreamPreference, preference_streams};
+use periapt_core::decoding::{DecodingError, Method, Preference, PromptSet};
 
 /// What `--prefer` says, each with its weight where it has one.
 pub fn preferences(prefer: &[String]) -> Result<Vec<Preference>, Usage> {
@@ -30,28 +28,32 @@ pub fn unweighted(preference: Preference, what: &str) -> Result<String, Usage> {
     }
 }
 
-/// A command's one preference, which has no weight, as [`expand_preference`] gives it.
-pub fn preference(given: &str, command: &str) -> Result<String, Usage> {
+/// A command's one preference, which has no weight, in the words of `set`.
+pub fn preference(set: PromptSet, given: &str, command: &str) -> Result<String, Usage> {
     let mut all = preferences(&[given.to_owned()])?;
-    Ok(expand_preference(&unweighted(all.remove(0), command)?))
+    Ok(set.instruction(&unweighted(all.remove(0), command)?))
 }
 
 /// The streams that preferences with weights (1 where there is none; base first) and `--stream` ask for, in this order.
-pub fn streams(prefer: &[Preference], args: &StreamArgs) -> Result<Vec<Stream>, Usage> {
+pub fn streams(
+    set: PromptSet,
+    prefer: &[Preference],
+    args: &StreamArgs,
+) -> Result<Vec<Stream>, Usage> {
     let mut streams = Vec::new();
     if !prefer.is_empty() {
         let weighted = prefer
             .iter()
             .map(|p| (p.text.as_str(), p.weight.unwrap_or(1.0)));
-        streams = preference_streams(&weighted.collect::<Vec<_>>());
+        streams = preference_streams(set, &weighted.collect::<Vec<_>>());
     }
     for (index, spec) in args.stream.iter().enumerate() {
-        streams.push(stream(&input::typed(spec), index + 1)?);
+        streams.push(stream(set, &input::typed(spec), index + 1)?);
     }
     Ok(streams)
 }
 
-fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
+fn stream(set: PromptSet, spec: &str, number: usize) -> Result<Stream, Usage> {
     let wrong = |what: &str| Usage(format!("--stream {spec:?}: {what}"));
     let mut stream = Stream {
         name: format!("stream{number}"),
@@ -69,7 +71,7 @@ fn stream(spec: &str, number: usize) -> Result<Stream, Usage> {
             "name" => stream.name = value.to_owned(),
             "system" => stream.system = Some(value.to_owned()),
             "prefer" if is_empty(value) => return Err(wrong("the preference is empty")),
-            "prefer" => stream.preference = StreamPreference::Text(expand_preference(value)),
+            "prefer" => stream.preference = StreamPreference::Text(set.instruction(value)),
             "weight" => {
                 let number = value.trim().parse();
                 let no_number = |_| wrong(&format!("the weight {value:?} is no number"));
@@ -169,7 +171,7 @@ mod tests {
     fn preferences_lean_away_from_base() {
         let prefer = ["concise:2".to_owned(), "Answer: in verse".to_owned()];
         let prefer = preferences(&prefer).unwrap();
-        let streams = streams(&prefer, &args(&[])).unwrap();
+        let streams = streams(PromptSet::Plain, &prefer, &args(&[])).unwrap();
         let all: Vec<_> = streams
             .iter()
             .map(|s| (s.name.as_str(), s.weight))
@@ -182,7 +184,7 @@ mod tests {
     #[test]
     fn a_stream_says_all_of_itself() {
         let spec = "name=rude;system=Be rude\\; insult.;weight=-0.5;prefer=loud";
-        let streams = streams(&[], &args(&[spec])).unwrap();
+        let streams = streams(PromptSet::Paper, &[], &args(&[spec])).unwrap();
         let [stream] = streams.as_slice() else {
             panic!("{streams:?}");
         };
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(stream.weight, -0.5);
         assert_eq!(
             stream.preference,
-            StreamPreference::Text(expand_preference("loud"))
+            StreamPreference::Text(PromptSet::Paper.instruction("loud"))
         );
     }
 
@@ -203,7 +205,9 @@ mod tests {
             ("nmae=a;weight=1", "unknown key"),
             ("nothing", "key=value"),
         ] {
-            let error = streams(&[], &args(&[spec])).unwrap_err().to_string();
+            let error = streams(PromptSet::Paper, &[], &args(&[spec]))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(says), "{error}");
         }
     }

@@ -158,8 +158,9 @@ export class Engine {
     const { alignment: _, ...plain } = params;
     // The same system prompt for both, with the preference's place empty.
     const preference = params.alignment?.preference ?? params.alignment?.preferences?.[0]?.text;
+    const prompt_set = params.alignment?.prompt_set;
     const base = await this.#complete(
-      { ...plain, alignment: { ...(preference && { preference }), method: "base" } },
+      { ...plain, alignment: { ...(preference && { preference }), ...(prompt_set && { prompt_set }), method: "base" } },
       options,
     );
     return { base, aligned: await this.#complete(params, options) };

@@ -20,6 +20,7 @@ export type Alignment = Pick<
   | "iterations"
   | "kl_budget"
   | "plausibility"
+  | "prompt_set"
 >;
 
 /** A message as OpenAI's clients write it: content may come in parts of text. */

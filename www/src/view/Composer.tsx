@@ -1,6 +1,6 @@
 /** The question, and how to answer it. */
 
-import { METHODS } from "@periapt/engine/contract";
+import { METHODS, PROMPT_SETS } from "@periapt/engine/contract";
 import { ask, stopAsking } from "../ask.ts";
 import {
   defaults,
@@ -102,7 +102,7 @@ function Strength() {
 }
 
 function Advanced() {
-  const { method, kl_budget, system, side_by_side, traced } = settings.value;
+  const { method, kl_budget, prompt_set, system, side_by_side, traced } = settings.value;
   const words = strings.settings;
   const groups = (Object.keys(words.groups) as FieldGroup[]).filter(
     (group) => !(METHODS as readonly string[]).includes(group) || group === method,
@@ -127,6 +127,24 @@ function Advanced() {
           </select>
           <p id="method-help" class="hint">
             {words.methodHelp[method]}
+          </p>
+        </div>
+        <div>
+          <label for="prompt-set">{words.promptSet}</label>
+          <select
+            id="prompt-set"
+            value={prompt_set}
+            aria-describedby="prompt-set-help"
+            onChange={({ currentTarget }) => change({ prompt_set: currentTarget.value as Settings["prompt_set"] })}
+          >
+            {PROMPT_SETS.map((name) => (
+              <option key={name} value={name}>
+                {words.promptSets[name]}
+              </option>
+            ))}
+          </select>
+          <p id="prompt-set-help" class="hint">
+            {words.promptSetHelp[prompt_set]}
           </p>
         </div>
         <div class="wide">

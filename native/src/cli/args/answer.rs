@@ -1,6 +1,6 @@
 //! What `generate`, `compare` and `score` take.
 
-use super::{DecodingArgs, ModelArgs, StreamArgs};
+use super::{DecodingArgs, ModelArgs, PromptArgs, StreamArgs};
 use clap::Args;
 use periapt_core::decoding::MethodName;
 use std::path::PathBuf;
@@ -9,13 +9,12 @@ use std::path::PathBuf;
 pub struct GenerateArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The system prompt; `{preference}` in it is replaced, else the preference is appended
-    #[arg(long, value_name = "S")]
-    pub system: Option<String>,
+    #[command(flatten)]
+    pub prompts: PromptArgs,
     /// Earlier turns: [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}, ...]
     #[arg(long, value_name = "JSON")]
     pub history: Option<String>,
-    /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text. Given several times,
+    /// How to answer: one word, which --prompt-set makes a sentence of, or text. Given several times,
     /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base). A number after
     /// another one (10:30) or after a space is text; `PREFERENCE;weight=WEIGHT` is always a weight, and `\:` before a
     /// number always text
@@ -48,10 +47,9 @@ pub struct GenerateArgs {
 pub struct CompareArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The system prompt; `{preference}` in it is replaced, else the preference is appended
-    #[arg(long, value_name = "S")]
-    pub system: Option<String>,
-    /// How to answer: one word, as in "Your answer should be WORD as much as possible.", or text
+    #[command(flatten)]
+    pub prompts: PromptArgs,
+    /// How to answer: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
     pub prefer: String,
     #[command(flatten)]
@@ -67,10 +65,9 @@ pub struct CompareArgs {
 pub struct ScoreArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The system prompt; `{preference}` in it is replaced, else the preference is appended
-    #[arg(long, value_name = "S")]
-    pub system: Option<String>,
-    /// The preference: one word, as in "Your answer should be WORD as much as possible.", or text
+    #[command(flatten)]
+    pub prompts: PromptArgs,
+    /// The preference: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
     pub prefer: String,
     /// A file with an answer, as often as there are answers; `-` reads standard input

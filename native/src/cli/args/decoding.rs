@@ -1,9 +1,10 @@
 //! How to decode: the contract's options, and what only the command line has.
 
+use crate::cli::input;
 use clap::Args;
 use periapt_core::contract::Length;
 use periapt_core::decoding::beam::BeamParams;
-use periapt_core::decoding::{AmuletParams, Method, MethodName, Sampling, Strength};
+use periapt_core::decoding::{AmuletParams, Method, MethodName, PromptSet, Sampling, Strength};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Decoding")]
@@ -21,8 +22,8 @@ pub struct DecodingArgs {
     /// Beam search: answers to give, best first
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub n_best: usize,
-    /// Decode as the Amulet paper's public code does: prompts without the template's generation prompt, the best
-    /// token after a top-p cut of 0.95 (which never changes the best)
+    /// Decode as the Amulet paper's public code does: --prompt-set paper unless another is named, prompts without the
+    /// template's generation prompt, the best token after a top-p cut of 0.95 (which never changes the best)
     #[arg(long)]
     pub paper_compat: bool,
 }
@@ -31,6 +32,34 @@ impl DecodingArgs {
     /// The method where its two prompts follow from a preference; `None` for beam search and guidance.
     pub fn method(&self, name: MethodName) -> Option<Method> {
         name.of_preference(self.amulet, self.strength)
+    }
+}
+
+/// What the prompts of base and pref are.
+#[derive(Debug, Args)]
+pub struct PromptArgs {
+    /// The system prompt of all streams [default: where there is a preference that of --prompt-set, else the model's
+    /// own]; `{preference}` in it is replaced, else the preference is appended
+    #[arg(long, value_name = "S")]
+    system: Option<String>,
+    /// The words of a one-word preference, and the system prompt [default: plain; paper with --paper-compat]
+    #[arg(long, value_enum, value_name = "SET")]
+    prompt_set: Option<PromptSet>,
+}
+
+impl PromptArgs {
+    /// The set of prompts.
+    pub fn set(&self, paper_compat: bool) -> PromptSet {
+        self.prompt_set.unwrap_or(match paper_compat {
+            true => PromptSet::Paper,
+            false => PromptSet::Plain,
+        })
+    }
+
+    /// The system prompt, of an answer with a preference or without one.
+    pub fn system(&self, paper_compat: bool, wished: bool) -> Option<String> {
+        let own = self.system.as_deref().map(input::typed);
+        self.set(paper_compat).system_or(own, wished)
     }
 }
 

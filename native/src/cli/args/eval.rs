@@ -1,6 +1,6 @@
 //! What `periapt eval` takes.
 
-use super::{DecodingArgs, ModelArgs};
+use super::{DecodingArgs, ModelArgs, PromptArgs};
 use clap::Args;
 use periapt_core::decoding::MethodName;
 use std::path::PathBuf;
@@ -9,9 +9,8 @@ use std::path::PathBuf;
 pub struct EvalArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The system prompt [default: the Amulet paper's]; `{preference}` in it is replaced
-    #[arg(long, value_name = "S")]
-    pub system: Option<String>,
+    #[command(flatten)]
+    pub prompts: PromptArgs,
     /// Questions: a JSON list of questions, or of objects with `index` and `question`, or JSON lines of these; a path, or
     /// `OWNER/NAME/PATH.json` of a dataset on the hub
     #[arg(long, value_name = "D", required = true)]

@@ -10,7 +10,7 @@ mod tpo;
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
-pub use decoding::{DecodingArgs, StreamArgs};
+pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
 pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 

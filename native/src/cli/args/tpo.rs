@@ -1,6 +1,6 @@
 //! What `periapt tpo` takes.
 
-use super::ModelArgs;
+use super::{ModelArgs, PromptArgs};
 use clap::{Args, Subcommand};
 use periapt_core::decoding::MethodName;
 use periapt_core::tpo::{Mode, RefineDraws, RefineSize};
@@ -49,15 +49,14 @@ pub struct RefineArgs {
     /// name in the store
     #[arg(long, value_name = "MODEL")]
     pub reward_model: Option<String>,
-    /// What you wish for: one word, as in "Your answer should be WORD as much as possible.", or text
+    /// What you wish for: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,
     /// How responses are decoded: base, pref, la or amulet
     #[arg(long, value_enum, default_value = "base")]
     pub method: MethodName,
-    /// The system prompt of the responses
-    #[arg(long, value_name = "S")]
-    pub system: Option<String>,
+    #[command(flatten)]
+    pub asking: PromptArgs,
     /// The prompts of the loop: `full` (for 7B and up), `compact`, or a folder with any of compare.txt, evaluate.txt,
     /// feedback.txt and improve.txt [default: by the model's size]
     #[arg(long, value_name = "DIR")]

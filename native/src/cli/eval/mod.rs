@@ -15,7 +15,6 @@ use dataset::{Dataset, Question};
 use indicatif::{ProgressBar, ProgressStyle};
 use periapt_core::Session;
 use periapt_core::contract::sha256;
-use periapt_core::decoding::streams::expand_preference;
 use periapt_core::decoding::{Conversation, Method, MethodName};
 use periapt_core::session::{BeamRequest, Event, FinishReason, GenerateRequest, Generation, Score};
 use record::{Record, Row, key};
@@ -171,7 +170,8 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "template_sha256": session.template().map(sha256),
         "device": session.device().info,
         "kv": session.kv.to_string(),
-        "system": args.system.as_deref().map(input::typed),
+        "system": args.prompts.system(decoding.paper_compat, true),
+        "prompt_set": args.prompts.set(decoding.paper_compat),
         "amulet": decoding.amulet,
         "strength": decoding.strength.strength,
         "beam": decoding.beam,
@@ -246,12 +246,13 @@ impl Batch<'_> {
         if !missing.contains(&true) {
             return Ok(());
         }
+        let compat = args.decoding.paper_compat;
         let conversations: Vec<Conversation> = self
             .batch
             .iter()
             .map(|question| Conversation {
-                system: args.system.as_deref().map(input::typed),
-                preference: Some(expand_preference(self.preference)),
+                system: args.prompts.system(compat, true),
+                preference: Some(args.prompts.set(compat).instruction(self.preference)),
                 question: question.text.clone(),
                 ..Conversation::default()
             })

@@ -73,13 +73,14 @@ impl Asked {
         }
         let method = method(args)?;
         let preference = args.prefer.as_deref();
-        let preference = preference.map(|text| streams::preference(text, "tpo"));
+        let set = args.asking.set(false);
+        let preference = preference.map(|text| streams::preference(set, text, "tpo"));
         Ok(Self {
             options,
             compares,
             method,
             preference: preference.transpose()?,
-            system: args.system.as_deref().map(input::typed),
+            system: args.asking.system(false, args.prefer.is_some()),
             rewards: reward_names(args)?,
             questions: questions(args)?,
             prompts: prompts(args.prompts.as_deref())?,
