@@ -2,7 +2,7 @@
 
 import { asProfiles, keptProfiles } from "./schema/profiles.ts";
 
-export { WEIGHT } from "./schema/profiles.ts";
+export { MOST_REWORDED, WEIGHT } from "./schema/profiles.ts";
 
 /** A preference with its weight among others. */
 export interface Preference {
@@ -13,6 +13,8 @@ export interface Preference {
 export interface Profile extends Preference {
   id: string;
   name: string;
+  /** The text in other words, for the reward `fit`; empty where the engine has its own, or none. */
+  reworded: string[];
 }
 
 export interface Profiles {
@@ -38,24 +40,38 @@ export function unexpand(preference: string): string {
   return /^Your answer should be (\S+) as much as possible\.$/.exec(preference)?.[1] ?? preference;
 }
 
+/** Rewordings without those that are still empty. */
+function wordings(texts: string[]): string[] {
+  return texts.filter((text) => text.trim() !== "");
+}
+
+/** What a profile with that text, as it was typed or as `expand` gives it, has in other words. */
+export function rewordingsOf(preference: string, { list }: Profiles): string[] {
+  const own = list.filter(({ text }) => text.trim() && (text === preference || expand(text) === preference));
+  return own.map(({ reworded }) => wordings(reworded)).find((texts) => texts.length > 0) ?? [];
+}
+
 export function starters(): Profiles {
-  return { list: STARTERS.map((word) => ({ id: word, name: word, text: word, weight: 1 })), chosen: ["uplifting"] };
+  return { list: STARTERS.map((word) => ({ id: word, name: word, text: word, weight: 1, reworded: [] })), chosen: ["uplifting"] };
 }
 
 /** A new profile; a long text's name is its beginning. */
 export function profileOf(text: string): Profile {
   const name = text.length > 28 ? `${text.slice(0, 27).trimEnd()}…` : text;
-  return { id: crypto.randomUUID(), name, text, weight: 1 };
+  return { id: crypto.randomUUID(), name, text, weight: 1, reworded: [] };
 }
 
 export function toJson(profiles: Profiles): string {
-  const list = profiles.list.map(({ name, text, weight }) => ({ name, text, weight }));
+  const list = profiles.list.map(({ name, text, weight, reworded }) => {
+    const own = wordings(reworded);
+    return { name, text, weight, ...(own.length > 0 && { reworded: own }) };
+  });
   return `${JSON.stringify({ format: "periapt-preferences", version: 1, profiles: list }, null, 2)}\n`;
 }
 
 /** The profiles of an exported file. Throws a `FileError` where it is none. */
 export function fromJson(value: unknown): Profile[] {
-  return asProfiles(value).map(({ name, text, weight }) => ({ ...profileOf(text), weight, ...(name?.trim() && { name }) }));
+  return asProfiles(value).map(({ name, text, weight, reworded = [] }) => ({ ...profileOf(text), weight, reworded, ...(name?.trim() && { name }) }));
 }
 
 /** What an earlier visit kept, half-written ones too. */

@@ -4,14 +4,15 @@
 use super::{
     AnswerResult, AskEvent, CandidateResult, Chat, GenerateParams, GenerateResult, HeaderKind,
     Length, ModelFile, ModelHash, ModelInfo, RecordHeader, RefineParams, RefineResult, RunHeader,
-    ScoreParams, StreamLine, WeightedPreference, decoding_options, methods_of, refine_options,
+    ScoreParams, ScoreResult, StreamLine, WeightedPreference, decoding_options, methods_of,
+    refine_options,
 };
 use crate::decoding::trace::{Iterate, TokenTrace, TopToken};
 use crate::decoding::{AmuletParams, MethodName, Sampling, Strength};
 use crate::device::{DeviceInfo, Kind};
 use crate::model::KvType;
 use crate::options::OptionInfo;
-use crate::reward::{Choice, Cut, RewardName};
+use crate::reward::{Choice, Cut, FitScore, RewardName};
 use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
 use crate::tpo::record::Shortened;
@@ -75,6 +76,8 @@ pub fn generate() -> String {
         GenerateParams,
         ScoreParams,
         Score,
+        FitScore,
+        ScoreResult,
         TopToken,
         Iterate,
         TokenTrace,
