@@ -20,7 +20,10 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "options", "formats", "text", "kernels", "device", "model", "load", "decoding",
         ],
     ),
-    ("reward", &["text", "model", "decoding", "session"]),
+    (
+        "reward",
+        &["options", "text", "model", "decoding", "session"],
+    ),
     ("tpo", &["options", "text", "decoding", "session", "reward"]),
     (
         "contract",

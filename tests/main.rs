@@ -16,6 +16,7 @@ mod layers;
 mod net;
 #[cfg(unix)]
 mod output;
+mod score;
 mod serve;
 mod store;
 mod suite;

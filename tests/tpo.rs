@@ -40,7 +40,7 @@ fn lines(place: &Place, name: &str) -> Vec<Value> {
 fn one_question_in_every_mode() {
     let place = place();
     for (mode, generations) in [("tpo", 13), ("revision", 13), ("bon", 3)] {
-        for reward in ["preference", "judge", "preference:2+judge:0.5"] {
+        for reward in ["fit", "preference", "judge", "fit:2+judge:0.5"] {
             let answer = json(&tpo_args(
                 &place,
                 &["--mode", mode, "--reward", reward, "--json", "Why?"],
@@ -305,7 +305,7 @@ fn the_real_model_improves_or_says_that_it_did_not() {
 #[test]
 fn a_reward_model_scores() {
     use periapt_core::device::DeviceChoice;
-    use periapt_core::reward::{ClassifierReward, Reward};
+    use periapt_core::reward::{ClassifierReward, Response, Reward};
     use periapt_core::session::Classifier;
 
     let models = fixture("");
@@ -327,7 +327,12 @@ fn a_reward_model_scores() {
                 continue;
             }
             let [query, response] = [user, assistant].map(|m| m["content"].as_str().unwrap());
-            let got = pollster::block_on(reward.score(query, "", &["Else.", response])).unwrap();
+            let got = pollster::block_on(reward.score(
+                query,
+                "",
+                &["Else.", response].map(Response::ended),
+            ))
+            .unwrap();
             let want = case["score"].as_f64().unwrap();
             assert!(
                 (got[1] - want).abs() < 1e-3,
@@ -339,7 +344,12 @@ fn a_reward_model_scores() {
         assert!(seen > 0, "{name}: no case of one question and one answer");
         // What passes its context is scored by its beginning, and that is said.
         let long = "A sentence of its own. ".repeat(2000);
-        let got = pollster::block_on(reward.score("Why?", "", &["Short.", long.trim()])).unwrap();
+        let got = pollster::block_on(reward.score(
+            "Why?",
+            "",
+            &["Short.", long.trim()].map(Response::ended),
+        ))
+        .unwrap();
         let cuts = reward.take_cuts();
         assert_eq!(
             (cuts.len(), cuts[0].response, cuts[0].from),
@@ -347,7 +357,8 @@ fn a_reward_model_scores() {
         );
         let beginning: String = long.chars().take(cuts[0].to).collect();
         assert!(beginning.ends_with('.'), "{beginning}");
-        let alone = pollster::block_on(reward.score("Why?", "", &[&beginning])).unwrap();
+        let alone =
+            pollster::block_on(reward.score("Why?", "", &[Response::ended(&beginning)])).unwrap();
         assert!((got[1] - alone[0]).abs() < 1e-4);
     }
 

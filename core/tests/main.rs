@@ -9,6 +9,7 @@ mod tiny;
 mod attention;
 mod decoder;
 mod families;
+mod fit;
 mod kernels;
 mod sampling;
 mod session;

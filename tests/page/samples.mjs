@@ -32,7 +32,7 @@ export function chat() {
 
 export function profiles() {
   const list = [
-    { name: "pirate", text: "Answer like a pirate would.", weight: 1 },
+    { name: "pirate", text: "Answer like a pirate would.", weight: 1, reworded: ["As on a ship."] },
     { name: "concise", text: "concise", weight: 0.3 },
     { name: "Zürich ⛵", text: "Auf Schweizerdeutsch, mit 10:30 als Uhrzeit.", weight: 3 },
   ];
@@ -49,18 +49,18 @@ export function record() {
   const { device } = JSON.parse(trace().split("\n")[0]);
   const header = {
     type: "header", format: 1, periapt: "0.1.0", model: { name: "a model", sha256: "0".repeat(64) }, device, kv: "f32",
-    reward: "preference", preference: "Your answer should be concise as much as possible.", method: "base", system: "Be kind.",
+    reward: "fit", preference: "Your answer should be concise as much as possible.", reworded: ["Be brief."], method: "base", system: "Be kind.",
     date: "2026-03-07", prompts: ["small", "1".repeat(64)], options,
   };
   const input = ["a system prompt", "a message"];
   const candidate = (round, index, text) => ({ type: "candidate", round, index, text, tokens: 9, finish_reason: "stop" });
   const question = (item, query) => {
-    const begin = { type: "run", query, preference: header.preference, options, reward: "preference", prompts: "small" };
+    const begin = { type: "run", query, preference: header.preference, options, reward: "fit", prompts: "small" };
     const run = [
       begin,
       candidate(0, 0, "The sky is blue because of scattering."),
       candidate(0, 1, "Blue light scatters more."),
-      { type: "scores", round: 0, rewards: [[0, 0.25], [1, 0.75]], duplicates: [], cut: [{ response: 0, reward: "preference", from: 38, to: 20 }], best: 1, worst: 0 },
+      { type: "scores", round: 0, rewards: [[0, 0.25], [1, 0.75]], duplicates: [], cut: [{ response: 0, reward: "fit", from: 38, to: 20 }], nll_limit: 1.25, best: 1, worst: 0 },
       { type: "text", round: 1, prompt: "compare", input, text: "The first one is longer.", tokens: 7, shortened: [{ part: "query", from: 300, to: 200 }] },
       { type: "text", round: 1, prompt: "feedback", input, text: "Say less.", tokens: 4, shortened: [] },
       { type: "update", round: 1, input, shortened: [] },

@@ -95,7 +95,7 @@ describe("imports", () => {
     const { header, baseline, lines } = page.imported(record()).record;
     assert.equal(header.system, "Be kind.");
     assert.equal(baseline.length, 9);
-    assert.deepEqual(lines[3].cut, [{ response: 0, reward: "preference", from: 38, to: 20 }]);
+    assert.deepEqual(lines[3].cut, [{ response: 0, reward: "fit", from: 38, to: 20 }]);
     // A run that was killed while it wrote a line.
     const cut = page.imported(trace().slice(0, -200));
     assert.deepEqual([cut.run.finish, cut.run.tokens.length], [null, 6]);
@@ -124,6 +124,10 @@ describe("imports", () => {
     assert.equal(page.imported(chat().replaceAll(',"speed":3.5', "")).turns.length, 2);
     assert.equal(page.imported(record().replaceAll(/,"cut":\[[^\]]*\]/g, "")).kind, "record");
     assert.equal(page.imported(profiles().replaceAll(/"name": "[^"]*",/g, "")).profiles[1].name, "concise");
+    // Before there were rewordings, and their limit.
+    const earlier = page.imported(profiles().replace(/,\s*"reworded": \[[^\]]*\]/, "")).profiles;
+    assert.deepEqual(earlier.map(({ reworded }) => reworded), [[], [], []]);
+    assert.equal(page.imported(record().replaceAll(/"(reworded":\[[^\]]*\]|nll_limit":[\d.]+),/g, "")).kind, "record");
   });
 
   test("what is wrong is said, with its line and its place", () => {
@@ -164,7 +168,10 @@ describe("imports", () => {
       [chat().slice(0, 5000), /no JSON/],
       [damage(profiles(), '"weight": 3', '"weight": 99'), /^profiles\[2\]\.weight must be a number from 0\.1 to 3, and is 99$/],
       [damage(profiles(), '"text": "concise"', '"text": " "'), /^profiles\[1\]\.text must be text, not white space alone/],
-      [damage(profiles(), '"weight": 3', '"weight": 3,'), /^it is no JSON: line 19, column 5: "}" can't stand there$/],
+      [damage(profiles(), '"weight": 3', '"weight": 3,'), /^it is no JSON: line 22, column 5: "}" can't stand there$/],
+      [damage(profiles(), "As on a ship.", " "), /^profiles\[0\]\.reworded\[0\] must be text, not white space alone/],
+      [damage(record(), '"nll_limit":1.25', '"nll_limit":"x"'), /^line 5: nll_limit must be a number/],
+      [damage(record(), '"reworded":["Be brief."]', '"reworded":[1]'), /^line 1: reworded\[0\] must be text/],
       [damage(record(), '"format":1', '"format":2'), /record of format 2, and this page reads format 1/],
       [damage(record(), '"rewards":[', '"rewards":["x",'), /^line 5: rewards\[0\] must be a list of two, and is "x"$/],
       [damage(record(), '[1,0.75]', '[9,0.75]'), /^line 5: response 9 has a reward and no text$/],
@@ -240,13 +247,26 @@ describe("imports", () => {
     for (const kept of [undefined, 7, {}, { list: {}, chosen: [] }, { list: [], chosen: 1 }]) {
       assert.deepEqual(page.restoredProfiles(kept), starters);
     }
-    const own = { id: "a", name: "n", text: "t", weight: 1 };
+    const own = { id: "a", name: "n", text: "t", weight: 1, reworded: ["u", ""] };
+    // Of an earlier page, and damaged.
+    const { reworded: _, ...earlier } = own;
+    const without = [earlier, { ...own, reworded: ["a", 1] }, { ...own, reworded: ["a", "b", "c"] }];
+    for (const profile of without) {
+      assert.deepEqual(page.restoredProfiles({ list: [profile], chosen: [] }).list, [{ ...earlier, reworded: [] }]);
+    }
     const { list, chosen } = page.restoredProfiles({
       list: [own, null, { ...own, id: 1 }, { ...own, id: "b", weight: 99 }, { ...own, id: "a", name: "again" }, { ...own, id: "c", text: "" }],
       chosen: ["a", "a", "z", 3, "b"],
     });
     assert.deepEqual(list, [{ ...own, name: "again" }, { ...own, id: "b" }, { ...own, id: "c", text: "" }]);
     assert.deepEqual(chosen, ["a", "b"]);
+
+    // The rewordings of a wish as it was typed, and as a trace's header has it.
+    const profiled = { list: [{ ...own, text: "terse", reworded: ["", "Be brief."] }, { ...own, id: "b" }], chosen: [] };
+    for (const wish of ["terse", page.expand("terse")]) assert.deepEqual(page.rewordingsOf(wish, profiled), ["Be brief."]);
+    for (const wish of ["", "t2"]) assert.deepEqual(page.rewordingsOf(wish, profiled), []);
+    assert.deepEqual(page.rewordingsOf("concise", page.starters()), []);
+    assert.deepEqual(JSON.parse(page.toJson(profiled)).profiles.map(({ reworded }) => reworded), [["Be brief."], ["u"]]);
 
     assert.deepEqual(page.summaryOf({ title: "x", changed: 9e99 }), { title: "x", changed: undefined });
     assert.deepEqual(page.summaryOf({ title: {}, changed: 5 }), { title: undefined, changed: 5 });

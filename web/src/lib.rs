@@ -15,12 +15,15 @@ mod refine;
 use error::{JsResult, bad_request};
 use files::Hasher;
 use js_sys::{Function, Promise};
-use periapt_core::contract::{BadRequest, ChatPrompt, GenerateParams, GenerateResult, ScoreParams};
+use periapt_core::contract::{
+    BadRequest, ChatPrompt, GenerateParams, GenerateResult, ScoreParams, ScoreResult,
+};
 use periapt_core::decoding::PromptSet;
 use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
 use periapt_core::load::{self, LoadError, Loader};
+use periapt_core::reward::{FitReward, Response, rewordings};
 use periapt_core::session::{Event, Steps};
 use periapt_core::text::Today;
 use periapt_core::{DeviceChoice, Error, OpenDevice, Session};
@@ -198,8 +201,7 @@ impl Model {
         ))
     }
 
-    /// Scores answers: `params` is a [`ScoreParams`]. Gives a list of `{preference_score, base_perplexity,
-    /// pref_perplexity, distinct, repetition, tokens}`.
+    /// Scores answers: `params` is a [`ScoreParams`]. Gives a list of [`ScoreResult`]s.
     ///
     /// # Errors
     ///
@@ -209,10 +211,13 @@ impl Model {
             messages,
             preference,
             prompt_set,
+            reworded,
             responses,
         } = from_object(params)?;
-        let conversation =
-            messages.into_conversation(prompt_set.unwrap_or_default(), Some(preference));
+        let reworded = rewordings(&reworded, &preference);
+        let reworded = reworded.map_err(|error| error::bad_request(&error.to_string()))?;
+        let set = prompt_set.unwrap_or_default();
+        let conversation = messages.into_conversation(set, Some(preference));
         let conversation = conversation.map_err(refused)?;
         let scores = async {
             let encode = |text: &String| self.session.encode_answer(text);
@@ -224,9 +229,19 @@ impl Model {
                 .iter()
                 .map(|answer| (&conversation, answer.as_slice()))
                 .collect();
-            self.session.score_all(&pairs).await
+            let scores = self.session.score_all(&pairs).await?;
+            let preference = conversation.preference.clone().unwrap_or_default();
+            let system = conversation.system.clone();
+            let mut fit = FitReward::new(&self.session, system, preference, &reworded);
+            let answers: Vec<_> = responses.iter().map(|text| Response::ended(text)).collect();
+            let ratings = fit.rate(&conversation, &answers).await?;
+            let fits = fit.scores(&ratings);
+            let both = scores.into_iter().zip(fits);
+            Ok(both
+                .map(|(score, fit)| ScoreResult { score, fit })
+                .collect::<Vec<_>>())
         };
-        to_object(&scores.await.map_err(|error| error::to_js(&error))?)
+        to_object(&scores.await.map_err(|error: Error| error::to_js(&error))?)
     }
 
     /// Refines an answer (TPO): `params` is a [`RefineParams`](periapt_core::contract::RefineParams). `on_event` is called

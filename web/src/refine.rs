@@ -6,7 +6,8 @@ use js_sys::Function;
 use periapt_core::Session;
 use periapt_core::contract::{AskEvent, RefineParams, RefineRequest, RefineResult};
 use periapt_core::reward::{
-    AnyReward, Ask, Choice, Human, Judge, PreferenceReward, RewardError, RewardName,
+    AnyReward, Ask, Choice, FitReward, Human, Judge, PreferenceReward, Reward, RewardError,
+    RewardName,
 };
 use periapt_core::tpo::{self, Local, PromptSet, Prompts, RunEvent};
 use std::ops::ControlFlow;
@@ -22,12 +23,19 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
         options,
         method,
         reward,
+        nll_limit,
         recorded,
     } = request;
     let preference = query.preference.clone();
     let prompts = Prompts::from(PromptSet::for_size(session.decoder().parameters() as u64));
     let asked = reward.to_string();
     let mut reward = match reward {
+        RewardName::Fit => AnyReward::Fit(FitReward::new(
+            session,
+            query.system.clone(),
+            preference.clone().unwrap_or_default(),
+            &query.reworded,
+        )),
         RewardName::Preference => AnyReward::Preference(PreferenceReward::new(
             session,
             query.system.clone(),
@@ -41,6 +49,10 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
             ));
         }
     };
+    reward.begin(&query.question);
+    if let Some(limit) = nll_limit {
+        reward.set_nll_limit(limit);
+    }
     let header = session.record_header(&query, &options, &prompts, method.name(), asked);
     call(&on_event, &Begin::of(&header)).await?;
     let generator = Local {

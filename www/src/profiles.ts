@@ -3,7 +3,7 @@
 import { PLAIN_WISHES } from "@periapt/engine/contract";
 import { asProfiles, keptProfiles } from "./schema/profiles.ts";
 
-export { WEIGHT } from "./schema/profiles.ts";
+export { MOST_REWORDED, WEIGHT } from "./schema/profiles.ts";
 
 /** A preference with its weight among others. */
 export interface Preference {
@@ -14,6 +14,8 @@ export interface Preference {
 export interface Profile extends Preference {
   id: string;
   name: string;
+  /** The text in other words, for the reward `fit`; empty where the engine has its own, or none. */
+  reworded: string[];
 }
 
 export interface Profiles {
@@ -31,24 +33,39 @@ export function unexpand(instruction: string): string {
   return known ?? SENTENCES.map((sentence) => sentence.exec(instruction)?.[1]).find(Boolean) ?? instruction;
 }
 
+/** Rewordings without those that are still empty. */
+function wordings(texts: string[]): string[] {
+  return texts.filter((text) => text.trim() !== "");
+}
+
+/** What a profile with that text, as it was typed or as the engine words it, has in other words. */
+export function rewordingsOf(preference: string, { list }: Profiles): string[] {
+  const own = list.filter(({ text }) => text.trim() && [preference, unexpand(preference)].includes(text));
+  return own.map(({ reworded }) => wordings(reworded)).find((texts) => texts.length > 0) ?? [];
+}
+
 export function starters(): Profiles {
-  return { list: Object.keys(PLAIN_WISHES).map((word) => ({ id: word, name: word, text: word, weight: 1 })), chosen: ["uplifting"] };
+  const list = Object.keys(PLAIN_WISHES).map((word) => ({ id: word, name: word, text: word, weight: 1, reworded: [] }));
+  return { list, chosen: ["uplifting"] };
 }
 
 /** A new profile; a long text's name is its beginning. */
 export function profileOf(text: string): Profile {
   const name = text.length > 28 ? `${text.slice(0, 27).trimEnd()}…` : text;
-  return { id: crypto.randomUUID(), name, text, weight: 1 };
+  return { id: crypto.randomUUID(), name, text, weight: 1, reworded: [] };
 }
 
 export function toJson(profiles: Profiles): string {
-  const list = profiles.list.map(({ name, text, weight }) => ({ name, text, weight }));
+  const list = profiles.list.map(({ name, text, weight, reworded }) => {
+    const own = wordings(reworded);
+    return { name, text, weight, ...(own.length > 0 && { reworded: own }) };
+  });
   return `${JSON.stringify({ format: "periapt-preferences", version: 1, profiles: list }, null, 2)}\n`;
 }
 
 /** The profiles of an exported file. Throws a `FileError` where it is none. */
 export function fromJson(value: unknown): Profile[] {
-  return asProfiles(value).map(({ name, text, weight }) => ({ ...profileOf(text), weight, ...(name?.trim() && { name }) }));
+  return asProfiles(value).map(({ name, text, weight, reworded = [] }) => ({ ...profileOf(text), weight, reworded, ...(name?.trim() && { name }) }));
 }
 
 /** What an earlier visit kept, half-written ones too. */

@@ -3,8 +3,9 @@
 import type { Choice, RecordHeader, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
 import { messagesOf, type Run } from "./run.ts";
+import { rewordingsOf } from "./profiles.ts";
 import type { Recorded } from "./schema/record.ts";
-import { announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
+import { announcement, asking, engine, type Fault, faultOf, model, profiles, settings } from "./state.ts";
 import { save } from "./storage.ts";
 import { strings } from "./strings.ts";
 
@@ -21,6 +22,8 @@ export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifie
 export interface Subject {
   question: string;
   params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens">;
+  /** The preference in other words, where its profile has some. */
+  reworded: string[];
 }
 
 /** One run with the comparison that it has to win. */
@@ -46,7 +49,7 @@ export const refineFault = signal<Fault | undefined>(undefined);
 /** Two responses that wait for a choice. */
 export const question = signal<{ a: string; b: string; choose: (choice: Choice) => void } | undefined>(undefined);
 export const preset = signal<Preset>("quick");
-export const reward = signal<RewardName>("preference");
+export const reward = signal<RewardName>("fit");
 /** The last run's parameters, to go on with. */
 let last: RefineParams | undefined;
 let stop: AbortController | undefined;
@@ -62,8 +65,9 @@ export function refineAnswer(run: Run): void {
       ...(preference && { preference }),
       max_new_tokens: Math.min(max_new_tokens, 256),
     },
+    reworded: preference ? rewordingsOf(preference, profiles.value) : [],
   };
-  reward.value = preference ? "preference" : "judge";
+  reward.value = preference ? "fit" : "judge";
   refining.value = undefined;
   last = undefined;
 }
@@ -90,6 +94,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
           ...what.params,
           ...PRESETS[preset.value],
           reward: reward.value,
+          ...(reward.value === "fit" && what.reworded.length > 0 && { reworded: what.reworded }),
           seed: settings.value.seed || 7,
         };
   if (!params) return;
@@ -150,7 +155,10 @@ export async function refine({ resumes = false } = {}): Promise<void> {
     if (!signal.aborted && params.reward !== "human") {
       refining.value = refining.value && { ...refining.value, baseline: [] };
       const { recorded: _, ...rest } = params;
-      await run({ ...rest, mode: "bon", samples: generations }, "baseline");
+      // Its rewards are held against the run's own first responses, so that both compare.
+      const limit = refining.value?.lines.flatMap((line) => (line.type === "scores" ? (line.nll_limit ?? []) : []))[0];
+      const own = limit === undefined ? {} : { nll_limit: limit };
+      await run({ ...rest, ...own, mode: "bon", samples: generations }, "baseline");
     }
   } catch (error) {
     if (!signal.aborted) refineFault.value = faultOf(error);

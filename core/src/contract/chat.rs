@@ -3,8 +3,10 @@
 use super::BadRequest;
 use crate::decoding::streams::in_turns;
 use crate::decoding::{Conversation, PromptSet};
+use crate::reward::FitScore;
+use crate::session::Score;
 use crate::text::{Message, Role};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A chat: perhaps a system prompt, then turns of user and assistant, a user's last.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -67,6 +69,21 @@ pub struct ScoreParams {
     pub preference: String,
     /// As in [`GenerateParams`](super::GenerateParams).
     pub prompt_set: Option<PromptSet>,
-    /// The answers.
+    /// The preference in other words, as in [`RefineParams`](super::RefineParams).
+    #[serde(default)]
+    #[cfg_attr(feature = "contract", ts(as = "Option<Vec<String>>", optional))]
+    pub reworded: Vec<String>,
+    /// The answers, each of which ended by itself.
     pub responses: Vec<String>,
+}
+
+/// What an answer scores.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS))]
+pub struct ScoreResult {
+    /// With the preference and without.
+    #[serde(flatten)]
+    pub score: Score,
+    /// By the reward `fit`, with all the answers as a run's first ones.
+    pub fit: FitScore,
 }

@@ -146,6 +146,10 @@ pub struct RecordHeader {
     pub reward_model: Option<ModelHash>,
     /// The preference.
     pub preference: Option<String>,
+    /// The preference in other words, for the reward `fit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "contract", ts(as = "Option<Vec<String>>", optional))]
+    pub reworded: Vec<String>,
     /// How responses are decoded.
     pub method: MethodName,
     /// The responses' system prompt.

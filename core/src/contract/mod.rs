@@ -11,7 +11,7 @@ mod session;
 pub mod typescript;
 mod unknown;
 
-pub use chat::{Chat, ChatPrompt, ScoreParams};
+pub use chat::{Chat, ChatPrompt, ScoreParams, ScoreResult};
 pub use generate::{AnswerResult, GenerateParams, GenerateResult, Length, WeightedPreference};
 pub use header::{
     HeaderKind, ModelFile, ModelHash, ModelInfo, RECORD_FORMAT, RecordHeader, RunHeader,

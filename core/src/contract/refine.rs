@@ -4,7 +4,7 @@ use super::generate::not_here;
 use super::unknown::NothingElse;
 use super::{BadRequest, Chat};
 use crate::decoding::{AmuletParams, Method, MethodName, PromptSet, Strength};
-use crate::reward::RewardName;
+use crate::reward::{RewardName, rewordings};
 use crate::tpo::{Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize};
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +22,13 @@ pub struct RefineParams {
     pub preference: Option<String>,
     /// As for an answer.
     pub prompt_set: Option<PromptSet>,
-    /// `preference` where there is one, else `judge`.
+    /// `fit` where there is a preference, else `judge`.
     pub reward: Option<RewardName>,
+    /// The preference in other words, once or twice, for the reward `fit`: those of the built-in preferences where it is left
+    /// out, or else the preference itself.
+    pub reworded: Option<Vec<String>>,
+    /// What an earlier run's `scores` have for this question: a comparison's rewards are held against that run's.
+    pub nll_limit: Option<f64>,
     /// What is done with the first responses.
     pub mode: Option<Mode>,
     /// How responses are decoded: base where it is left out.
@@ -54,6 +59,8 @@ pub struct RefineRequest {
     pub method: Method,
     /// What scores them.
     pub reward: RewardName,
+    /// What an earlier run of the same question has set.
+    pub nll_limit: Option<f64>,
     /// The lines of a run that was broken off.
     pub recorded: Vec<RecordLine>,
 }
@@ -67,6 +74,9 @@ impl RefineParams {
     pub fn into_request(self) -> Result<RefineRequest, BadRequest> {
         let preference = self.preference.filter(|text| !text.trim().is_empty());
         let set = self.prompt_set.unwrap_or_default();
+        let given = self.reworded.unwrap_or_default();
+        let own = rewordings(&given, preference.as_deref().unwrap_or_default());
+        let mut reworded = own.map_err(|error| BadRequest(error.to_string()))?;
         let conversation = self.messages.into_conversation(set, preference)?;
         let preference = conversation.preference;
         let name = self.method.unwrap_or(MethodName::Base);
@@ -74,10 +84,21 @@ impl RefineParams {
         let reward = self
             .reward
             .unwrap_or(RewardName::default_for(preference.as_deref()));
-        if reward == RewardName::Preference && preference.is_none() {
-            return Err(BadRequest(
-                "the reward preference needs a preference".to_owned(),
-            ));
+        if reward.wants_preference() && preference.is_none() {
+            return Err(BadRequest(format!(
+                "the reward {reward} needs a preference"
+            )));
+        }
+        if reward != RewardName::Fit {
+            if !given.is_empty() {
+                return Err(BadRequest(format!(
+                    "reworded is of the reward fit alone, and the reward is {reward}"
+                )));
+            }
+            reworded.clear();
+        }
+        if self.nll_limit.is_some_and(|limit| !limit.is_finite()) {
+            return Err(BadRequest("nll_limit is no number".to_owned()));
         }
         let recorded = self.recorded.unwrap_or_default();
         let line = |line| serde_json::from_str(line).map_err(|error| BadRequest(error.to_string()));
@@ -85,12 +106,14 @@ impl RefineParams {
             method: method.ok_or_else(|| not_here(name))?,
             options: Options::new(self.mode.unwrap_or(Mode::Tpo), self.size, self.draws),
             reward,
+            nll_limit: self.nll_limit,
             recorded: recorded.lines().map(line).collect::<Result<_, _>>()?,
             query: Query {
                 question: conversation.question,
                 system: conversation.system,
                 earlier: conversation.earlier,
                 preference,
+                reworded,
             },
         })
     }

@@ -121,6 +121,7 @@ impl Session {
             reward,
             reward_model: None,
             preference: query.preference.clone(),
+            reworded: query.reworded.clone(),
             method,
             system: query.system.clone(),
             system_prompt: unusual(self.system_prompt()),

@@ -4,15 +4,16 @@
 use super::{
     AnswerResult, AskEvent, CandidateResult, Chat, GenerateParams, GenerateResult, HeaderKind,
     Length, ModelFile, ModelHash, ModelInfo, RecordHeader, RefineParams, RefineResult, RunHeader,
-    ScoreParams, StreamLine, WeightedPreference, decoding_options, methods_of, refine_options,
+    ScoreParams, ScoreResult, StreamLine, WeightedPreference, decoding_options, methods_of,
+    refine_options,
 };
-use crate::decoding::prompt_set::PLAIN_WISHES;
 use crate::decoding::trace::{Iterate, TokenTrace, TopToken};
+use crate::decoding::wishes::WISHES;
 use crate::decoding::{AmuletParams, MethodName, PromptSet, Sampling, Strength};
 use crate::device::{DeviceInfo, Kind};
 use crate::model::KvType;
 use crate::options::OptionInfo;
-use crate::reward::{Choice, Cut, RewardName};
+use crate::reward::{Choice, Cut, FitScore, RewardName};
 use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
 use crate::tpo::record::Shortened;
@@ -77,6 +78,8 @@ pub fn generate() -> String {
         GenerateParams,
         ScoreParams,
         Score,
+        FitScore,
+        ScoreResult,
         TopToken,
         Iterate,
         TokenTrace,
@@ -126,8 +129,8 @@ pub fn generate() -> String {
     );
     text.push_str("\n/** What the set plain makes of the preferences that it knows. */\n");
     text.push_str("export const PLAIN_WISHES = {\n");
-    for (word, wish) in PLAIN_WISHES {
-        let _ = writeln!(text, "  {word}: {},", json!(wish));
+    for wish in WISHES {
+        let _ = writeln!(text, "  {}: {},", wish.word, json!(wish.plain));
     }
     text.push_str("} as const;\n");
     table(

@@ -8,12 +8,13 @@ pub mod guidance;
 mod method;
 mod params;
 pub mod preference;
-pub(crate) mod prompt_set;
+mod prompt_set;
 pub mod sampler;
 mod sampling;
 pub mod streams;
 mod token_trace;
 pub mod trace;
+pub mod wishes;
 
 pub use error::DecodingError;
 pub use method::{Method, MethodName, Strength};

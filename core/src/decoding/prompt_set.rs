@@ -1,6 +1,7 @@
 //! How a preference is put into the prompts: the system prompt that both streams share, and the words for a wish.
 
 use super::preference::single_word;
+use super::wishes::WISHES;
 use serde::{Deserialize, Serialize};
 
 /// The system prompt of Amulet's public code (arXiv 2502.19148, `prompts.py`); `{preference}` is
@@ -9,37 +10,6 @@ const PAPER_SYSTEM_PROMPT: &str = "You are an AI designed to provide the most he
     and concise responses. Focus on giving actionable information, ensuring accuracy and detail \
     without overwhelming the user. You should also be patient, polite, and calm. Avoid unnecessary \
     complexity and always prioritize practical, user-friendly advice. {preference}";
-
-/// The Amulet paper's preferences as plain instructions. Of three wordings each and two general ones, put to Qwen2.5-Coder
-/// 0.5B with six questions, these moved the answers most without breaking them (benches/evidence/README.md).
-pub(crate) const PLAIN_WISHES: [(&str, &str); 8] = [
-    ("concise", "Be concise: answer in as few words as possible."),
-    (
-        "creative",
-        "Be creative: use vivid images and unusual ideas.",
-    ),
-    ("formal", "Use formal, academic language."),
-    (
-        "uplifting",
-        "Be uplifting: encourage the reader and give hope.",
-    ),
-    (
-        "pleasant",
-        "Be pleasant: write in a kind and friendly tone.",
-    ),
-    (
-        "verbose",
-        "Be verbose: explain everything at length and in great detail.",
-    ),
-    (
-        "complex",
-        "Use sophisticated vocabulary and intricate sentences.",
-    ),
-    (
-        "sycophantic",
-        "Flatter the user: praise them and their question.",
-    ),
-];
 
 /// The prompts of base and pref, where no system prompt is given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +40,9 @@ impl PromptSet {
         system.or_else(|| wished.then(|| self.system().to_owned()))
     }
 
+    /// All sets.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Paper];
+
     /// A wish as an instruction: one English word (see [`single_word`]) in a sentence, other text as it stands.
     #[must_use]
     pub fn instruction(self, wish: &str) -> String {
@@ -79,8 +52,10 @@ impl PromptSet {
         match self {
             Self::Paper => format!("Your answer should be {word} as much as possible."),
             Self::Plain => {
-                let known = PLAIN_WISHES.iter().find(|(name, _)| *name == word);
-                known.map_or_else(|| in_a_way(word), |(_, text)| (*text).to_owned())
+                let known = WISHES
+                    .iter()
+                    .find(|wish| wish.word.eq_ignore_ascii_case(word));
+                known.map_or_else(|| in_a_way(word), |wish| wish.plain.to_owned())
             }
         }
     }
@@ -113,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_set_gives_a_system_prompt_where_there_is_a_wish() {
-        for set in [PromptSet::Plain, PromptSet::Paper] {
+        for set in PromptSet::ALL {
             assert_eq!(set.system_or(None, false), None);
             assert_eq!(set.system_or(None, true).as_deref(), Some(set.system()));
             let own = Some("S".to_owned());

@@ -1,6 +1,6 @@
 //! A reward model: a second model that scores a whole conversation by one number.
 
-use super::{Cut, Reward, RewardError, RewardName, fitting};
+use super::{Cut, Response, Reward, RewardError, RewardName, fitting};
 use crate::session::Classifier;
 use crate::text::{Message, Role};
 
@@ -32,12 +32,12 @@ impl Reward for ClassifierReward<'_> {
         &mut self,
         query: &str,
         _: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
         self.cuts.clear();
         let context = self.classifier.decoder().config().context;
         let mut rows = Vec::with_capacity(responses.len());
-        for (place, response) in responses.iter().enumerate() {
+        for (place, Response { text: response, .. }) in responses.iter().enumerate() {
             let (ids, text) = fitting(response, context, |text| {
                 let turns = [(Role::User, query), (Role::Assistant, text)];
                 self.classifier

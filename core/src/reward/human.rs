@@ -1,6 +1,6 @@
 //! A person's choice as a reward.
 
-use super::{Reward, RewardError, RewardName};
+use super::{Response, Reward, RewardError, RewardName};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -82,12 +82,12 @@ impl Reward for Human<'_> {
         &mut self,
         query: &str,
         _: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
         let mut rewards = Vec::with_capacity(responses.len());
         for response in responses {
-            let reward = self.place(query, response).await?;
-            self.recall(response, reward);
+            let reward = self.place(query, response.text).await?;
+            self.recall(response.text, reward);
             rewards.push(reward);
         }
         Ok(rewards)
@@ -98,7 +98,7 @@ impl Reward for Human<'_> {
         self.known.insert(at, (response.to_owned(), reward));
     }
 
-    fn forget(&mut self) {
+    fn begin(&mut self, _: &str) {
         self.known.clear();
     }
 }
@@ -121,7 +121,8 @@ mod tests {
         });
         let mut human = Human::new(ask);
         let texts = ["aaa", "a", "aaaaa", "aa", "bb", "aaaa"];
-        let rewards = pollster::block_on(human.score("?", "", &texts)).unwrap();
+        let rewards =
+            pollster::block_on(human.score("?", "", &texts.map(Response::ended))).unwrap();
         for (a, ra) in texts.iter().zip(&rewards) {
             for (b, rb) in texts.iter().zip(&rewards) {
                 assert_eq!(a.len().cmp(&b.len()), ra.total_cmp(rb), "{a} {b}");

@@ -1,6 +1,6 @@
 //! The model itself as a judge between two responses.
 
-use super::{Cut, Reward, RewardError, RewardName, shorter};
+use super::{Cut, Response, Reward, RewardError, RewardName, shorter};
 use crate::text::{Message, Role};
 use crate::{Error, Session};
 
@@ -65,12 +65,12 @@ impl Reward for Judge<'_> {
         &mut self,
         query: &str,
         anchor: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
         self.cuts.clear();
         // Both orders of each pair that has to be compared.
         let mut prompts = Vec::with_capacity(2 * responses.len());
-        for (place, response) in responses.iter().enumerate() {
+        for (place, Response { text: response, .. }) in responses.iter().enumerate() {
             if *response == anchor {
                 continue;
             }
@@ -94,7 +94,7 @@ impl Reward for Judge<'_> {
             let [first, second] = [&pair[0], &pair[1]].map(margin);
             (first - second) / 2.0
         });
-        let mut score = |response: &&str| match *response == anchor {
+        let mut score = |response: &Response<'_>| match response.text == anchor {
             true => Some(0.0),
             false => margins.next(),
         };

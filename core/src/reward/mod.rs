@@ -3,18 +3,23 @@
 
 mod classifier;
 mod cut;
+mod fit;
 mod human;
 mod judge;
 mod name;
 mod preference;
+mod rewordings;
 mod sum;
+mod words;
 
 pub use classifier::ClassifierReward;
 pub use cut::Cut;
+pub use fit::{FitParams, FitRating, FitReward, FitScore, NEUTRAL};
 pub use human::{Ask, Choice, Human};
 pub use judge::Judge;
 pub use name::RewardName;
 pub use preference::PreferenceReward;
+pub use rewordings::{BadReworded, MOST_REWORDED, rewordings, shares_a_word};
 pub use sum::{AnyReward, Sum};
 
 use crate::model::ModelError;
@@ -67,6 +72,23 @@ fn shorter(text: &str) -> String {
     }
 }
 
+/// A response to score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// Whether the model ended it, and no limit did.
+    pub ended: bool,
+}
+
+impl<'a> Response<'a> {
+    /// One that the model ended.
+    #[must_use]
+    pub fn ended(text: &'a str) -> Self {
+        Self { text, ended: true }
+    }
+}
+
 /// Scores responses to a query: higher is better, and scores of one query compare with each other alone.
 pub trait Reward {
     /// What it is called in records and reports.
@@ -82,7 +104,7 @@ pub trait Reward {
         &mut self,
         query: &str,
         anchor: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> impl Future<Output = Result<Vec<f64>, RewardError>>;
 
     /// What the last scores were given for less than the whole response, since it did not fit the model's context.
@@ -93,6 +115,16 @@ pub trait Reward {
     /// Takes what a response scored in an earlier run of the same query: of use to a reward that remembers.
     fn recall(&mut self, _response: &str, _reward: f64) {}
 
-    /// Another query begins.
-    fn forget(&mut self) {}
+    /// A run on `query` begins: on another one, or the same one's comparison.
+    fn begin(&mut self, _query: &str) {}
+
+    /// What the first responses of the query have set for all that come after them, where the reward is one that holds
+    /// responses against it: the mean negative log-probability of a token, in nats, above which a response loses. It is kept in
+    /// the run's record.
+    fn nll_limit(&self) -> Option<f64> {
+        None
+    }
+
+    /// Takes that from an earlier run of the same query, after [`Reward::begin`].
+    fn set_nll_limit(&mut self, _limit: f64) {}
 }

@@ -9,7 +9,9 @@ use std::str::FromStr;
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "contract", derive(ts_rs::TS))]
 pub enum RewardName {
-    /// The user's preference, by the model's own log-probabilities.
+    /// The user's preference in other words, by the model's own log-probabilities, guarded against echoes and broken text.
+    Fit,
+    /// The user's preference as it is, by the same.
     Preference,
     /// The model compares.
     Judge,
@@ -20,10 +22,26 @@ pub enum RewardName {
 }
 
 impl RewardName {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Fit,
+        Self::Preference,
+        Self::Judge,
+        Self::Classifier,
+        Self::Human,
+    ];
+
+    /// Whether it scores by a preference, and there must be one.
+    #[must_use]
+    pub const fn wants_preference(self) -> bool {
+        matches!(self, Self::Fit | Self::Preference)
+    }
+
     /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Fit => "fit",
             Self::Preference => "preference",
             Self::Judge => "judge",
             Self::Classifier => "classifier",
@@ -31,11 +49,11 @@ impl RewardName {
         }
     }
 
-    /// The reward where none is named: the preference where there is one, else the judge.
+    /// The reward where none is named: how it fits the preference where there is one, else the judge.
     #[must_use]
     pub fn default_for(preference: Option<&str>) -> Self {
         match preference {
-            Some(_) => Self::Preference,
+            Some(_) => Self::Fit,
             None => Self::Judge,
         }
     }
@@ -45,8 +63,10 @@ impl FromStr for RewardName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let all = [Self::Preference, Self::Judge, Self::Classifier, Self::Human];
-        all.into_iter().find(|name| name.as_str() == text).ok_or(())
+        Self::ALL
+            .into_iter()
+            .find(|name| name.as_str() == text)
+            .ok_or(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The user's own preference as a reward.
 
-use super::{Cut, Reward, RewardError, RewardName, fitting};
+use super::{Cut, Response, Reward, RewardError, RewardName, fitting};
 use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
@@ -38,7 +38,7 @@ impl Reward for PreferenceReward<'_> {
         &mut self,
         query: &str,
         _: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
         let conversation = Conversation {
             system: self.system.clone(),
@@ -56,7 +56,7 @@ impl Reward for PreferenceReward<'_> {
         let room = context.saturating_sub(prompt);
         self.cuts.clear();
         let mut answers = Vec::with_capacity(responses.len());
-        for (place, response) in responses.iter().enumerate() {
+        for (place, Response { text: response, .. }) in responses.iter().enumerate() {
             let encode = |text: &str| self.session.encode_answer(text);
             let (ids, text) = fitting(response, room, encode)?;
             self.cuts

@@ -1,10 +1,13 @@
 //! Rewards by name, and several at once.
 
-use super::{ClassifierReward, Cut, Human, Judge, PreferenceReward, Reward, RewardError};
+use super::{ClassifierReward, Cut, FitReward, Human, Judge, PreferenceReward};
+use super::{Response, Reward, RewardError};
 
 /// Any of the rewards.
 pub enum AnyReward<'a> {
-    /// The user's preference.
+    /// The user's preference, safe from echoes.
+    Fit(FitReward<'a>),
+    /// The user's preference as it is.
     Preference(PreferenceReward<'a>),
     /// The model as a judge.
     Judge(Judge<'a>),
@@ -20,6 +23,7 @@ pub struct Sum<'a>(pub Vec<(AnyReward<'a>, f64)>);
 impl Reward for AnyReward<'_> {
     fn name(&self) -> String {
         match self {
+            Self::Fit(reward) => reward.name(),
             Self::Preference(reward) => reward.name(),
             Self::Judge(reward) => reward.name(),
             Self::Classifier(reward) => reward.name(),
@@ -31,9 +35,10 @@ impl Reward for AnyReward<'_> {
         &mut self,
         query: &str,
         anchor: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
         match self {
+            Self::Fit(reward) => reward.score(query, anchor, responses).await,
             Self::Preference(reward) => reward.score(query, anchor, responses).await,
             Self::Judge(reward) => reward.score(query, anchor, responses).await,
             Self::Classifier(reward) => reward.score(query, anchor, responses).await,
@@ -43,6 +48,7 @@ impl Reward for AnyReward<'_> {
 
     fn take_cuts(&mut self) -> Vec<Cut> {
         match self {
+            Self::Fit(reward) => reward.take_cuts(),
             Self::Preference(reward) => reward.take_cuts(),
             Self::Judge(reward) => reward.take_cuts(),
             Self::Classifier(reward) => reward.take_cuts(),
@@ -56,9 +62,24 @@ impl Reward for AnyReward<'_> {
         }
     }
 
-    fn forget(&mut self) {
-        if let Self::Human(human) = self {
-            human.forget();
+    fn begin(&mut self, query: &str) {
+        match self {
+            Self::Human(human) => human.begin(query),
+            Self::Fit(fit) => fit.begin(query),
+            _ => {}
+        }
+    }
+
+    fn nll_limit(&self) -> Option<f64> {
+        match self {
+            Self::Fit(fit) => fit.nll_limit(),
+            _ => None,
+        }
+    }
+
+    fn set_nll_limit(&mut self, limit: f64) {
+        if let Self::Fit(fit) = self {
+            fit.set_nll_limit(limit);
         }
     }
 }
@@ -76,7 +97,7 @@ impl Reward for Sum<'_> {
         &mut self,
         query: &str,
         anchor: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
         let mut sum = vec![0.0; responses.len()];
         for (reward, weight) in &mut self.0 {
@@ -100,7 +121,17 @@ impl Reward for Sum<'_> {
         }
     }
 
-    fn forget(&mut self) {
-        self.0.iter_mut().for_each(|(reward, _)| reward.forget());
+    fn begin(&mut self, query: &str) {
+        let rewards = self.0.iter_mut();
+        rewards.for_each(|(reward, _)| reward.begin(query));
+    }
+
+    fn nll_limit(&self) -> Option<f64> {
+        self.0.iter().find_map(|(reward, _)| reward.nll_limit())
+    }
+
+    fn set_nll_limit(&mut self, limit: f64) {
+        let rewards = self.0.iter_mut();
+        rewards.for_each(|(reward, _)| reward.set_nll_limit(limit));
     }
 }

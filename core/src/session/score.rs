@@ -3,7 +3,7 @@
 use super::{Error, Session};
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
-use crate::text::Encoded;
+use crate::text::{Encoded, Message, Role};
 use std::collections::HashSet;
 
 /// What one answer scores.
@@ -37,13 +37,31 @@ impl Session {
         &self,
         answers: &[(&Conversation, &[u32])],
     ) -> Result<Vec<Score>, Error> {
-        if answers.is_empty() {
-            return Ok(Vec::new());
+        let streams = [Stream::base(), Stream::pref()];
+        let rated = self.log_probs_under(&streams, answers).await?;
+        let rated = answers.iter().zip(&rated);
+        Ok(rated
+            .map(|((_, answer), rated)| score(&rated[0], &rated[1], answer))
+            .collect())
+    }
+
+    /// The log-probabilities of answers' tokens after the prompts of `streams`: of each answer one list a stream, in nats. All
+    /// go through the model at once; what their prompts share is computed once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::score_all`].
+    pub async fn log_probs_under(
+        &self,
+        streams: &[Stream],
+        answers: &[(&Conversation, &[u32])],
+    ) -> Result<Vec<Vec<Vec<f32>>>, Error> {
+        if answers.is_empty() || streams.is_empty() {
+            return Ok(vec![Vec::new(); answers.len()]);
         }
-        let mut rows = Vec::with_capacity(2 * answers.len());
+        let mut rows = Vec::with_capacity(streams.len() * answers.len());
         for (conversation, answer) in answers {
-            let streams = [Stream::base(), Stream::pref()];
-            for Encoded { mut ids, .. } in self.prompts(conversation, &streams, true, true)? {
+            for Encoded { mut ids, .. } in self.prompts(conversation, streams, true, true)? {
                 let from = ids.len();
                 ids.extend(*answer);
                 rows.push((ids, from));
@@ -55,15 +73,27 @@ impl Session {
         let mut take = |count: usize| {
             let (part, after) = rest.split_at(count.min(rest.len()));
             rest = after;
-            part
+            part.to_vec()
         };
-        Ok(answers
-            .iter()
-            .map(|(_, answer)| {
-                let (base, pref) = (take(answer.len()), take(answer.len()));
-                score(base, pref, answer)
-            })
-            .collect())
+        let of_answer = |(_, answer): &(&Conversation, &[u32])| {
+            streams.iter().map(|_| take(answer.len())).collect()
+        };
+        Ok(answers.iter().map(of_answer).collect())
+    }
+
+    /// The token that ends an answer in the chat template, or else the one that the model's file names; `None` where there is
+    /// none.
+    #[must_use]
+    pub fn end_of_turn(&self) -> Option<u32> {
+        let turns = [Role::User, Role::Assistant].map(|role| Message {
+            role,
+            content: "a".to_owned(),
+        });
+        let tokenizer = &self.text.tokenizer;
+        let written = self.encode_with(None, &turns, false, true).ok()?;
+        let mut from_behind = written.ids.into_iter().rev();
+        let end = from_behind.find(|id| tokenizer.is_end_of_generation(*id));
+        end.or(tokenizer.eos())
     }
 
     /// The tokens of an answer given as text, to score.

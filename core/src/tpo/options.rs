@@ -17,6 +17,8 @@ pub struct Query {
     pub earlier: Vec<Message>,
     /// What the user wishes for; the critics are told.
     pub preference: Option<String>,
+    /// The same in other words, where the reward `fit` scores; see [`rewordings`](crate::reward::rewordings).
+    pub reworded: Vec<String>,
 }
 
 /// What is done with the first samples.

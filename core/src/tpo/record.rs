@@ -80,6 +80,11 @@ pub enum RecordLine {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[cfg_attr(feature = "contract", ts(as = "Option<Vec<Cut>>", optional))]
         cut: Vec<Cut>,
+        /// What the reward `fit` holds responses against: the upper quartile of the run's first ones, as the mean negative
+        /// log-probability of a token in nats.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "contract", ts(optional))]
+        nll_limit: Option<f64>,
         /// The best candidate so far.
         best: usize,
         /// The worst one.

@@ -9,7 +9,8 @@ use super::record::{Candidate, RecordLine};
 use super::state::{Action, State};
 use super::{Error, Options, Query};
 use crate::decoding::{Conversation, Sampling};
-use crate::reward::Reward;
+use crate::reward::{Response, Reward};
+use crate::session::FinishReason;
 use std::ops::ControlFlow;
 
 /// An improved text stands between these two: the first begins the model's turn, the second ends it.
@@ -33,7 +34,7 @@ pub async fn refine<G: Generator, R: Reward>(
     on_event: &mut impl AsyncFnMut(RunEvent<'_>) -> ControlFlow<()>,
 ) -> Result<Outcome, Error> {
     options.validate()?;
-    reward.forget();
+    reward.begin(&query.question);
     let mut run = Run {
         query,
         options,
@@ -139,11 +140,15 @@ where
             let RecordLine::Scores {
                 rewards,
                 duplicates,
+                nll_limit,
                 ..
             } = line
             else {
                 continue;
             };
+            if let Some(limit) = nll_limit {
+                self.reward.set_nll_limit(*limit);
+            }
             for (number, reward) in rewards {
                 if duplicates.iter().all(|(duplicate, _)| duplicate != number) {
                     let response = &self.told.state.outcome.candidates[number];
@@ -300,16 +305,20 @@ where
                 None => fresh.push(*number),
             }
         }
-        let texts: Vec<&str> = fresh
-            .iter()
-            .map(|number| candidates[number].text.as_str())
-            .collect();
-        let scores = match texts.is_empty() {
+        let response = |number: &usize| {
+            let candidate = &candidates[number];
+            Response {
+                text: &candidate.text,
+                ended: candidate.finish_reason == FinishReason::Stop,
+            }
+        };
+        let responses: Vec<Response<'_>> = fresh.iter().map(response).collect();
+        let scores = match responses.is_empty() {
             true => Vec::new(),
             false => {
                 let anchor = candidates.values().next().map_or("", |first| &first.text);
                 self.reward
-                    .score(&self.query.question, anchor, &texts)
+                    .score(&self.query.question, anchor, &responses)
                     .await?
             }
         };
@@ -350,6 +359,7 @@ where
             rewards: rewards.range(numbers).map(|(n, r)| (*n, *r)).collect(),
             duplicates,
             cut,
+            nll_limit: self.reward.nll_limit(),
             best,
             worst,
         };

@@ -299,6 +299,7 @@ impl State {
             rewards,
             duplicates,
             cut,
+            nll_limit,
             best,
             worst,
         } = line
@@ -324,6 +325,7 @@ impl State {
         for cut in cut {
             self.is_own(cut.response)?;
         }
+        nll_limit.map_or(Ok(()), is_finite)?;
         let best_reward = self.reward("best", *best)?;
         self.reward("worst", *worst)?;
         let text = |number| self.outcome.candidates[number].text.clone();

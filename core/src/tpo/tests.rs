@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::decoding::Conversation;
-use crate::reward::{Reward, RewardError};
+use crate::reward::{Response, Reward, RewardError};
 use crate::session::FinishReason;
 use proptest::prelude::*;
 use std::cell::RefCell;
@@ -107,9 +107,9 @@ impl Reward for Counting {
         &mut self,
         _: &str,
         _: &str,
-        responses: &[&str],
+        responses: &[Response<'_>],
     ) -> Result<Vec<f64>, RewardError> {
-        let score = |text: &&str| {
+        let score = |Response { text, .. }: &Response<'_>| {
             *self
                 .asked
                 .borrow_mut()

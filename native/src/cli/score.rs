@@ -1,68 +1,302 @@
-//! `periapt score`.
+//! `periapt score`: answers in files to one question, or lines of questions with answers.
 
 use super::args::ScoreArgs;
+use super::lines::{self, Lines};
 use super::{Usage, input, load, notes, print_json, streams};
 use crate::terminal::{self, line};
+use periapt_core::Session;
 use periapt_core::decoding::Conversation;
-use serde_json::json;
+use periapt_core::decoding::preference::is_empty;
+use periapt_core::reward::{FitReward, FitScore, Response, RewardName};
+use periapt_core::session::Score;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
 
+/// Answers that are scored together: all to one question with one preference.
+struct Group {
+    conversation: Conversation,
+    reworded: Vec<String>,
+    answers: Vec<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    /// The file it is from, or what its line calls it.
+    name: Value,
+    text: String,
+    ended: bool,
+    /// Whether it is one of those that the others are held against.
+    first: bool,
+}
+
+/// A line of `--lines`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerLine {
+    #[serde(default)]
+    id: Value,
+    question: String,
+    preference: String,
+    #[serde(default)]
+    reworded: Vec<String>,
+    response: String,
+    #[serde(default = "yes")]
+    ended: bool,
+    #[serde(default = "yes")]
+    first: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What an answer comes to.
+struct Scored<'a> {
+    answer: &'a Answer,
+    score: Score,
+    /// The reward `fit`, and what it is made of by tokens where that was asked for.
+    fit: Option<(FitScore, Option<Value>)>,
+}
+
 pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
-    let responses = args
-        .response
-        .iter()
-        .map(|path| response(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let conversation = Conversation {
-        system: args.prompts.system(false, true),
-        preference: Some(streams::preference(
-            args.prompts.set(false),
-            &args.prefer,
-            "score",
-        )?),
-        question: input::question(&args.prompt)?,
-        ..Conversation::default()
+    args.fit.check_ranges().map_err(|e| Usage(e.to_string()))?;
+    let groups = match &args.lines {
+        Some(path) => groups(args, path)?,
+        None => vec![group(args)?],
+    };
+    let by_fit = match args.reward.parse() {
+        Ok(RewardName::Fit) => true,
+        Ok(RewardName::Preference) => false,
+        _ => {
+            return Err(Usage(format!(
+                "--reward {}: score gives fit or preference; the others are `periapt tpo`'s",
+                args.reward
+            ))
+            .into());
+        }
     };
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
-    let answers = responses
-        .iter()
-        .map(|text| session.encode_answer(text))
-        .collect::<Result<Vec<_>, _>>()?;
-    let pairs: Vec<(&Conversation, &[u32])> = answers
-        .iter()
-        .map(|answer| (&conversation, answer.as_slice()))
-        .collect();
-    let scores = pollster::block_on(session.score_all(&pairs))?;
-    if args.json {
-        let scores: Vec<_> = args
-            .response
-            .iter()
-            .zip(&scores)
-            .map(|(path, score)| {
-                let mut object = json!(score);
-                object["response"] = json!(path);
-                object
-            })
-            .collect();
-        let mut object = json!({
-            "scores": scores,
-            "preference": conversation.preference,
-            "device": session.device().info,
-            "model": { "name": session.model_name(), "path": loaded.path },
-        });
-        notes::record(&mut object, session.system_prompt());
-        return print_json(&object);
+    if !args.json {
+        let name = if by_fit { "       fit  " } else { "" };
+        writeln!(
+            terminal::report(),
+            "{name}preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
+        )?;
     }
-    let mut out = terminal::report();
-    writeln!(
-        out,
-        "preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
+    let mut all = Vec::new();
+    for group in &groups {
+        let scored = pollster::block_on(score(args, session, group, by_fit))?;
+        for scored in scored {
+            match (args.json, &args.lines) {
+                (false, _) => scored.report()?,
+                (true, None) => all.push(scored.object("response")),
+                // As soon as it is there: what takes them up goes on after the last one.
+                (true, Some(_)) => print_json(&scored.object("id"))?,
+            }
+        }
+    }
+    let [group] = groups.as_slice() else {
+        return Ok(());
+    };
+    if !args.json || args.lines.is_some() {
+        return Ok(());
+    }
+    let mut object = json!({
+        "scores": all,
+        "preference": group.conversation.preference,
+        "device": session.device().info,
+        "model": { "name": session.model_name(), "path": loaded.path },
+    });
+    if by_fit {
+        object["reworded"] = json!(group.reworded);
+    }
+    notes::record(&mut object, session.system_prompt());
+    print_json(&object)
+}
+
+/// What the options name.
+fn group(args: &ScoreArgs) -> anyhow::Result<Group> {
+    let answer = |path: &std::path::PathBuf| {
+        anyhow::Ok(Answer {
+            name: json!(path),
+            text: response(path)?,
+            ended: !args.cut,
+            first: true,
+        })
+    };
+    let answers: Vec<Answer> = args.response.iter().map(answer).collect::<Result<_, _>>()?;
+    let preference = streams::preference(
+        args.prompts.set(false),
+        args.prefer.as_deref().unwrap_or_default(),
+        "score",
     )?;
-    for (path, score) in args.response.iter().zip(&scores) {
+    Ok(Group {
+        reworded: streams::reworded(&args.reworded, &preference)?,
+        conversation: Conversation {
+            system: args.prompts.system(false, true),
+            preference: Some(preference),
+            question: input::question(args.prompt.as_deref().unwrap_or_default())?,
+            ..Conversation::default()
+        },
+        answers,
+    })
+}
+
+/// What a file's lines name: neighbours that share all but the answer are one group.
+fn groups(args: &ScoreArgs, path: &Path) -> Result<Vec<Group>, Usage> {
+    let text = input::whole_file("--lines", path)?;
+    let lines = Lines::of(text.as_bytes());
+    let mut groups: Vec<Group> = Vec::new();
+    for line in lines.whole.into_iter().chain(lines.rest) {
+        let number = line.0;
+        let wrong = |why: String| Usage(format!("--lines {}: {why}", path.display()));
+        let of_line = |why: String| wrong(format!("line {number}: {why}"));
+        let AnswerLine {
+            id,
+            question,
+            preference,
+            reworded,
+            response,
+            ended,
+            first,
+        } = lines::parse(line).map_err(wrong)?;
+        if is_empty(&question) || response.is_empty() {
+            return Err(of_line("the question or the response is empty".to_owned()));
+        }
+        let usage = |Usage(why): Usage| of_line(why);
+        let set = args.prompts.set(false);
+        let preference = streams::preference(set, &preference, "score").map_err(usage)?;
+        let reworded = streams::reworded(&reworded, &preference).map_err(usage)?;
+        let conversation = Conversation {
+            system: args.prompts.system(false, true),
+            preference: Some(preference),
+            question: input::typed(&question),
+            ..Conversation::default()
+        };
+        let answer = Answer {
+            name: if id.is_null() { json!(number) } else { id },
+            text: input::typed(&response),
+            ended,
+            first,
+        };
+        match groups.last_mut() {
+            Some(last) if last.conversation == conversation && last.reworded == reworded => {
+                last.answers.push(answer);
+            }
+            _ => groups.push(Group {
+                conversation,
+                reworded,
+                answers: vec![answer],
+            }),
+        }
+    }
+    match groups
+        .iter()
+        .find(|group| !group.answers.iter().any(|answer| answer.first))
+    {
+        Some(group) => Err(Usage(format!(
+            "--lines {}: none of the answers to {:?} is a first one, which the others are held against: leave `first` out of \
+             one of them",
+            path.display(),
+            group.conversation.question
+        ))),
+        None if groups.is_empty() => Err(Usage(format!(
+            "--lines {}: there is no line in it",
+            path.display()
+        ))),
+        None => Ok(groups),
+    }
+}
+
+async fn score<'a>(
+    args: &ScoreArgs,
+    session: &Session,
+    group: &'a Group,
+    by_fit: bool,
+) -> Result<Vec<Scored<'a>>, periapt_core::Error> {
+    let encode = |answer: &Answer| session.encode_answer(&answer.text);
+    let tokens = group
+        .answers
+        .iter()
+        .map(encode)
+        .collect::<Result<Vec<_>, _>>()?;
+    let pairs: Vec<(&Conversation, &[u32])> = tokens
+        .iter()
+        .map(|tokens| (&group.conversation, tokens.as_slice()))
+        .collect();
+    let scores = session.score_all(&pairs).await?;
+    let mut scored: Vec<Scored<'_>> = group
+        .answers
+        .iter()
+        .zip(scores)
+        .map(|(answer, score)| Scored {
+            answer,
+            score,
+            fit: None,
+        })
+        .collect();
+    if !by_fit {
+        return Ok(scored);
+    }
+    let Conversation {
+        system, preference, ..
+    } = group.conversation.clone();
+    let preference = preference.unwrap_or_default();
+    let mut fit = FitReward::new(session, system, preference, &group.reworded);
+    fit.params = args.fit;
+    if let Some(neutral) = &args.neutral {
+        fit.neutral = input::typed(neutral);
+    }
+    let responses: Vec<Response<'_>> = group
+        .answers
+        .iter()
+        .map(|answer| Response {
+            text: &answer.text,
+            ended: answer.ended,
+        })
+        .collect();
+    let ratings = fit.rate(&group.conversation, &responses).await?;
+    let of_first = group.answers.iter().zip(&ratings);
+    let first: Vec<_> = of_first
+        .filter(|(answer, _)| answer.first)
+        .map(|(_, rating)| rating.clone())
+        .collect();
+    fit.scores(&first);
+    for ((scored, score), rating) in scored.iter_mut().zip(fit.scores(&ratings)).zip(&ratings) {
+        scored.fit = Some((score, args.per_token.then(|| json!(rating))));
+    }
+    Ok(scored)
+}
+
+impl Scored<'_> {
+    fn object(&self, name: &str) -> Value {
+        let mut object = json!(self.score);
+        object[name] = self.answer.name.clone();
+        if let Some((fit, tokens)) = &self.fit {
+            object["fit"] = json!(fit);
+            if let Some(tokens) = tokens {
+                object["fit"]["differences"] = tokens["differences"].clone();
+                object["fit"]["counted"] = tokens["counted"].clone();
+            }
+        }
+        object
+    }
+
+    fn report(&self) -> anyhow::Result<()> {
+        let mut out = terminal::report();
+        if let Some((fit, _)) = &self.fit {
+            write!(out, "{:>+10.4}  ", fit.reward)?;
+        }
+        let score = &self.score;
         let [one, two, three] = score.distinct;
+        let name = match &self.answer.name {
+            Value::String(name) => name.clone(),
+            other => other.to_string(),
+        };
         writeln!(
             out,
             "{:>+10.4}  {:>8.2}  {:>8.2}  {one:>10.3}  {two:.3}  {three:.3}  {:>10.3}  {:>6}  {}",
@@ -71,10 +305,10 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
             score.pref_perplexity,
             score.repetition,
             score.tokens,
-            line(&path.display())
+            line(&name)
         )?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// An answer's text.

@@ -6,6 +6,7 @@ use periapt_core::Session;
 use periapt_core::decoding::preference::is_empty;
 use periapt_core::decoding::streams::{Stream, StreamPreference, preference_streams};
 use periapt_core::decoding::{DecodingError, Method, Preference, PromptSet};
+use periapt_core::reward::rewordings;
 
 /// What `--prefer` says, each with its weight where it has one.
 pub fn preferences(prefer: &[String]) -> Result<Vec<Preference>, Usage> {
@@ -32,6 +33,13 @@ pub fn unweighted(preference: Preference, what: &str) -> Result<String, Usage> {
 pub fn preference(set: PromptSet, given: &str, command: &str) -> Result<String, Usage> {
     let mut all = preferences(&[given.to_owned()])?;
     Ok(set.instruction(&unweighted(all.remove(0), command)?))
+}
+
+/// What `--reworded` says of a preference, or else what is built in for it.
+pub fn reworded(given: &[String], preference: &str) -> Result<Vec<String>, Usage> {
+    let given: Vec<String> = given.iter().map(|text| input::typed(text)).collect();
+    let own = rewordings(&given, preference);
+    own.map_err(|error| Usage(format!("--reworded: {error}")))
 }
 
 /// The streams that preferences with weights (1 where there is none; base first) and `--stream` ask for, in this order.

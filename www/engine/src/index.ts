@@ -37,7 +37,7 @@ import type {
   RefineEvent,
   Refinement,
   RefineParams,
-  Score,
+  ScoreResult,
   StoredModel,
   Tokens,
 } from "./protocol.ts";
@@ -188,11 +188,14 @@ export class Engine {
     });
   }
 
-  /** How well answers fit a preference, by the model itself. */
+  /**
+   * How well answers fit a preference, by the model itself; `reworded` says the preference in other words, for `fit`, where it is none of
+   * the built-in ones.
+   */
   async score(
-    params: { messages: Message[]; preference: string; responses: string[] },
+    params: { messages: Message[]; preference: string; reworded?: string[]; responses: string[] },
     { signal }: Cancellable = {},
-  ): Promise<Score[]> {
+  ): Promise<ScoreResult[]> {
     await this.#revive(signal);
     return this.#call("score", params, signal);
   }

@@ -18,8 +18,8 @@ import type {
   RefineEvent,
   Refinement,
   RefineParams,
-  Score,
   ScoreParams,
+  ScoreResult,
 } from "./contract.ts";
 
 export type * from "./contract.ts";
@@ -101,7 +101,7 @@ export interface Calls {
   score: {
     params: ScoreParams;
     event: never;
-    result: Score[];
+    result: ScoreResult[];
   };
   /** Cancelled, it gives the best so far. */
   refine: { params: RefineParams; event: RefineEvent; result: Refinement };

@@ -6,6 +6,8 @@ import { versioned } from "./chat.ts";
 
 const VERSION = 1;
 const MOST = 2000;
+/** As `MOST_REWORDED` in `core/src/reward/rewordings.rs`. */
+export const MOST_REWORDED = 2;
 
 export const WEIGHT = { min: 0.1, max: 3, step: 0.1 } as const;
 
@@ -15,7 +17,7 @@ const weight = () => number(WEIGHT.min, WEIGHT.max);
 const FILE = object({
   format: v.literal("periapt-preferences", "\"periapt-preferences\""),
   version: v.literal(VERSION, String(VERSION)),
-  profiles: list(object({ name: v.exactOptional(text()), text: words(), weight: weight() }), MOST),
+  profiles: list(object({ name: v.exactOptional(text()), text: words(), weight: weight(), reworded: v.exactOptional(list(words(), MOST_REWORDED)) }), MOST),
 });
 
 /** The profiles of an exported file. Throws a `FileError` where it is none. */
@@ -25,19 +27,26 @@ export function asProfiles(value: unknown): v.InferOutput<typeof FILE>["profiles
 }
 
 /** Half-written ones, too: an editor's fields may be empty. */
-const KEPT = v.looseObject({ id: text(), name: text(), text: text(), weight: v.fallback(weight(), 1) });
+const KEPT = v.looseObject({
+  id: text(),
+  name: text(),
+  text: text(),
+  weight: v.fallback(weight(), 1),
+  // An earlier page kept none.
+  reworded: v.fallback(list(text(), MOST_REWORDED), []),
+});
 const ALL = v.looseObject({ list: list(v.unknown(), MOST), chosen: list(v.unknown(), MOST) });
 
 /** What is whole of what an earlier visit kept; undefined where nothing is. */
-export function keptProfiles(value: unknown): { list: { id: string; name: string; text: string; weight: number }[]; chosen: string[] } | undefined {
+export function keptProfiles(value: unknown): { list: { id: string; name: string; text: string; weight: number; reworded: string[] }[]; chosen: string[] } | undefined {
   const all = fitting(ALL, value);
   if (!all) return undefined;
   const kept = new Map(
     all.list.flatMap((entry) => {
       const profile = fitting(KEPT, entry);
       if (!profile) return [];
-      const { id, name, text, weight } = profile;
-      return [[id, { id, name, text, weight }]];
+      const { id, name, text, weight, reworded } = profile;
+      return [[id, { id, name, text, weight, reworded }]];
     }),
   );
   const chosen = new Set(all.chosen.filter((id) => typeof id === "string" && kept.has(id)) as string[]);

@@ -5,6 +5,7 @@ import { METHODS } from "@periapt/engine/contract";
 import * as v from "valibot";
 import { check, FileError, list, name, number, object, oneOf, shown, text, whole } from "./check.ts";
 import { jsonLines, keyOf } from "./json.ts";
+import { MOST_REWORDED } from "./profiles.ts";
 import { day, DEVICE, hash, place, SAMPLING, SYSTEM_PROMPT } from "./run.ts";
 
 export const RECORD_FORMAT = 1;
@@ -40,6 +41,7 @@ const HEADER = object({
   reward: name(),
   reward_model: v.exactOptional(object({ name: v.nullable(name()), sha256: hash() })),
   preference: v.nullable(text()),
+  reworded: v.exactOptional(list(text(), MOST_REWORDED)),
   method: oneOf(...METHODS),
   system: v.nullable(text()),
   system_prompt: v.exactOptional(SYSTEM_PROMPT),
@@ -80,6 +82,7 @@ const LINES = {
     rewards: list(pair(response(), reward()), SAMPLES),
     duplicates: list(pair(response(), response()), SAMPLES),
     cut: v.exactOptional(list(object({ response: response(), reward: name(), from: amount(), to: amount() }), SAMPLES)),
+    nll_limit: v.exactOptional(number(-1e9, 1e9)),
     best: response(),
     worst: response(),
   }),

@@ -1,7 +1,7 @@
 /** Which preferences an answer follows, and the profiles they are kept as. */
 
 import { exportProfiles, open } from "../files.ts";
-import { type Profile, starters, WEIGHT } from "../profiles.ts";
+import { MOST_REWORDED, type Profile, starters, WEIGHT } from "../profiles.ts";
 import { choose, combines, keepOwnWords, ownWords, profiles, setCombines } from "../state.ts";
 import { strings } from "../strings.ts";
 import { FileButton } from "./Files.tsx";
@@ -97,9 +97,11 @@ function Editor({ list }: { list: Profile[] }) {
   const words = strings.preferences;
   return (
     <div>
-      <p class="hint">{words.textHelp}</p>
+      <p class="hint">
+        {words.textHelp} {words.rewordedHelp}
+      </p>
       <ol>
-        {list.map(({ id, name, text }, at) => (
+        {list.map(({ id, name, text, reworded }, at) => (
           <li key={id}>
             <label>
               <span>{words.name}</span>
@@ -109,6 +111,18 @@ function Editor({ list }: { list: Profile[] }) {
               <span>{words.text}</span>
               <input value={text} onInput={({ currentTarget }) => change(id, { text: currentTarget.value })} />
             </label>
+            {Array.from({ length: MOST_REWORDED }, (_, place) => (
+              <label key={place}>
+                <span>{words.reworded(place)}</span>
+                <input
+                  value={reworded[place] ?? ""}
+                  onInput={({ currentTarget }) => {
+                    const all = Array.from({ length: MOST_REWORDED }, (_, at) => (at === place ? currentTarget.value : (reworded[at] ?? "")));
+                    change(id, { reworded: all });
+                  }}
+                />
+              </label>
+            ))}
             <span class="buttons">
               <button type="button" class="small" aria-label={words.up(name)} disabled={at === 0} onClick={() => move(id, -1)}>
                 ↑

@@ -66,7 +66,7 @@ export function Refine() {
 function Controls({ hasPreference }: { hasPreference: boolean }) {
   const isBusy = asking.value !== undefined;
   const words = strings.refine;
-  const rewards: RewardName[] = hasPreference ? ["preference", "judge", "human"] : ["judge", "human"];
+  const rewards: RewardName[] = hasPreference ? ["fit", "preference", "judge", "human"] : ["judge", "human"];
   return (
     <div class="actions">
       <span class="line">

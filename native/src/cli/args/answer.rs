@@ -3,6 +3,7 @@
 use super::{DecodingArgs, ModelArgs, PromptArgs, StreamArgs};
 use clap::Args;
 use periapt_core::decoding::MethodName;
+use periapt_core::reward::FitParams;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -68,14 +69,40 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub prompts: PromptArgs,
     /// The preference: one word, which --prompt-set makes a sentence of, or text
-    #[arg(long, value_name = "P")]
-    pub prefer: String,
-    /// A file with an answer, as often as there are answers; `-` reads standard input
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "P", required_unless_present = "lines")]
+    pub prefer: Option<String>,
+    /// What scores: `fit` (how an answer fits the preference in other words; it comes beside the rest) or `preference` (the
+    /// rest alone, which an echo of the preference wins)
+    #[arg(long, value_name = "R", default_value = "fit")]
+    pub reward: String,
+    /// What --prefer says, in other words, once or twice [default: those of the built-in preferences, or else --prefer
+    /// itself]
+    #[arg(long, value_name = "TEXT")]
+    pub reworded: Vec<String>,
+    /// The instruction that `fit` holds the preference against [default: Answer in an ordinary way.]
+    #[arg(long, value_name = "TEXT")]
+    pub neutral: Option<String>,
+    #[command(flatten)]
+    pub fit: FitParams,
+    /// A file with an answer, as often as there are answers; `-` reads standard input. `fit` takes them for a run's first
+    /// responses
+    #[arg(long, value_name = "FILE", required_unless_present = "lines")]
     pub response: Vec<PathBuf>,
-    /// Print one JSON object
+    /// The answers were cut at a limit: their ends are not scored
+    #[arg(long)]
+    pub cut: bool,
+    /// Score the answers of JSON lines in place of files: {"question": "...", "preference": "...", "response": "..."}, perhaps
+    /// with "id", "reworded": ["..."], "ended": false where it was cut, and "first": false where it is none of those that
+    /// `fit` holds the others against. Neighbours with the same question and preference are scored together
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["prefer", "reworded", "response", "cut", "prompt"])]
+    pub lines: Option<PathBuf>,
+    /// Print one JSON object; with --lines one an answer, each on a line of its own
     #[arg(long)]
     pub json: bool,
+    /// With --json: what `fit` makes of every token
+    #[arg(long, requires = "json")]
+    pub per_token: bool,
     /// The question; `-` reads standard input. One that begins with a dash comes after `--`
-    pub prompt: String,
+    #[arg(required_unless_present = "lines")]
+    pub prompt: Option<String>,
 }

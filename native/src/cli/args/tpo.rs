@@ -40,11 +40,15 @@ pub struct RefineArgs {
     pub mode: Mode,
     #[command(flatten)]
     pub size: RefineSize,
-    /// What a good response is: `preference` (the model's own, with --prefer), `judge` (the model compares),
-    /// `classifier` (a reward model scores, see --reward-model), `human` (you do); several as
-    /// `preference:1+judge:0.5` [default: preference with --prefer, else judge]
+    /// What a good response is: `fit` (how it fits --prefer in other words, by the model itself), `preference` (the same by
+    /// the very words, which an echo of them wins), `judge` (the model compares), `classifier` (a reward model scores, see
+    /// --reward-model), `human` (you do); several as `fit:1+judge:0.5` [default: fit with --prefer, else judge]
     #[arg(long, value_name = "R")]
     pub reward: Option<String>,
+    /// With the reward `fit`: what --prefer says, in other words, once or twice [default: those of the built-in
+    /// preferences, or else --prefer itself]
+    #[arg(long, value_name = "TEXT")]
+    pub reworded: Vec<String>,
     /// The reward model of `--reward classifier`: a sequence-classification model with one output, as a file or by its
     /// name in the store
     #[arg(long, value_name = "MODEL")]

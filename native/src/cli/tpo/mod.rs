@@ -19,7 +19,7 @@ use periapt_core::Session;
 use periapt_core::contract::{ModelHash, RecordHeader};
 use periapt_core::decoding::{AmuletParams, Method, Strength};
 use periapt_core::reward::{
-    AnyReward, ClassifierReward, Human, Judge, PreferenceReward, RewardName, Sum,
+    AnyReward, ClassifierReward, FitReward, Human, Judge, PreferenceReward, RewardName, Sum,
 };
 use periapt_core::session::Classifier;
 use periapt_core::tpo::{
@@ -50,6 +50,8 @@ struct Asked {
     compares: bool,
     method: Method,
     preference: Option<String>,
+    /// The preference in other words, where the reward is `fit`.
+    reworded: Vec<String>,
     system: Option<String>,
     /// By name, with their weights.
     rewards: Vec<(RewardName, f64)>,
@@ -75,13 +77,24 @@ impl Asked {
         let preference = args.prefer.as_deref();
         let set = args.asking.set(false);
         let preference = preference.map(|text| streams::preference(set, text, "tpo"));
+        let preference = preference.transpose()?;
+        let rewards = reward_names(args)?;
+        let by_fit = rewards.iter().any(|(name, _)| *name == RewardName::Fit);
+        if !by_fit && !args.reworded.is_empty() {
+            return Err(Usage(
+                "--reworded is of --reward fit alone, which was not asked for".to_owned(),
+            )
+            .into());
+        }
+        let wish = preference.as_deref().filter(|_| by_fit);
         Ok(Self {
             options,
             compares,
             method,
-            preference: preference.transpose()?,
-            system: args.asking.system(false, args.prefer.is_some()),
-            rewards: reward_names(args)?,
+            reworded: streams::reworded(&args.reworded, wish.unwrap_or_default())?,
+            system: args.asking.system(false, preference.is_some()),
+            preference,
+            rewards,
             questions: questions(args)?,
             prompts: prompts(args.prompts.as_deref())?,
         })
@@ -93,6 +106,7 @@ impl Asked {
             question: question.to_owned(),
             system: self.system.clone(),
             preference: self.preference.clone(),
+            reworded: self.reworded.clone(),
             ..Query::default()
         }
     }
@@ -316,13 +330,13 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(RewardName, f64)>, Usage> {
             .filter(|weight: &f64| weight.is_finite() && *weight > 0.0)
             .ok_or_else(|| wrong("a weight must be a number above 0"))?;
         let name = name.parse().map_err(|()| {
-            wrong("it must be preference, judge, classifier or human, or several joined by +")
+            wrong("it must be fit, preference, judge, classifier or human, or several joined by +")
         })?;
         match name {
             RewardName::Classifier if args.reward_model.is_none() => {
                 Err(wrong("this reward needs a reward model (--reward-model)"))
             }
-            RewardName::Preference if args.prefer.is_none() => {
+            name if RewardName::wants_preference(name) && args.prefer.is_none() => {
                 Err(wrong("this reward needs a preference (--prefer)"))
             }
             RewardName::Human if !std::io::stdin().is_terminal() => Err(wrong(
@@ -352,6 +366,12 @@ fn reward<'a>(
         (RewardName::Classifier, Some(classifier)) => {
             AnyReward::Classifier(ClassifierReward::new(classifier))
         }
+        (RewardName::Fit, _) => AnyReward::Fit(FitReward::new(
+            session,
+            asked.system.clone(),
+            preference.unwrap_or_default(),
+            &asked.reworded,
+        )),
         (RewardName::Preference, _) => AnyReward::Preference(PreferenceReward::new(
             session,
             asked.system.clone(),
