@@ -272,7 +272,11 @@ mod tests {
     #[test]
     fn what_is_not_here_yet_is_estimated_above_what_it_takes() {
         // Of `models inspect`: two rows of 2,048 tokens on the CPU.
-        for (name, taken) in [("smollm2:135m", 1_u64)] {
+        for (name, taken) in [
+            ("smollm2:135m", 281 << 20),
+            ("qwen2.5-coder:0.5b", 601 << 20),
+            ("qwen2.5-coder:1.5b", 1321 << 20),
+        ] {
             let spec = catalogue().models.iter().find(|spec| spec.is_called(name));
             let estimate = spec.map(|spec| Fit::estimate(spec.bytes).bytes);
             let estimate = estimate.unwrap_or_default();
