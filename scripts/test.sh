@@ -5,8 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . scripts/lib.sh
 
-PERIAPT_TEST_MODEL=${PERIAPT_TEST_MODEL:-$(target/release/periapt models path)} ||
-    fail "the default model isn't here; 'make model' pulls it"
+PERIAPT_TEST_MODEL=${PERIAPT_TEST_MODEL:-$(target/release/periapt models path smollm2:135m)} ||
+    fail "the model of the tests isn't here; 'make small-model' pulls it"
 export PERIAPT_TEST_MODEL
 mkdir -p target/logs
 passed=0 failed=0 skipped=0 broken=0

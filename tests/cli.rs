@@ -224,7 +224,7 @@ fn models_list_path_verify_and_rm_work_on_a_store_of_ones_own() {
     assert_eq!(list["available"][0]["bytes"], 98_362_432);
 
     // A damaged file in the default model's place: refused by every command, and by doctor.
-    let file = store.path().join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let file = store.path().join("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
     std::fs::write(&file, b"GGUF").unwrap();
     for args in [
         &["models", "path"] as &[&str],
@@ -240,7 +240,7 @@ fn models_list_path_verify_and_rm_work_on_a_store_of_ones_own() {
             stderr(&output)
         );
     }
-    let name = "smollm2-135m-instruct-q4_1";
+    let name = "qwen2.5-coder:0.5b";
     assert!(run(&["models", "rm", name]).status.success());
     assert!(!file.exists());
     assert_eq!(run(&["models", "rm", name]).status.code(), Some(3));

@@ -1,10 +1,11 @@
-//! Tests of what crosses crates: the library and the program `periapt`, real servers, the real default model. One
+//! Tests of what crosses crates: the library and the program `periapt`, real servers, the real small model. One
 //! program, so that the engine is compiled and linked into one; `cargo test --test all NAME` runs a part.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
+mod catalogue;
 mod cli;
 mod contract;
 mod eval;
@@ -23,3 +24,5 @@ mod suite;
 mod texts;
 mod tpo;
 mod trust;
+#[cfg(unix)]
+mod wheels;

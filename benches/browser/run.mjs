@@ -16,7 +16,7 @@ const TOKENS = 32;
 const PATIENCE_MS = 240_000;
 const MESSAGES = [{ role: "user", content: "Write a long story about a dragon who learns to paint." }];
 
-const file = model ?? periapt("models", "path").trim();
+const file = model ?? periapt("models", "path", "smollm2:135m").trim();
 const peers = fileURLToPath(new URL("node_modules/@wllama/wllama/esm", import.meta.url));
 assert.ok(existsSync(peers), "the peers aren't installed: call benches/browser/run.sh");
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the peers and measures decoding in Chromium against them; `make web` and `make model` come before.
+# Installs the peers and measures decoding in Chromium against them; `make web` and `make small-model` come before.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/lib.sh

@@ -14,7 +14,7 @@ SHA256=34ed0f9bd9431af045bb63d9324ae620ad0536653740e9bb163a2e1fcb973be6
 FOLDER=${PERIAPT_COMPARE:-target/compare}
 ROUNDS=${PERIAPT_ROUNDS:-3}
 mkdir -p "$FOLDER"
-MODEL=$(realpath "${1:-$(target/release/periapt models path)}")
+MODEL=$(realpath "${1:-$(target/release/periapt models path smollm2:135m)}")
 
 packages=()
 for need in cmake:cmake ninja:ninja-build glslc:glslc g++:g++; do

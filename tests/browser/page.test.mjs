@@ -101,7 +101,9 @@ describe("the page", { timeout: HOUR }, () => {
     const line = await page.locator("#adapter").textContent();
     assert.match(line, /^Computing on the GPU through WebGPU: .*swiftshader/i);
     assert.ok(await page.getByRole("button", { name: "Answer", exact: true }).isDisabled());
-    assert.ok(await page.getByRole("button", { name: "Run it here: download SmolLM2-135M-Instruct (98 MB)" }).isEnabled());
+    for (const model of ["SmolLM2-135M-Instruct (98 MB)", "Qwen2.5-Coder-0.5B-Instruct (491 MB)"]) {
+      assert.ok(await page.getByRole("button", { name: `Run it here: download ${model}` }).isEnabled());
+    }
   });
 
   test("plays a recorded run in both columns, says that it is one, and plays another for another preference", async () => {

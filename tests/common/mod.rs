@@ -28,7 +28,7 @@ pub fn skip(what: &str) {
     eprintln!("SKIPPED: {what}");
 }
 
-/// The real default model's file.
+/// The real small model's file.
 pub fn model() -> Option<PathBuf> {
     let path = std::env::var_os("PERIAPT_TEST_MODEL").filter(|path| !path.is_empty());
     let path = path.map(PathBuf::from);
@@ -38,12 +38,12 @@ pub fn model() -> Option<PathBuf> {
     path
 }
 
-/// The real default model's file, as an argument.
+/// The real small model's file, as an argument.
 pub fn model_arg() -> Option<String> {
     Some(model()?.to_str().unwrap().to_owned())
 }
 
-/// The real default model on a device of that kind.
+/// The real small model on a device of that kind.
 pub fn session(choice: DeviceChoice, kv: KvType) -> Option<Session> {
     let (device, path) = (device(choice)?, model()?);
     let mut file = BufReader::new(File::open(path).unwrap());

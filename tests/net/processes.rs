@@ -1,6 +1,7 @@
 //! How `periapt serve` ends, and whom it waits for; how a pull ends.
 
 use super::*;
+use periapt::store::catalogue;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -241,8 +242,8 @@ fn the_lock_lasts_as_long_as_pip() {
     let (mut process, pip) = pip(&tools, root.path());
     process.kill().unwrap();
     process.wait().unwrap();
-    let store = Store::at(root.path(), Remote::default(), periapt::store::KNOWN_MODELS).unwrap();
-    let name = periapt::store::DEFAULT_MODEL.name;
+    let store = Store::at(root.path(), Remote::default(), &catalogue().models).unwrap();
+    let name = catalogue().default_model().name;
     assert!(matches!(store.remove(name), Err(StoreError::Busy(_))));
     assert!(signal("-KILL", pip));
     let freed = (0..1200).any(|_| {

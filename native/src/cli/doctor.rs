@@ -2,7 +2,7 @@
 
 use super::args::DoctorArgs;
 use super::print_json;
-use crate::store::{DEFAULT_MODEL, State, Store};
+use crate::store::{State, Store, catalogue};
 use crate::terminal::{self, line};
 use anyhow::Context;
 use indicatif::HumanBytes;
@@ -57,25 +57,19 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     };
 
     let store = Store::open()?;
-    let entries = store.list()?;
-    let model = entries
-        .iter()
-        .find(|entry| entry.name == DEFAULT_MODEL.name);
-    let model_state = match model.map(|entry| entry.state) {
+    let default = catalogue().default_model();
+    let here = store.standing(default)?;
+    let state = here.as_ref().map(|here| here.state);
+    let model_state = match state {
         Some(State::Complete) => "complete",
         Some(State::Partial) => "partial: `periapt models pull` goes on",
         Some(State::WrongSize) => "damaged: remove it with `periapt models rm`",
         Some(State::Unreadable) => "unreadable: `periapt models list` shows where it lies",
         None => "not here yet: the first command that needs it pulls it",
     };
-    let model_memory = match model.map(|entry| entry.state) {
-        Some(State::Complete) => store
-            .path(DEFAULT_MODEL.name)?
-            .map(|path| model_memory(&path)),
-        _ => None,
-    }
-    .transpose()?;
-    let broken = model.is_some_and(|entry| entry.state == State::WrongSize);
+    let whole = here.filter(|here| here.state == State::Complete);
+    let model_memory = whole.map(|here| model_memory(&here.path)).transpose()?;
+    let broken = state == Some(State::WrongSize);
     let memory = available_memory();
 
     if args.json {
@@ -85,6 +79,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             "memory_available_bytes": memory,
             "default_model_memory": model_memory,
             "store": { "path": store.root(), "default_model": model_state },
+            "default_model_name": default.name,
             "generation_possible": !broken,
         }))?;
     } else {
@@ -133,7 +128,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             writeln!(out, "host memory available: {}", HumanBytes(bytes))?;
         }
         writeln!(out, "store: {}", line(&store.root().display()))?;
-        writeln!(out, "default model: {model_state}")?;
+        writeln!(out, "default model {}: {model_state}", default.name)?;
         if let Some(memory) = &model_memory {
             writeln!(
                 out,
@@ -147,7 +142,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         writeln!(out, "a generation is {verdict}")?;
     }
     // Says what is wrong with a damaged default model, and so sets the exit code.
-    store.path(DEFAULT_MODEL.name)?;
+    store.path(default.name)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::say;
 use crate::terminal;
 use periapt_core::decoding::streams::{StreamPreference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method, MethodName};
-use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
+use periapt_core::session::{BeamRequest, Event, FinishReason, GenerateRequest, Generation};
 use periapt_core::text::Message;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -155,13 +155,28 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         notes::record(&mut object, prompting.system);
         answers.push(object);
         if !args.json {
-            writeln!(terminal::answer())?;
+            writeln!(terminal::answer(), "[{}]\n", length(&answer.generation))?;
         }
     }
     if args.json {
         print_json(&json!({ "answers": answers }))?;
     }
     Ok(())
+}
+
+/// How long an answer is, in words.
+fn length(generation: &Generation) -> String {
+    let words = generation.text.split_whitespace().count();
+    let tokens = generation.token_ids.len();
+    let many = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let cut = match generation.finish_reason {
+        FinishReason::Length => ", cut at the limit",
+        _ => "",
+    };
+    format!("{}, {}{cut}", many(words, "word"), many(tokens, "token"))
 }
 
 /// The turns of `--history`.

@@ -2,10 +2,12 @@
 
 use super::args::ModelArgs;
 use super::doctor::available_memory;
+use super::source;
 use indicatif::HumanBytes;
 use periapt_core::OpenDevice;
 use periapt_core::formats::gguf::{Gguf, TensorType};
 use periapt_core::model::{DecoderConfig, KvType, Memory, Usage, largest_context};
+use std::path::Path;
 
 /// Tokens of a row that there must be room for where nothing is said.
 const CONTEXT: usize = 2048;
@@ -89,6 +91,58 @@ pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Resu
         fits,
     }
     .into())
+}
+
+/// What the list of models says of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Fit {
+    /// Bytes that it takes, as [`check`] predicts them.
+    pub bytes: u64,
+    /// Whether that is an estimate, since its header isn't here.
+    pub is_estimate: bool,
+}
+
+impl Fit {
+    /// What the model at `path` takes on the CPU, by its header; nothing where that can't be read or describes no model that
+    /// we can run.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        let source = source::open(path).ok()?;
+        let gguf = source.gguf();
+        let config = DecoderConfig::from_gguf(gguf).ok()?;
+        let usage = Usage {
+            context: CONTEXT.min(config.context),
+            rows: ROWS,
+            kv: KvType::fitting(false),
+            gpu: false,
+        };
+        Some(Self {
+            bytes: Memory::of_gguf(gguf, &config, usage).peak(),
+            is_estimate: false,
+        })
+    }
+
+    /// What a model with a file of so many bytes takes, or somewhat less: a quarter more, and 256 MiB for what small ones
+    /// keep beside their weights.
+    pub fn estimate(bytes: u64) -> Self {
+        Self {
+            bytes: bytes + bytes / 4 + (256 << 20),
+            is_estimate: true,
+        }
+    }
+}
+
+/// The memory that PERIAPT_MEMORY says there is; an empty variable says nothing.
+pub(super) fn said() -> Result<Option<u64>, super::Usage> {
+    let said = std::env::var("PERIAPT_MEMORY").unwrap_or_default();
+    match said.trim() {
+        "" => Ok(None),
+        said => {
+            let bytes = parse_bytes(said);
+            Ok(Some(bytes.map_err(|why| {
+                super::Usage(format!("PERIAPT_MEMORY: {why}"))
+            })?))
+        }
+    }
 }
 
 /// Whether nothing in the file is quantized yet.

@@ -57,6 +57,8 @@ struct Offer {
     path: PathBuf,
     bytes: u64,
     sha256: Option<String>,
+    /// What the catalogue calls it, if it is one of the known models.
+    model: Option<&'static str>,
 }
 
 /// By the name in their address.
@@ -108,18 +110,24 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
 /// The store's complete files, and those of `--model`, by name: of a model from the hub its GGUF files.
 fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
     let mut offers = BTreeMap::new();
+    let store = Store::open()?;
+    // Where the known models lie, those from the hub among its other files.
+    let mut known = BTreeMap::new();
+    for spec in store.known() {
+        if let Some(here) = store.standing(spec)? {
+            known.insert(here.path, spec.name);
+        }
+    }
     let mut add = |name: String, path: &Path, bytes, sha256| {
         // What can't be read is not on offer.
         if File::open(path).is_ok() {
-            let path = path.to_owned();
-            offers.insert(
-                name,
-                Offer {
-                    path,
-                    bytes,
-                    sha256,
-                },
-            );
+            let offer = Offer {
+                path: path.to_owned(),
+                bytes,
+                sha256,
+                model: known.get(path).copied(),
+            };
+            offers.insert(name, offer);
         }
     };
     let name = |path: &Path| {
@@ -128,13 +136,12 @@ fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
             .to_string_lossy()
             .into_owned()
     };
-    let store = Store::open()?;
     for entry in store.list()? {
         if entry.state != Stored::Complete {
             continue;
         }
         if !entry.path.is_dir() {
-            let sha256 = entry.spec.map(|spec| spec.sha256.to_owned());
+            let sha256 = entry.spec.and_then(|spec| spec.sha256).map(str::to_owned);
             add(name(&entry.path), &entry.path, entry.bytes, sha256);
             continue;
         }
@@ -235,9 +242,15 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// `{models: [{name, bytes, sha256}]}`, each at `models/NAME`.
+/// `{models: [{name, bytes, sha256, model?}]}`, each at `models/NAME`; a known model's name is `model`.
 async fn list(State(offers): State<Offers>) -> impl IntoResponse {
-    let one = |(name, offer): (&String, &Offer)| json!({ "name": name, "bytes": offer.bytes, "sha256": offer.sha256 });
+    let one = |(name, offer): (&String, &Offer)| {
+        let mut object = json!({ "name": name, "bytes": offer.bytes, "sha256": offer.sha256 });
+        if let Some(model) = offer.model {
+            object["model"] = json!(model);
+        }
+        object
+    };
     let models: Vec<_> = offers.iter().map(one).collect();
     let json = HeaderValue::from_static("application/json");
     (

@@ -37,12 +37,18 @@ pub enum StoreError {
     BadName(String),
     /// The text after `--model` names no known model.
     #[error(
-        "unknown model `{name}`: it may be the path of a GGUF file, OWNER/NAME on the hub, or one of: {}",
+        "unknown model `{name}`: {}it may be the path of a GGUF file, OWNER/NAME on the hub, or one of: {}",
+        match near.is_empty() {
+            true => String::new(),
+            false => format!("did you mean `{}`? Or else ", near.join("` or `")),
+        },
         known.join(", ")
     )]
     UnknownModel {
         /// What was asked for.
         name: String,
+        /// Those of them that it looks like.
+        near: Vec<String>,
         /// The names that would have worked.
         known: Vec<String>,
     },
@@ -255,6 +261,18 @@ impl StoreError {
             action,
             path,
             source,
+        }
+    }
+
+    /// What this error of a model from the hub means for a pull that has other sources, too.
+    pub(super) fn of_source(self) -> Failed {
+        match self {
+            Self::HubRefused { .. }
+            | Self::HubNotFound(_)
+            | Self::HubNoModel(_)
+            | Self::HubChoice { .. }
+            | Self::HubFailed { .. } => Failed::Source(self.to_string()),
+            error => Failed::Store(error),
         }
     }
 

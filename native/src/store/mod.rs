@@ -3,14 +3,16 @@
 //! `--model` is only looked at), may reach the network and start pip only inside [`Store::pull`], prints nothing
 //! (progress goes to a callback), and knows nothing of what is inside a model file.
 //!
-//! A model from the hub is a folder, `OWNER--NAME@REVISION` (with `%2F` for a revision's `/`), with `.listing.json`, what
+//! A known model whose bytes are known is `FILE`, wherever it came from; one for which the hub's own hash decides lies where
+//! any model from the hub does: a folder, `OWNER--NAME@REVISION` (with `%2F` for a revision's `/`), with `.listing.json`, what
 //! the repository held, at which commit, when it was first asked for. All else is flat: `FILE` is a whole model, `FILE.part`
 //! the beginning of one, `.FILE.lock` what makes two pulls at once cooperate, `.FILE.tmp` the scratch folder of a running pull. A file takes its final name only after its
 //! whole content was hashed and written to disk.
 //!
-//! Reading order: [`ModelSpec`] (what is known), [`Store`] (what can be done), `hub` and `pip` (the two kinds of source).
+//! Reading order: [`Catalogue`] (what is known), [`Store`] (what can be done), `hub` and `pip` (the two kinds of source).
 
 mod address;
+mod catalogue;
 mod children;
 mod error;
 mod files;
@@ -25,7 +27,7 @@ mod proxy;
 mod pull;
 mod reach;
 mod remote;
-mod spec;
+mod standing;
 
 use std::{
     ffi::OsStr,
@@ -36,13 +38,15 @@ use std::{
 use etcetera::BaseStrategy;
 use files::{check_name, file_bytes, is_there, remove_folder};
 pub(crate) use files::{hash, hash_of_files};
+use standing::remove_file;
 
+pub use catalogue::{Catalogue, ModelSpec, Recommended, Source, Wheel, catalogue};
 pub use error::StoreError;
 pub use hub_folder::HubGguf;
 pub use hub_id::HubId;
 pub use progress::{Callback, Phase, Progress};
 pub use remote::Remote;
-pub use spec::{DEFAULT_MODEL, KNOWN_MODELS, ModelSpec, Source};
+pub use standing::Standing;
 
 /// A folder of model files.
 #[derive(Debug, Clone)]
@@ -53,7 +57,7 @@ pub struct Store {
 }
 
 /// One file of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The known model's name, or the file's name for a file that somebody put there.
     pub name: String,
@@ -96,7 +100,7 @@ pub struct Verified {
 }
 
 /// What the text after `--model` means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Resolved {
     /// This file, or this hub folder of a model, which exists.
     File(PathBuf),
@@ -106,14 +110,14 @@ pub enum Resolved {
     Hub(HubId),
 }
 
-/// What the text after `--model` means in the user's store; nothing means [`DEFAULT_MODEL`].
+/// What the text after `--model` means in the user's store; nothing means [`Catalogue::default_model`].
 ///
 /// # Errors
 /// As [`Store::open`] and [`Store::resolve`].
 pub fn resolve(model: Option<&str>) -> Result<Resolved, StoreError> {
     match model {
         Some(model) => Store::open()?.resolve(model),
-        None => Ok(Resolved::Known(&DEFAULT_MODEL)),
+        None => Ok(Resolved::Known(catalogue().default_model())),
     }
 }
 
@@ -132,7 +136,7 @@ impl Store {
                 .join("periapt")
                 .join("models"),
         };
-        Self::at(root, Remote::from_env(), KNOWN_MODELS)
+        Self::at(root, Remote::from_env(), &catalogue().models)
     }
 
     /// A store in the folder `root` that reaches its sources through `remote` and knows the models `known`.
@@ -165,12 +169,6 @@ impl Store {
         self.known
     }
 
-    /// The known model of that name.
-    #[must_use]
-    pub fn spec(&self, name: &str) -> Option<&'static ModelSpec> {
-        self.known.iter().find(|spec| spec.name == name)
-    }
-
     /// What lies in the store, sorted by name; empty where the folder does not exist.
     ///
     /// # Errors
@@ -195,7 +193,7 @@ impl Store {
             // What is wrong with one hides no other.
             let entry = self.entry(&path, file_name);
             entries.extend(entry.unwrap_or_else(|_| {
-                let spec = self.known.iter().find(|spec| spec.file == file_name);
+                let spec = self.spec_of_file(file_name);
                 let id = HubId::of_folder(file_name).map(|id| id.to_string());
                 let name = spec.map_or(file_name, |spec| spec.name);
                 Some(Entry {
@@ -229,7 +227,7 @@ impl Store {
             Some(file) => (file, true),
             None => (file_name, false),
         };
-        let spec = self.known.iter().find(|spec| spec.file == file);
+        let spec = self.spec_of_file(file);
         if spec.is_none() && check_name(file).is_err() {
             return Ok(None);
         }
@@ -277,6 +275,19 @@ impl Store {
         if let Some(id) = HubId::parse(name).filter(|_| spec.is_none()) {
             return self.verify_hub(&id, progress);
         }
+        // Where there is no file of its own, the hub's may be there.
+        let is_own =
+            |spec: &ModelSpec| spec.sha256.is_some() && is_there(&self.root.join(spec.file));
+        for id in spec
+            .iter()
+            .filter(|spec| !is_own(spec))
+            .flat_map(|spec| spec.hub_ids())
+        {
+            match self.verify_hub(&id, progress) {
+                Err(StoreError::NotInStore { .. }) => {}
+                verified => return verified,
+            }
+        }
         let Some(path) = self.path(name)? else {
             let part = self.root.join(format!("{}.part", self.file(name)?));
             return Err(match (file_bytes(&part)?, spec) {
@@ -289,20 +300,21 @@ impl Store {
             });
         };
         let (bytes, sha256) = hash(&path, progress)?;
-        match spec {
-            Some(spec) if spec.sha256 != sha256 => Err(StoreError::HashMismatch {
+        let want = spec.and_then(|spec| spec.sha256);
+        match want {
+            Some(want) if want != sha256 => Err(StoreError::HashMismatch {
                 name: name.to_owned(),
                 path,
                 kind: "sha256",
                 have: sha256,
-                want: spec.sha256.to_owned(),
+                want: want.to_owned(),
             }),
             _ => Ok(Verified {
                 path,
                 bytes,
                 sha256,
-                known: spec.is_some(),
-                unknown: spec.map_or_else(|| vec![name.to_owned()], |_| Vec::new()),
+                known: want.is_some(),
+                unknown: want.map_or_else(|| vec![name.to_owned()], |_| Vec::new()),
             }),
         }
     }
@@ -317,24 +329,24 @@ impl Store {
             return self.remove_hub(&id);
         }
         let file = self.file(name)?;
+        let mut freed = None;
+        for id in self.spec(name).iter().flat_map(|spec| spec.hub_ids()) {
+            freed = self.remove_hub_file(&id)?.or(freed);
+        }
         let (scratch, part) = (self.scratch(file), self.part(file));
         let whole = self.root.join(file);
         if ![&scratch, &part, &whole].iter().any(|path| is_there(path)) {
-            return Err(self.not_in_store(name));
+            return freed.ok_or_else(|| self.not_in_store(name));
         }
         let _lock = self
             .lock(file, &mut |_| false)?
             .ok_or_else(|| StoreError::Busy(name.to_owned()))?;
-        let mut freed = pip::folder_bytes(&scratch);
+        let mut freed = freed.unwrap_or_default() + pip::folder_bytes(&scratch);
         remove_folder(&scratch)?;
         for path in [part, whole] {
-            // A link counts and goes as the link it is; what it points to is not the store's.
-            match fs::symlink_metadata(&path) {
-                Ok(meta) if !meta.is_dir() => {
-                    fs::remove_file(&path).map_err(StoreError::io("remove", path))?;
-                    freed += meta.len();
-                }
-                _ => {}
+            // A folder is not the store's.
+            if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
+                freed += remove_file(&path)?;
             }
         }
         Ok(freed)
@@ -373,31 +385,16 @@ impl Store {
         if name.contains(['/', '\\']) || name.ends_with(".gguf") {
             return Err(StoreError::NoSuchFile(path.to_owned()));
         }
-        Err(StoreError::UnknownModel {
-            name: name.into_owned(),
-            known: self.known.iter().map(|s| s.name.to_owned()).collect(),
-        })
-    }
-
-    /// The model's file, if it is there with the right size.
-    fn whole(&self, spec: &ModelSpec) -> Result<Option<PathBuf>, StoreError> {
-        let path = self.root.join(spec.file);
-        match file_bytes(&path)? {
-            None => Ok(None),
-            Some(have) if have == spec.bytes => Ok(Some(path)),
-            Some(have) => Err(StoreError::WrongSize {
-                name: spec.name.to_owned(),
-                path,
-                have,
-                want: spec.bytes,
-            }),
-        }
+        Err(self.unknown(&name))
     }
 
     /// The file name that a model's name stands for.
     fn file<'a>(&self, name: &'a str) -> Result<&'a str, StoreError> {
         match self.spec(name) {
             Some(spec) => Ok(spec.file),
+            None if check_name(name).is_err() && !self.near(name).is_empty() => {
+                Err(self.unknown(name))
+            }
             None => check_name(name).map(|()| name),
         }
     }

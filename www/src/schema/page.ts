@@ -29,12 +29,11 @@ export function restored(value: unknown): Settings {
   return usual as unknown as Settings;
 }
 
-const OFFERS = object({
-  models: list(object({ name: name(), bytes: whole(0, Number.MAX_SAFE_INTEGER), sha256: v.nullable(name()) }), 10_000),
-});
+const OFFER = object({ name: name(), bytes: whole(0, Number.MAX_SAFE_INTEGER), sha256: v.nullable(name()), model: v.optional(name()) });
+const OFFERS = object({ models: list(OFFER, 10_000) });
 
 /** `models.json` of the server that gives the page. Throws a `FileError` where it is none. */
-export function asOffers(value: unknown): { name: string; bytes: number; sha256: string | null }[] {
+export function asOffers(value: unknown): v.InferOutput<typeof OFFER>[] {
   return check(OFFERS, value).models;
 }
 

@@ -2,12 +2,11 @@
 
 import { nameAt } from "@periapt/engine";
 import { useSignal } from "@preact/signals";
+import { BETTER, type Known, SMALL } from "../catalogue.ts";
 import { open, openFolder } from "../files.ts";
 import {
   adapter,
   asking,
-  DEFAULT_MODEL,
-  DEFAULT_MODEL_SHA256,
   engine,
   engineFault,
   load,
@@ -27,7 +26,7 @@ import { strings } from "../strings.ts";
 import { Fault } from "./Fault.tsx";
 import { FileButton } from "./Files.tsx";
 
-/** Decoding on the CPU backend with the default model, measured on two cores without a GPU ("Speed" in README.md). */
+/** Decoding on the CPU backend with the small model, measured on two cores without a GPU ("Speed" in README.md). */
 const CPU_TOKENS_A_SECOND = 12;
 
 export function Device() {
@@ -94,14 +93,44 @@ export function Model() {
   );
 }
 
+const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
+const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
+const isHere = (known: Known) => served(known) !== undefined || isKept(known);
+
+/** A model of the catalogue: from this page's server where that has it, else from the browser's own store or the hub. */
+function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about: string; isFirst: boolean; isBusy: boolean }) {
+  const offer = served(known);
+  const { url, sha256 } = offer ?? known;
+  const { title } = known;
+  const id = `about-${known.name}`;
+  const words = strings.model;
+  return (
+    <div class="known">
+      <button
+        type="button"
+        class={isFirst ? "primary" : ""}
+        aria-describedby={id}
+        disabled={isBusy}
+        onClick={() => void load({ kind: "url", url, ...(sha256 && { sha256 }) })}
+      >
+        {offer ? words.offer(title, offer.bytes) : isKept(known) ? words.stored(title, known.bytes) : words.download(title, known.bytes)}
+      </button>
+      <p id={id} class="hint">
+        {about}
+      </p>
+    </div>
+  );
+}
+
 function Choice({ isBusy }: { isBusy: boolean }) {
-  const url = useSignal(DEFAULT_MODEL);
+  const url = useSignal(SMALL.url);
   const quantize = useSignal("");
   const to = quantize.value === "q8_0" || quantize.value === "q4_0" ? quantize.value : undefined;
-  const isStored = storedModels.value.some((stored) => stored.url === DEFAULT_MODEL && stored.complete);
+  const others = offers.value.filter(({ model }) => model !== SMALL.name && model !== BETTER.name);
+  const better = others.length === 0 && isHere(BETTER);
   return (
     <div class="choice">
-      {offers.value.map(({ name, url, bytes, sha256 }) => (
+      {others.map(({ name, url, bytes, sha256 }) => (
         <button
           type="button"
           key={url}
@@ -112,15 +141,8 @@ function Choice({ isBusy }: { isBusy: boolean }) {
           {strings.model.offer(name, bytes)}
         </button>
       ))}
-      <button
-        type="button"
-        id="load-default"
-        class={offers.value.length > 0 ? "" : "primary"}
-        disabled={isBusy}
-        onClick={() => void load({ kind: "url", url: DEFAULT_MODEL, sha256: DEFAULT_MODEL_SHA256 })}
-      >
-        {isStored ? strings.model.defaultStored : strings.model.default}
-      </button>
+      <OfTheCatalogue known={SMALL} about={strings.model.small(SMALL.license)} isFirst={others.length === 0 && !better} isBusy={isBusy} />
+      <OfTheCatalogue known={BETTER} about={strings.model.better(BETTER.slower, BETTER.license)} isFirst={better} isBusy={isBusy} />
       <FileButton id="model-file" label={strings.model.file} accept=".gguf,.safetensors,.json,.jinja" multiple disabled={isBusy} onFiles={(files) => void open(files)} />
       <details>
         <summary>{strings.model.address}</summary>
@@ -177,7 +199,7 @@ function Stored({ isBusy }: { isBusy: boolean }) {
   if (storedModels.value.length === 0) return null;
   return (
     <details class="stored">
-      <summary>{strings.model.stored}</summary>
+      <summary>{strings.model.keptHere}</summary>
       <ul>
         {storedModels.value.map(({ url, bytes, complete }) => {
           const name = nameAt(url);

@@ -15,6 +15,7 @@ pub use eval::EvalArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use super::Usage;
+use crate::store::catalogue;
 use chrono::Datelike;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
@@ -72,10 +73,10 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
-    /// A GGUF file (of a split model any one of its files), a hub folder with config.json and safetensors files, the
-    /// name of a known model (see `periapt models list`), or a model on the hub: OWNER/NAME, with :FILE.gguf or
-    /// :Q4_K_M where it has several GGUF files, and @REVISION (a branch, tag or commit; `main` where it is left out).
-    /// HF_TOKEN holds the token for gated models. By default SmolLM2-135M-Instruct. What is missing is pulled
+    /// The name of a known model (see `periapt models list`), a GGUF file (of a split model any one of its files), a hub
+    /// folder with config.json and safetensors files, or a model on the hub: OWNER/NAME, with :FILE.gguf or :Q4_K_M where
+    /// it has several GGUF files, and @REVISION (a branch, tag or commit; `main` where it is left out). HF_TOKEN holds the
+    /// token for gated models. By default qwen2.5-coder:0.5b; for `bench` and `eval` smollm2:135m. What is missing is pulled
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Where to compute
@@ -104,6 +105,14 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The same, with the small model where none is named: what is measured is measured on this one.
+    pub fn or_small(&self) -> Self {
+        let mut args = self.clone();
+        args.model
+            .get_or_insert_with(|| catalogue().small_model().name.to_owned());
+        args
+    }
+
     /// The day to tell templates.
     pub fn today(&self) -> Today {
         self.date.unwrap_or_else(|| {
@@ -123,17 +132,11 @@ impl ModelArgs {
         Ok(())
     }
 
-    /// The memory that `--memory` or PERIAPT_MEMORY says there is; an empty variable says nothing.
+    /// The memory that `--memory` or PERIAPT_MEMORY says there is.
     pub(super) fn memory(&self) -> Result<Option<u64>, Usage> {
-        let said = std::env::var("PERIAPT_MEMORY").unwrap_or_default();
-        match (self.memory, said.trim()) {
-            (Some(bytes), _) => Ok(Some(bytes)),
-            (None, "") => Ok(None),
-            (None, said) => {
-                let bytes = crate::cli::memory::parse_bytes(said);
-                let wrong = |why| Usage(format!("PERIAPT_MEMORY: {why}"));
-                Ok(Some(bytes.map_err(wrong)?))
-            }
+        match self.memory {
+            Some(bytes) => Ok(Some(bytes)),
+            None => crate::cli::memory::said(),
         }
     }
 }
@@ -306,7 +309,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// Models known and models here
+    /// Models known and models here: size, licence, and whether they fit
     List {
         /// Print one JSON object
         #[arg(long)]
@@ -314,7 +317,8 @@ pub enum ModelsCommand {
     },
     /// Download a model; goes on where an earlier download ended
     Pull {
-        /// The model's name, or OWNER/NAME[:FILE][@REVISION] on the hub [default: the default model]
+        /// The model's name, such as qwen2.5-coder:1.5b, or OWNER/NAME[:FILE][@REVISION] on the hub [default: the default
+        /// model]
         name: Option<String>,
     },
     /// Print where a model's file lies
@@ -372,11 +376,27 @@ pub struct DoctorArgs {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use clap::CommandFactory;
 
     #[test]
     fn the_grammar_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_the_models_that_are_taken() {
+        let mut command = Cli::command();
+        let generate = command.find_subcommand_mut("generate").unwrap();
+        let help = generate.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (default, small) = (catalogue().default_model(), catalogue().small_model());
+        let said = format!(
+            "By default {}; for `bench` and `eval` {}.",
+            default.name, small.name
+        );
+        assert!(help.contains(&said), "{help}");
     }
 }
