@@ -2,6 +2,7 @@
 
 import type { Choice, RecordHeader, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
+import { spent } from "./figures.ts";
 import { messagesOf, type Run } from "./run.ts";
 import type { Recorded } from "./schema/record.ts";
 import { announcement, asking, engine, type Fault, faultOf, model, settings } from "./state.ts";
@@ -20,7 +21,7 @@ export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifie
 /** What is to be refined: the question of an answer, with what was said before it. */
 export interface Subject {
   question: string;
-  params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens">;
+  params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens" | "max_text_tokens">;
 }
 
 /** One run with the comparison that it has to win. */
@@ -31,7 +32,7 @@ export interface Refining {
   reward: string;
   samples: number;
   lines: RefineLine[];
-  /** Best of as many first responses as the run makes generations. */
+  /** First responses alone, at equal cost. */
   baseline: RefineLine[];
   /** Generations of the whole run. */
   generations: number;
@@ -150,7 +151,8 @@ export async function refine({ resumes = false } = {}): Promise<void> {
     if (!signal.aborted && params.reward !== "human") {
       refining.value = refining.value && { ...refining.value, baseline: [] };
       const { recorded: _, ...rest } = params;
-      await run({ ...rest, mode: "bon", samples: generations }, "baseline");
+      const budget = { generations, tokens: spent(refining.value?.lines ?? []).tokens };
+      await run({ ...rest, mode: "bon", budget }, "baseline");
     }
   } catch (error) {
     if (!signal.aborted) refineFault.value = faultOf(error);

@@ -6,7 +6,9 @@ use super::{BadRequest, Chat};
 use crate::decoding::streams::expand_preference;
 use crate::decoding::{AmuletParams, Method, MethodName, Strength};
 use crate::reward::RewardName;
-use crate::tpo::{Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize};
+use crate::tpo::{
+    Budget, Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize,
+};
 use serde::{Deserialize, Serialize};
 
 /// What to refine, and how. All but `messages` may be left out.
@@ -25,7 +27,9 @@ pub struct RefineParams {
     pub reward: Option<RewardName>,
     /// What is done with the first responses.
     pub mode: Option<Mode>,
-    /// How responses are decoded: base where it is left out.
+    /// Of the mode `bon`: how long it goes on, N responses a round; one round where it is left out.
+    pub budget: Option<Budget>,
+    /// How responses are decoded: where it is left out pref where there is a preference, else base.
     pub method: Option<MethodName>,
     /// The lines of a run that was broken off, as JSON, one a line.
     pub recorded: Option<String>,
@@ -67,7 +71,9 @@ impl RefineParams {
         let preference = self.preference.filter(|text| !text.trim().is_empty());
         let preference = preference.as_deref().map(expand_preference);
         let conversation = self.messages.into_conversation(None)?;
-        let name = self.method.unwrap_or(MethodName::Base);
+        let name = self
+            .method
+            .unwrap_or(Query::default_method(preference.as_deref()));
         let method = name.of_preference(AmuletParams::default(), Strength::default());
         let reward = self
             .reward
@@ -77,11 +83,18 @@ impl RefineParams {
                 "the reward preference needs a preference".to_owned(),
             ));
         }
+        let mode = self.mode.unwrap_or(Mode::Tpo);
+        if self.budget.is_some() && mode != Mode::Bon {
+            return Err(BadRequest("a budget is of the mode bon alone".to_owned()));
+        }
         let recorded = self.recorded.unwrap_or_default();
         let line = |line| serde_json::from_str(line).map_err(|error| BadRequest(error.to_string()));
         Ok(RefineRequest {
             method: method.ok_or_else(|| not_here(name))?,
-            options: Options::new(self.mode.unwrap_or(Mode::Tpo), self.size, self.draws),
+            options: Options {
+                budget: self.budget,
+                ..Options::new(mode, self.size, self.draws)
+            },
             reward,
             recorded: recorded.lines().map(line).collect::<Result<_, _>>()?,
             query: Query {
@@ -89,7 +102,8 @@ impl RefineParams {
                 system: conversation.system,
                 earlier: conversation.earlier,
                 preference,
-            },
+            }
+            .with_default_system(),
         })
     }
 }
