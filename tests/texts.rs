@@ -169,7 +169,7 @@ tpo
 tpo --prefer a ''
 tpo --prefer a \u{2014}rounds 1 x
 tpo --prefer a --samples 0 x
-tpo --prefer a --samples 16 --rounds 4 x
+tpo --prefer a --max-text-tokens 0 x
 tpo --prefer a -n 0 x
 tpo --prefer a --batch 0 x
 tpo --prefer a --temperature -1 x
@@ -269,11 +269,11 @@ compare --prefer brief -n 4 Why?
 score --prefer brief --response answer.txt Why?
 eval --prefer brief --prefer 'in rhyme' --dataset good.json -n 6 --method base,amulet --budget 0.1 --matched -o out
 eval --prefer brief --prefer 'in rhyme' --dataset good.json -n 6 --method base,amulet --budget 0.1 --matched -o out
-tpo --prefer brief -n 8 --samples 2 --rounds 1 Why?
-tpo --prefer brief -n 8 --samples 2 --rounds 1 --mode revision --no-baseline Why?
-tpo --prefer brief -n 8 --samples 2 --mode bon --reward preference:2+judge:0.5 Why?
-tpo --prefer brief -n 8 --samples 2 --rounds 1 --dataset good.json --record r.jsonl
-tpo --prefer brief -n 8 --samples 2 --rounds 1 --dataset good.json --record r.jsonl
+tpo --prefer brief -n 8 --max-text-tokens 8 --samples 2 --rounds 1 Why?
+tpo --prefer brief -n 8 --max-text-tokens 8 --samples 2 --rounds 1 --mode revision --no-baseline Why?
+tpo --prefer brief -n 8 --max-text-tokens 8 --samples 2 --mode bon --reward preference:2+judge:0.5 Why?
+tpo --prefer brief -n 8 --max-text-tokens 8 --samples 2 --rounds 1 --dataset good.json --record r.jsonl
+tpo --prefer brief -n 8 --max-text-tokens 8 --samples 2 --rounds 1 --dataset good.json --record r.jsonl
 logits --prompt Why --top 3
 ";
 

@@ -19,7 +19,7 @@ fn place() -> Place {
 /// A small run on the tiny model.
 fn tpo_args(place: &Place, more: &[&str]) -> Vec<String> {
     let model = place.text("tiny.gguf");
-    let fixed = "tpo --device cpu --prefer brief -n 12 --samples 3 --temperature 1 --model";
+    let fixed = "tpo --device cpu --prefer brief -n 12 --max-text-tokens 12 --samples 3 --temperature 1 --model";
     let args = fixed.split(' ').chain([model.as_str()]);
     let args = args.chain(more.iter().copied());
     args.map(str::to_owned).collect()
@@ -57,10 +57,23 @@ fn one_question_in_every_mode() {
             let own = candidates.iter().find(|c| c["reward"] == best).unwrap();
             assert_eq!(answer["text"], own["text"]);
             assert!(answer["tokens"].as_u64().unwrap() > 0);
+            assert_eq!(answer["method"], "pref");
             if mode == "bon" {
-                assert!(answer["best_of_n"].is_null());
+                assert!(answer["best_of_n"].is_null() && answer["best_of_n_at_tokens"].is_null());
             } else {
                 assert_eq!(answer["best_of_n"]["n"], 13);
+                let at_tokens = &answer["best_of_n_at_tokens"];
+                assert_eq!(at_tokens["reached"], true, "{at_tokens}");
+                assert!(at_tokens["tokens"].as_u64() >= answer["tokens"].as_u64());
+                // Prefixes of one sequence: more draws are never worse.
+                let more = at_tokens["n"].as_u64() >= answer["best_of_n"]["n"].as_u64();
+                let rewards = [at_tokens, &answer["best_of_n"]].map(|of| of["reward"].as_f64());
+                let [greater, less] = if more {
+                    rewards
+                } else {
+                    [rewards[1], rewards[0]]
+                };
+                assert!(greater >= less, "{answer}");
             }
         }
     }
@@ -73,6 +86,107 @@ fn one_question_in_every_mode() {
 }
 
 #[test]
+fn first_responses_are_told_the_wish_unless_base_is_asked_for() {
+    let place = place();
+    let run = |name: &str, more: &[&str]| {
+        let record = place.text(name);
+        let fixed = ["--record", &record, "--rounds", "0", "--json"];
+        let answer = json(&tpo_args(&place, &[&fixed[..], more, &["Why?"]].concat()));
+        (lines(&place, name)[0].clone(), answer["candidates"].clone())
+    };
+    let (header, told) = run("default.jsonl", &[]);
+    assert_eq!(
+        (&header["method"], &header["system"]),
+        (&"pref".into(), &Value::Null)
+    );
+    assert_eq!(run("pref.jsonl", &["--method", "pref"]).1, told);
+    assert_ne!(run("base.jsonl", &["--method", "base"]).1, told);
+    // Without a wish there is base, under the paper's system prompt or the one that is given.
+    let model = place.text("tiny.gguf");
+    let system = |name: &str, more: &[&str]| {
+        let record = place.text(name);
+        let fixed = [
+            "tpo", "--device", "cpu", "--model", &model, "--record", &record,
+        ];
+        let short = [
+            "--mode",
+            "bon",
+            "--samples",
+            "1",
+            "-n",
+            "2",
+            "--json",
+            "Why?",
+        ];
+        json(&[&fixed[..], &short, more].concat());
+        let header = &lines(&place, name)[0];
+        assert_eq!(header["method"], "base");
+        header["system"].clone()
+    };
+    assert_eq!(
+        system("none.jsonl", &[]),
+        "You are a helpful, creative, and smart assistant."
+    );
+    assert_eq!(system("own.jsonl", &["--system", "Be kind."]), "Be kind.");
+}
+
+#[test]
+fn an_earlier_versions_record_is_taken_up_and_reported() {
+    let place = place();
+    let recording = |name: &str, more: &[&str]| {
+        let record = place.text(name);
+        let output = periapt(&tpo_args(
+            &place,
+            &[&["--record", &record], more, &["Why?"]].concat(),
+        ));
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    recording("whole.jsonl", &[]);
+    let whole = lines(&place, "whole.jsonl");
+    // What earlier versions did not write, taken out: the texts' ends, and the limit that was the responses' own.
+    let text = fs::read_to_string(place.path("whole.jsonl")).unwrap();
+    let earlier: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let mut line = line.replace(",\"max_text_tokens\":12", "");
+            if line.contains("\"type\":\"text\"") {
+                for end in ["stop", "length"] {
+                    line = line.replace(&format!("\"finish_reason\":\"{end}\","), "");
+                }
+                assert!(!line.contains("finish_reason"));
+            }
+            assert!(!line.contains("max_text_tokens"));
+            line + "\n"
+        })
+        .collect();
+    assert_ne!(earlier.concat(), text);
+    let told = |all: &[Value]| -> Vec<Value> {
+        let kinds = ["candidate", "scores", "end"];
+        let is_told = |line: &&Value| kinds.iter().any(|kind| line["type"] == *kind);
+        all.iter().filter(is_told).cloned().collect()
+    };
+    for kept in [1, 4, 8, 11, earlier.len()] {
+        fs::write(place.path("earlier.jsonl"), earlier[..kept].concat()).unwrap();
+        recording("earlier.jsonl", &[]);
+        assert_eq!(
+            told(&lines(&place, "earlier.jsonl")),
+            told(&whole),
+            "{kept}"
+        );
+    }
+    // A comparison all of whose responses were one round.
+    let seed = fixture("../../../fuzz/seeds/records/record.jsonl");
+    let report = json(&["tpo", "report", seed.to_str().unwrap(), "--json"]);
+    let record = &report["records"][0];
+    assert_eq!(
+        (&record["best_of_n"]["n"], &record["best_of_n"]["questions"]),
+        (&6.into(), &1.into())
+    );
+    assert!(record["best_of_n_at_tokens"]["n"].as_f64().unwrap() <= 6.0);
+    assert_eq!(record["cut"]["of_texts"], 2);
+}
+
+#[test]
 fn amulet_writes_the_candidates_where_asked() {
     let place = place();
     let texts = |method: &str| {
@@ -82,7 +196,7 @@ fn amulet_writes_the_candidates_where_asked() {
         ));
         answer["candidates"].clone()
     };
-    assert_ne!(texts("amulet"), texts("base"));
+    assert_ne!(texts("amulet"), texts("pref"));
 }
 
 #[test]
@@ -228,6 +342,24 @@ fn the_report_has_the_figures_and_stands_alone() {
             .collect();
         assert!(best.is_sorted(), "{best:?}");
         assert_eq!(record["best_of_n"]["n"], 13);
+        let at_tokens = &record["best_of_n_at_tokens"];
+        assert_eq!(
+            (&at_tokens["questions"], &at_tokens["reached"]),
+            (&2.into(), &2.into())
+        );
+        assert!(at_tokens["tokens"].as_u64() >= record["tokens"].as_u64());
+        // Each candidate and text that met its limit, counted by hand.
+        let is_cut = |line: &&Value| line["part"] == "run" && line["finish_reason"] == "length";
+        let of = |kind: &str| {
+            let all = lines(&place, &format!("{mode}.jsonl"));
+            all.iter()
+                .filter(is_cut)
+                .filter(|line| line["type"] == kind)
+                .count()
+        };
+        assert_eq!(record["cut"]["responses"], of("candidate"));
+        assert_eq!(record["cut"]["texts"], of("text"));
+        assert!(of("candidate") > 0 && of("text") > 0);
         // Mean of the candidates' own rewards, by hand.
         let lines = lines(&place, &format!("{mode}.jsonl"));
         let scores = lines
@@ -252,6 +384,13 @@ fn the_report_has_the_figures_and_stands_alone() {
         "the question is not there, or not as text"
     );
     assert!(html.contains("<ins>") && html.contains("<circle"));
+    for said in [
+        "cut at its limit of 12 tokens",
+        "at equal tokens: ",
+        "<td class=\"left\">cut</td>",
+    ] {
+        assert!(html.contains(said), "{said} is not in the page");
+    }
     for outside in ["http://", "https://", "<script", "src="] {
         assert!(!html.contains(outside), "{outside} in the page");
     }
@@ -287,6 +426,8 @@ fn the_real_model_improves_or_says_that_it_did_not() {
         "1",
         "-n",
         "16",
+        "--max-text-tokens",
+        "16",
     ];
     let answer = json(&[&args[..], &["--json", "Why is the sky blue?"]].concat());
     assert_eq!(answer["generations"], 6);
@@ -298,7 +439,21 @@ fn the_real_model_improves_or_says_that_it_did_not() {
         .collect();
     assert_eq!(rounds, [0, 0, 1, 1], "an update was not taken");
     let said = stderr(&periapt(&[&args[..], &["Why is the sky blue?"]].concat()));
-    assert!(said.contains("best of 6 first responses"), "{said}");
+    assert!(
+        said.contains("best of 6 first responses, at equal generations"),
+        "{said}"
+    );
+    // No praise beyond what the reward says.
+    let compared = [&answer["best_of_n"], &answer["best_of_n_at_tokens"]];
+    let reward = answer["reward"].as_f64();
+    let beats = compared
+        .iter()
+        .all(|other| reward > other["reward"].as_f64());
+    assert_eq!(
+        said.contains("beat best-of-N at equal generations and at equal tokens"),
+        beats,
+        "{said}"
+    );
 }
 
 /// A tiny reward model's scores against the transformers library's, through the reward and through the program.
@@ -316,7 +471,7 @@ fn a_reward_model_scores() {
         let bytes = fs::read(models.join(format!("{name}.gguf"))).unwrap();
         let mut reader = std::io::Cursor::new(bytes);
         let classifier = Classifier::load(&mut reader, &device, &mut |_, _| {}).unwrap();
-        let mut reward = ClassifierReward::new(&classifier);
+        let mut reward = ClassifierReward::new(&classifier, None);
         let mut seen = 0;
         for case in expected["models"][name]["cases"].as_array().unwrap() {
             let messages = case["messages"].as_array().unwrap();
@@ -342,6 +497,13 @@ fn a_reward_model_scores() {
             seen += 1;
         }
         assert!(seen > 0, "{name}: no case of one question and one answer");
+        // A wish is part of the question.
+        let mut wished = ClassifierReward::new(&classifier, Some("Be brief.".to_owned()));
+        let told = pollster::block_on(wished.score("Why?", "", &["So."])).unwrap();
+        let asked = pollster::block_on(reward.score("Why?\n\nBe brief.", "", &["So."])).unwrap();
+        let bare = pollster::block_on(reward.score("Why?", "", &["So."])).unwrap();
+        assert_eq!(told, asked);
+        assert_ne!(told, bare);
         // What passes its context is scored by its beginning, and that is said.
         let long = "A sentence of its own. ".repeat(2000);
         let got = pollster::block_on(reward.score(
@@ -414,7 +576,15 @@ fn a_reward_model_scores() {
     let main = models.join("llama.gguf");
     let main = ["tpo", "--device", "cpu", "--model", main.to_str().unwrap()];
     let ask = ["--reward", "classifier", "--samples", "2", "--rounds", "1"];
-    let short = ["-n", "4", "--quantize", "q4_0", "Why?"];
+    let short = [
+        "-n",
+        "4",
+        "--max-text-tokens",
+        "4",
+        "--quantize",
+        "q4_0",
+        "Why?",
+    ];
     let with = |reward| [&main[..], &ask, &["--reward-model", reward], &short].concat();
     json(&[&with(model)[..], &["--json"]].concat());
     fails(&with(&quantized), 3, &["--reward-model", "is Q8_0 already"]);

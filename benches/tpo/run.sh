@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One refinement with all of a round's candidates as one batch, against one candidate at a time: same seed, same
 # prompt, in turns. Prints each pair's wall and processor seconds and their ratios. ROUNDS pairs (default 3); all other
-# arguments go to `periapt tpo`, as in: benches/tpo/run.sh --device gpu --samples 5 --rounds 2 -n 96
+# arguments go to `periapt tpo`, as in: benches/tpo/run.sh --device gpu --samples 5 --rounds 2 -n 96 --max-text-tokens 96
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 periapt=${PERIAPT:-target/release/periapt}

@@ -16,7 +16,8 @@ mod state;
 
 pub use finish::FinishReason;
 pub use options::{Mode, Options, Query};
-pub use outcome::{Outcome, Round};
+pub use outcome::{BestOf, Comparison, Outcome, Round};
+pub use prompts::PromptName;
 pub use record::{Candidate, RecordLine};
 pub use state::State;
 

@@ -65,7 +65,10 @@ describe("imports", () => {
         assert.ok(Number.isInteger(best));
       }
       for (const { best } of page.roundsOf(lines)) assert.equal(typeof texts.get(best), "string");
-      assert.ok(Number.isFinite(page.spent(lines).tokens));
+      const { generations, tokens } = page.spent(lines);
+      assert.ok(Number.isFinite(tokens));
+      const compared = page.comparisonOf(baseline, generations, tokens);
+      for (const best of compared ? [compared.generations, compared.tokens] : []) assert.ok(Number.isFinite(best.reward) && best.n > 0);
     }
     if (found.kind === "profiles") {
       for (const { id, name, text, weight } of found.profiles) {
@@ -94,7 +97,22 @@ describe("imports", () => {
     }
     const { header, baseline, lines } = page.imported(record()).record;
     assert.equal(header.system, "Be kind.");
-    assert.equal(baseline.length, 9);
+    assert.equal(baseline.length, 11);
+    // By hand: six responses of nine tokens each, rewards 0 to 0.5; the run took six generations and 41 tokens.
+    const compared = (baseline, tokens) => page.comparisonOf(baseline, 6, tokens);
+    const all = { n: 6, tokens: 54, reward: 0.5 };
+    assert.deepEqual(compared(baseline, 41), { generations: all, tokens: { n: 5, tokens: 45, reward: 0.4 }, reached: true });
+    assert.deepEqual(compared(baseline, 55), { generations: all, tokens: all, reached: false });
+    assert.equal(compared(baseline.slice(0, 7), 41), undefined);
+    const [, , text] = page.roundsOf(lines)[1].texts;
+    assert.deepEqual([text.prompt, text.shortened[0].to], ["improve", 0]);
+    assert.deepEqual(page.roundsOf(lines)[1].texts.map(({ isCut }) => isCut), [true, false, false]);
+    assert.equal(page.cutOf({ lines, samples: 2 }).size, 0);
+    // As an earlier version wrote it: all in one round, and how critiques ended is not known.
+    const earlier = record().split("\n").filter((line) => !line.startsWith('{"item":0,')).join("\n");
+    const old = page.imported(earlier).record;
+    assert.deepEqual(compared(old.baseline, 41), compared(baseline, 41));
+    assert.ok(page.roundsOf(old.lines)[1].texts.every(({ isCut }) => !isCut));
     assert.deepEqual(lines[3].cut, [{ response: 0, reward: "fit", from: 38, to: 20 }]);
     // A run that was killed while it wrote a line.
     const cut = page.imported(trace().slice(0, -200));

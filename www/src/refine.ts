@@ -2,6 +2,7 @@
 
 import type { Choice, RecordHeader, RefineLine, RefineParams } from "@periapt/engine";
 import { signal } from "@preact/signals";
+import { spent } from "./figures.ts";
 import { messagesOf, type Run } from "./run.ts";
 import { rewordingsOf } from "./profiles.ts";
 import type { Recorded } from "./schema/record.ts";
@@ -21,7 +22,7 @@ export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifie
 /** What is to be refined: the question of an answer, with what was said before it. */
 export interface Subject {
   question: string;
-  params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens">;
+  params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens" | "max_text_tokens">;
   /** The preference in other words, where its profile has some. */
   reworded: string[];
 }
@@ -34,7 +35,7 @@ export interface Refining {
   reward: string;
   samples: number;
   lines: RefineLine[];
-  /** Best of as many first responses as the run makes generations. */
+  /** First responses alone, at equal cost. */
   baseline: RefineLine[];
   /** Generations of the whole run. */
   generations: number;
@@ -155,10 +156,11 @@ export async function refine({ resumes = false } = {}): Promise<void> {
     if (!signal.aborted && params.reward !== "human") {
       refining.value = refining.value && { ...refining.value, baseline: [] };
       const { recorded: _, ...rest } = params;
-      // Its rewards are held against the run's own first responses, so that both compare.
-      const limit = refining.value?.lines.flatMap((line) => (line.type === "scores" ? (line.nll_limit ?? []) : []))[0];
-      const own = limit === undefined ? {} : { nll_limit: limit };
-      await run({ ...rest, ...own, mode: "bon", samples: generations }, "baseline");
+        // Its rewards are held against the run's own first responses, so that both compare.
+        const limit = refining.value?.lines.flatMap((line) => (line.type === "scores" ? (line.nll_limit ?? []) : []))[0];
+        const own = limit === undefined ? {} : { nll_limit: limit };
+        const budget = { generations, tokens: spent(refining.value?.lines ?? []).tokens };
+        await run({ ...rest, ...own, mode: "bon", budget }, "baseline");
     }
   } catch (error) {
     if (!signal.aborted) refineFault.value = faultOf(error);

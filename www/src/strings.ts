@@ -2,6 +2,7 @@
 
 import type { LoadEvent, Method } from "@periapt/engine";
 import type { PromptSet } from "@periapt/engine/contract";
+import type { Comparison } from "./figures.ts";
 import type { FieldGroup, FieldName } from "./settings.ts";
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
@@ -254,23 +255,37 @@ export const strings = {
     second: "The second",
     same: "Neither",
     answer: "Best so far",
-    verdict: (reward: number, first: number, other: number | undefined) =>
-      other === undefined
-        ? reward > first
-          ? "The rounds improved on the first responses."
-          : "The rounds did not help here: the best of the first responses stayed the best."
-        : reward > other
-          ? "The rounds beat as many first responses."
-          : "The rounds did not help here: as many first responses did as well, or better.",
+    verdict: (reward: number, first: number, other: Comparison | undefined) => {
+      if (!other) {
+        return reward > first
+          ? "By this reward the rounds improved on the first responses; there is no comparison at equal cost."
+          : "The rounds did not help here: the best of the first responses stayed the best.";
+      }
+      const [generations, tokens] = [reward > other.generations.reward, reward > other.tokens.reward];
+      if (generations && tokens) return "By this reward the rounds beat best-of-N at equal generations and at equal tokens.";
+      if (generations) {
+        return "By this reward the rounds beat best-of-N at equal generations, but not at equal tokens: for the same tokens, first responses alone did as well or better.";
+      }
+      return tokens
+        ? "By this reward the rounds beat best-of-N at equal tokens, but not at equal generations: as many first responses did as well or better."
+        : "The rounds did not beat best-of-N: first responses alone did as well or better by this reward.";
+    },
     cost: (reward: string, generations: number, count: number) => `Reward: ${reward}. ${generations} generations, ${tokens(count)}.`,
-    baseline: (n: number, reward: number, count: number) => ` Best of ${n} first responses: ${reward.toFixed(4)}, ${tokens(count)}.`,
+    baseline: ({ generations: a, tokens: b, reached }: Comparison, count: number) =>
+      ` Best of ${a.n} first responses, at equal generations: ${a.reward.toFixed(4)}, ${tokens(a.tokens)}; best of ${b.n}, at equal tokens: ${b.reward.toFixed(4)}, ${tokens(b.tokens)}${reached ? "" : `, all that were drawn of the run's ${number.format(count)}`}.`,
+    limits: (responses: number, texts: number) =>
+      `Limits: ${tokens(responses)} for a response, ${tokens(texts)} for a critique or advice.`,
+    cut: "Cut at its limit.",
+    cuts: (responses: number, texts: number) =>
+      `Cut at their limits: ${responses} ${responses === 1 ? "response" : "responses"}, ${texts} ${texts === 1 ? "critique or advice" : "critiques or advices"}.`,
     step: (round: number, reward: number, isNew: boolean) =>
       `${round === 0 ? "First responses" : `Round ${round}`}: best reward ${reward.toFixed(4)}${isNew || round === 0 ? "" : ", unchanged"}`,
     round: (round: number) => `round ${round}`,
     prompts: { compare: "Why the best beat the worst", evaluate: "What the best lacks", feedback: "Advice", improve: "Update" },
-    shortened: (part: string, from: number, to: number) => `${part} was shortened from ${from} to ${to} characters to fit.`,
+    shortened: (part: string, from: number, to: number) =>
+      to === 0 ? `${part} was left out of the prompt to fit.` : `${part} was shortened from ${from} to ${to} characters to fit.`,
     dropped: (round: number, index: number, reason: string) => `Round ${round}, response ${index + 1} was left out: ${reason}.`,
-    chart: (low: number, high: number) => `Rewards by round, from ${low.toFixed(2)} to ${high.toFixed(2)}: every response a dot, the best so far a line, as many first responses dashed`,
+    chart: (low: number, high: number) => `Rewards by round, from ${low.toFixed(2)} to ${high.toFixed(2)}: every response a dot, the best so far a line, the best of first responses alone dashed at equal generations and dotted at equal tokens`,
     save: "Save record",
   },
   files: {

@@ -5,7 +5,9 @@ use super::unknown::NothingElse;
 use super::{BadRequest, Chat};
 use crate::decoding::{AmuletParams, Method, MethodName, PromptSet, Strength};
 use crate::reward::{RewardName, rewordings};
-use crate::tpo::{Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize};
+use crate::tpo::{
+    Budget, Candidate, Mode, Options, Outcome, Query, RecordLine, RefineDraws, RefineSize,
+};
 use serde::{Deserialize, Serialize};
 
 /// What to refine, and how. All but `messages` may be left out.
@@ -31,7 +33,9 @@ pub struct RefineParams {
     pub nll_limit: Option<f64>,
     /// What is done with the first responses.
     pub mode: Option<Mode>,
-    /// How responses are decoded: base where it is left out.
+    /// Of the mode `bon`: how long it goes on, N responses a round; one round where it is left out.
+    pub budget: Option<Budget>,
+    /// How responses are decoded: where it is left out pref where there is a preference, else base.
     pub method: Option<MethodName>,
     /// The lines of a run that was broken off, as JSON, one a line.
     pub recorded: Option<String>,
@@ -79,7 +83,9 @@ impl RefineParams {
         let mut reworded = own.map_err(|error| BadRequest(error.to_string()))?;
         let conversation = self.messages.into_conversation(set, preference)?;
         let preference = conversation.preference;
-        let name = self.method.unwrap_or(MethodName::Base);
+        let name = self
+            .method
+            .unwrap_or(Query::default_method(preference.as_deref()));
         let method = name.of_preference(AmuletParams::default(), Strength::default());
         let reward = self
             .reward
@@ -100,11 +106,18 @@ impl RefineParams {
         if self.nll_limit.is_some_and(|limit| !limit.is_finite()) {
             return Err(BadRequest("nll_limit is no number".to_owned()));
         }
+        let mode = self.mode.unwrap_or(Mode::Tpo);
+        if self.budget.is_some() && mode != Mode::Bon {
+            return Err(BadRequest("a budget is of the mode bon alone".to_owned()));
+        }
         let recorded = self.recorded.unwrap_or_default();
         let line = |line| serde_json::from_str(line).map_err(|error| BadRequest(error.to_string()));
         Ok(RefineRequest {
             method: method.ok_or_else(|| not_here(name))?,
-            options: Options::new(self.mode.unwrap_or(Mode::Tpo), self.size, self.draws),
+            options: Options {
+                budget: self.budget,
+                ..Options::new(mode, self.size, self.draws)
+            },
             reward,
             nll_limit: self.nll_limit,
             recorded: recorded.lines().map(line).collect::<Result<_, _>>()?,
@@ -114,7 +127,8 @@ impl RefineParams {
                 earlier: conversation.earlier,
                 preference,
                 reworded,
-            },
+            }
+            .with_default_system(),
         })
     }
 }

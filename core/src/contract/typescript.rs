@@ -16,9 +16,9 @@ use crate::options::OptionInfo;
 use crate::reward::{Choice, Cut, FitScore, RewardName};
 use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
-use crate::tpo::record::Shortened;
 use crate::tpo::{
-    Candidate, Mode, Options, PromptName, RecordLine, RefineDraws, RefineSize, RunEvent, Stage,
+    Budget, Candidate, Mode, Options, PromptName, RecordLine, RefineDraws, RefineSize, RunEvent,
+    Shortened, Stage,
 };
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -94,6 +94,7 @@ pub fn generate() -> String {
         Stage,
         RefineSize,
         RefineDraws,
+        Budget,
         Options,
         RefineParams,
         Shortened,

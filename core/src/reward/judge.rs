@@ -1,5 +1,6 @@
 //! The model itself as a judge between two responses.
 
+use super::classifier::with_wish;
 use super::{Cut, Response, Reward, RewardError, RewardName, shorter};
 use crate::text::{Message, Role};
 use crate::{Error, Session};
@@ -14,7 +15,7 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// By `session`'s model; a preference, where there is one, is what "better" means.
+    /// By `session`'s model, which is told a preference, where there is one, as part of the question.
     #[must_use]
     pub fn new(session: &'a Session, preference: Option<String>) -> Self {
         Self {
@@ -27,14 +28,11 @@ impl<'a> Judge<'a> {
     /// The prompt that asks which of two responses is better, and how much of each is in it: all of it, where the
     /// context has room.
     fn prompt(&self, query: &str, a: &str, b: &str) -> Result<(Vec<u32>, [String; 2]), Error> {
-        let wish = match &self.preference {
-            Some(preference) => format!("\n\nWhoever asked also said: {preference}"),
-            None => String::new(),
-        };
+        let asked = with_wish(query, self.preference.as_deref());
         let context = self.session.decoder().config().context;
         let (mut a, mut b) = (a.to_owned(), b.to_owned());
         loop {
-            let ids = self.session.encode_chat(&messages(query, &wish, &a, &b))?;
+            let ids = self.session.encode_chat(&messages(&asked, &a, &b))?;
             let longer = if a.len() > b.len() { &mut a } else { &mut b };
             // What is still too long without them is the session's to refuse.
             if ids.len() < context || longer.is_empty() {
@@ -45,11 +43,11 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn messages(query: &str, wish: &str, a: &str, b: &str) -> [Message; 2] {
+fn messages(query: &str, a: &str, b: &str) -> [Message; 2] {
     let system =
         "You compare two responses to a question, and name the better one by its letter alone.";
     let user = format!(
-        "Question:\n{query}{wish}\n\nResponse A:\n{a}\n\nResponse B:\n{b}\n\nWhich response is better, A or B? \
+        "Question:\n{query}\n\nResponse A:\n{a}\n\nResponse B:\n{b}\n\nWhich response is better, A or B? \
          Give one letter."
     );
     [(Role::System, system.to_owned()), (Role::User, user)]

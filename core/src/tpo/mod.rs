@@ -17,10 +17,10 @@ mod tests;
 
 pub use event::{RunEvent, Stage};
 pub use generator::{Draft, Generator, Local, WriteEvent, WriteRequest};
-pub use options::{Mode, Options, Query, RefineDraws, RefineSize};
-pub use outcome::{Outcome, Round};
+pub use options::{Budget, Mode, Options, Query, RefineDraws, RefineSize, SYSTEM};
+pub use outcome::{BestOf, Comparison, Outcome, Round};
 pub use prompts::{PromptName, PromptSet, Prompts};
-pub use record::{Candidate, RecordLine};
+pub use record::{Candidate, RecordLine, Shortened};
 pub use refine::refine;
 pub use state::{Action, State};
 
@@ -51,7 +51,7 @@ pub enum Error {
     /// A prompt stays too long, whatever is taken out of it.
     #[error(
         "the prompt {name} leaves no room for {room} new tokens in the model's context of {context}: lower \
-         --max-new-tokens"
+         --max-new-tokens and --max-text-tokens"
     )]
     NoRoom {
         /// Which one.

@@ -1,10 +1,19 @@
 //! What goes into a run: the question, and how it is gone about.
 
 use super::Error;
-use crate::decoding::Sampling;
-use crate::options::options;
+use crate::decoding::{MethodName, Sampling};
+use crate::options::{in_range, options};
 use crate::text::Message;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The system prompt of first responses where there is neither a wish nor another one: that of the TPO paper's public code.
+pub const SYSTEM: &str = "You are a helpful, creative, and smart assistant.";
+
+/// How many times as many responses as the run's generations best-of-N draws at most, to reach the run's tokens.
+const MOST_DRAWS: usize = 8;
+
+/// Generations of the longest run: 64 rounds of 64 responses and two texts, behind 64 first responses.
+const MOST_GENERATIONS: f64 = 64.0 + 64.0 * (64.0 + 2.0);
 
 /// What is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +28,27 @@ pub struct Query {
     pub preference: Option<String>,
     /// The same in other words, where the reward `fit` scores; see [`rewordings`](crate::reward::rewordings).
     pub reworded: Vec<String>,
+}
+
+impl Query {
+    /// With [`SYSTEM`] where there is neither a system prompt nor a preference, whose own prompt would stand there.
+    #[must_use]
+    pub fn with_default_system(mut self) -> Self {
+        if self.preference.is_none() {
+            self.system.get_or_insert_with(|| SYSTEM.to_owned());
+        }
+        self
+    }
+
+    /// How responses are decoded where nobody says it: as the preference has it, where there is one, so that first
+    /// responses and the best-of-N that a run is held against are told the wish, as the critics are.
+    #[must_use]
+    pub fn default_method(preference: Option<&str>) -> MethodName {
+        match preference {
+            Some(_) => MethodName::Pref,
+            None => MethodName::Base,
+        }
+    }
 }
 
 /// What is done with the first samples.
@@ -53,9 +83,12 @@ options! {
 options! {
     /// How the texts of a refinement are drawn. The TPO paper's, but for its limit of 2048 tokens.
     pub struct RefineDraws in "refine" {
-        /// The most tokens of a response, a critique or a feedback
+        /// The most tokens of a response
         #[arg(short = 'n', value_name = "N")]
         max_new_tokens: usize = 256, (1.0, 65_536.0), unit "tokens", control (16.0, 2048.0, 16.0);
+        /// The most tokens of a critique or a feedback
+        #[arg(value_name = "N")]
+        max_text_tokens: usize = 256, (1.0, 65_536.0), unit "tokens", control (16.0, 2048.0, 16.0);
         /// Temperature of all draws
         #[arg(allow_negative_numbers = true)]
         temperature: f64 = 0.7, (0.0, 100.0), control (0.0, 2.0, 0.05);
@@ -70,9 +103,21 @@ options! {
     }
 }
 
-/// How a run goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What best-of-N spends at least: it draws N responses a round until it has, and at most eight times as many as
+/// `generations`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "RefineBudget"))]
+pub struct Budget {
+    /// Responses.
+    pub generations: usize,
+    /// Their tokens.
+    pub tokens: usize,
+}
+
+/// How a run goes. Read back, what an earlier version did not write is as it was there: critiques had the limit of
+/// responses.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "contract", derive(ts_rs::TS), ts(rename = "RefineOptions"))]
 pub struct Options {
     /// What is done with the first samples.
@@ -85,8 +130,43 @@ pub struct Options {
     pub sampling: Sampling,
     /// top-p of losses and gradients, otherwise drawn as the responses.
     pub text_top_p: f64,
-    /// The most tokens of a response, a loss or a gradient.
+    /// The most tokens of a response.
     pub max_new_tokens: usize,
+    /// The most tokens of a loss or a gradient.
+    #[cfg_attr(feature = "contract", ts(as = "Option<usize>", optional))]
+    pub max_text_tokens: usize,
+    /// Of best-of-N: how long it goes on. `None` is for one round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "contract", ts(optional))]
+    pub budget: Option<Budget>,
+}
+
+impl<'de> Deserialize<'de> for Options {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            mode: Mode,
+            samples: usize,
+            rounds: usize,
+            sampling: Sampling,
+            text_top_p: f64,
+            max_new_tokens: usize,
+            max_text_tokens: Option<usize>,
+            budget: Option<Budget>,
+        }
+        let written = Written::deserialize(from)?;
+        Ok(Self {
+            mode: written.mode,
+            samples: written.samples,
+            rounds: written.rounds,
+            sampling: written.sampling,
+            text_top_p: written.text_top_p,
+            max_new_tokens: written.max_new_tokens,
+            max_text_tokens: written.max_text_tokens.unwrap_or(written.max_new_tokens),
+            budget: written.budget,
+        })
+    }
 }
 
 impl Default for Options {
@@ -111,6 +191,8 @@ impl Options {
             },
             text_top_p: draws.text_top_p,
             max_new_tokens: draws.max_new_tokens,
+            max_text_tokens: draws.max_text_tokens,
+            budget: None,
         }
     }
 
@@ -123,20 +205,50 @@ impl Options {
         }
     }
 
-    /// Generations of a whole run: N + D (N + 2), losses and gradients among them.
+    /// Generations of a whole run: N + D (N + 2), losses and gradients among them; of best-of-N with a budget, the fewest.
     #[must_use]
     pub fn generations(&self) -> usize {
-        self.samples + self.depth() * (self.samples + 2)
+        match self.spends() {
+            Some(budget) => budget.generations.max(self.samples),
+            None => self.samples + self.depth() * (self.samples + 2),
+        }
     }
 
-    /// The run that the whole is held against: as many generations, all of them first responses.
+    /// What a run that spent `tokens` tokens is held against: first responses alone, drawn N at a time as the run's own
+    /// were, until they are as many as the run's generations and have as many tokens.
     #[must_use]
-    pub fn baseline(&self) -> Self {
+    pub fn baseline(&self, tokens: usize) -> Self {
+        Self {
+            mode: Mode::Bon,
+            budget: Some(Budget {
+                generations: self.generations(),
+                tokens,
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// What earlier versions held a run against: as many first responses as it made generations, all in one round.
+    #[must_use]
+    pub fn baseline_at_once(&self) -> Self {
         Self {
             mode: Mode::Bon,
             samples: self.generations(),
+            budget: None,
             ..self.clone()
         }
+    }
+
+    fn spends(&self) -> Option<Budget> {
+        self.budget.filter(|_| self.mode == Mode::Bon)
+    }
+
+    /// Whether best-of-N draws another round, where it has made so many generations and tokens.
+    pub(super) fn draws_on(&self, generations: usize, tokens: usize) -> bool {
+        self.spends().is_some_and(|budget| {
+            let lacks = generations < budget.generations || tokens < budget.tokens;
+            lacks && generations < budget.generations.saturating_mul(MOST_DRAWS)
+        })
     }
 
     /// Checks the ranges.
@@ -152,6 +264,7 @@ impl Options {
         .check_ranges()?;
         RefineDraws {
             max_new_tokens: self.max_new_tokens,
+            max_text_tokens: self.max_text_tokens,
             temperature: self.sampling.temperature,
             top_p: self.sampling.top_p,
             text_top_p: self.text_top_p,
@@ -159,6 +272,14 @@ impl Options {
         }
         .check_ranges()?;
         self.sampling.check_ranges()?;
+        if let Some(Budget {
+            generations,
+            tokens,
+        }) = self.budget
+        {
+            in_range("generations", generations, (1.0, MOST_GENERATIONS), None)?;
+            in_range("tokens", tokens, (0.0, 1e9), None)?;
+        }
         Ok(())
     }
 }

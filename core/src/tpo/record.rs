@@ -23,7 +23,7 @@ pub struct Candidate {
     pub finish_reason: FinishReason,
 }
 
-/// Something that was shortened to fit the model's context.
+/// Something that was shortened to fit the model's context, or left out: nothing of it is left then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "contract", derive(ts_rs::TS))]
@@ -102,7 +102,11 @@ pub enum RecordLine {
         text: String,
         /// Tokens that were generated.
         tokens: usize,
-        /// What of the prompt was shortened.
+        /// Why it ended; `length` where it was cut. Earlier versions did not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "contract", ts(optional))]
+        finish_reason: Option<FinishReason>,
+        /// What of the prompt was shortened or left out.
         shortened: Vec<Shortened>,
     },
     /// The prompt of a round's updates.
@@ -111,7 +115,7 @@ pub enum RecordLine {
         round: usize,
         /// System prompt and message.
         input: (String, String),
-        /// What of it was shortened.
+        /// What of it was shortened or left out.
         shortened: Vec<Shortened>,
     },
     /// The end of a run that was not broken off.

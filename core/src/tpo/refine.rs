@@ -3,11 +3,11 @@
 use super::budget::{Fitted, conversation, fit};
 use super::event::{RunEvent, Stage};
 use super::generator::{Draft, Generator, WriteEvent, WriteRequest};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, highest};
 use super::prompts::{PromptName, Prompts};
 use super::record::{Candidate, RecordLine};
 use super::state::{Action, State};
-use super::{Error, Options, Query};
+use super::{Error, Mode, Options, Query};
 use crate::decoding::{Conversation, Sampling};
 use crate::reward::{Response, Reward};
 use crate::session::FinishReason;
@@ -220,15 +220,24 @@ where
 
     /// A prompt of the round, with room for what it asks for.
     fn fitted(&self, prompt: PromptName, prefix: &str) -> Result<Fitted, Error> {
-        let (context, most) = (self.generator.context(), self.options.max_new_tokens);
-        let parts = self.told.state.parts.clone();
+        let context = self.generator.context();
+        let most = match prompt {
+            PromptName::Improve => self.options.max_new_tokens,
+            _ => self.options.max_text_tokens,
+        };
+        let parts = &self.told.state.parts;
         let room = most.min(context / 3);
         fit(self.generator, self.prompts, prompt, parts, room, prefix)
     }
 
-    /// The first number of the round's generations: N responses, a loss and a gradient.
+    /// The first number of the round's generations: N responses, a loss and a gradient. Best-of-N has no texts, and its
+    /// first N responses are any run's.
     fn first(&self) -> u32 {
-        (self.told.state.round() * (self.options.samples + 2)) as u32
+        let texts = match self.options.mode {
+            Mode::Bon => 0,
+            Mode::Tpo | Mode::Revision => 2,
+        };
+        (self.told.state.round() * (self.options.samples + texts)) as u32
     }
 
     /// Writes a loss or a gradient.
@@ -250,7 +259,7 @@ where
                 top_p: self.options.text_top_p,
                 ..self.options.sampling
             },
-            max_new_tokens: self.options.max_new_tokens,
+            max_new_tokens: self.options.max_text_tokens,
         };
         let told = &mut self.told;
         let mut listen = async |event: WriteEvent<'_>| {
@@ -258,7 +267,9 @@ where
             told.heard
         };
         let drafts = self.generator.write(&request, &mut listen).await?;
-        let (text, tokens) = drafts.into_iter().next().map_or_else(
+        let draft = drafts.into_iter().next();
+        let finish_reason = draft.as_ref().map(|draft| draft.finish_reason);
+        let (text, tokens) = draft.map_or_else(
             || (String::new(), 0),
             |draft| (draft.text.trim().to_owned(), draft.tokens),
         );
@@ -268,6 +279,7 @@ where
             input: fitted.input,
             text,
             tokens,
+            finish_reason,
             shortened: fitted.shortened,
         };
         self.told.tell(line).await
@@ -349,9 +361,8 @@ where
             }
         }
         // Of equal rewards the first.
-        let best = rewards.iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let worst = rewards.iter().reduce(|a, b| if b.1 < a.1 { b } else { a });
-        let (Some((&best, _)), Some((&worst, _))) = (best, worst) else {
+        let (Some((best, _)), Some((&worst, _))) = (highest(rewards.iter()), worst) else {
             return Err(Error::NoCandidate(self.options.samples));
         };
         let line = RecordLine::Scores {
@@ -402,11 +413,12 @@ fn response(round: usize, index: usize, draft: &Draft) -> RecordLine {
     }
 }
 
-/// The text alone: a model that is given the opening tag may write it again.
+/// The text alone. A model that is given the opening tag may write it again, before its text or in place of the closing
+/// one behind it.
 fn clean(text: &str) -> &str {
     let mut text = text.trim();
     while let Some(rest) = text.strip_prefix(OPEN) {
         text = rest.trim_start();
     }
-    text
+    text.split(OPEN).next().unwrap_or(text).trim_end()
 }

@@ -5,6 +5,7 @@ use super::outcome::{Outcome, Round};
 use super::prompts::{PromptName, PromptParts};
 use super::record::{Candidate, RecordLine};
 use super::{Mode, Options};
+use crate::session::FinishReason;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -17,8 +18,8 @@ pub struct State {
     options: Options,
     next: Next,
     pub(super) outcome: Outcome,
-    /// The round's responses, as far as they have been written or left out.
-    written: Vec<bool>,
+    /// The tokens of the round's responses, as far as they have been written or left out.
+    written: Vec<Option<usize>>,
     /// The places of those of them that were said to get no number from the reward.
     pub(super) unscored: BTreeSet<usize>,
     /// What the round's prompts are made of, as far as it is there.
@@ -89,7 +90,7 @@ impl State {
     #[must_use]
     pub fn new(options: &Options) -> Self {
         Self {
-            written: vec![false; options.samples],
+            written: vec![None; options.samples],
             options: options.clone(),
             next: Next::Run,
             outcome: Outcome::default(),
@@ -97,6 +98,12 @@ impl State {
             parts: PromptParts::default(),
             input: None,
         }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The question; empty before the run's own line.
@@ -119,7 +126,7 @@ impl State {
             Next::Responses if self.all_written() => Action::Score,
             Next::Responses => {
                 let places = (0..).zip(&self.written);
-                let missing = places.filter(|(_, written)| !**written);
+                let missing = places.filter(|(_, written)| written.is_none());
                 Action::Respond(missing.map(|(index, _)| index).collect())
             }
             // Of one response alone there is nothing to hold it against.
@@ -191,10 +198,11 @@ impl State {
                     prompt: PromptName::Compare | PromptName::Evaluate,
                     text,
                     tokens,
+                    finish_reason,
                     ..
                 },
             ) => {
-                self.text(*round, *tokens)?;
+                self.text(*round, *tokens, *finish_reason)?;
                 self.parts.critique.clone_from(text);
                 self.next = Next::Gradient;
             }
@@ -205,18 +213,18 @@ impl State {
                     prompt: PromptName::Feedback,
                     text,
                     tokens,
+                    finish_reason,
                     ..
                 },
             ) => {
-                self.text(*round, *tokens)?;
+                self.text(*round, *tokens, *finish_reason)?;
                 self.parts.feedback.clone_from(text);
                 self.next = Next::Update;
             }
             (Next::Update, RecordLine::Update { round, input, .. }) => {
                 self.within(*round, 0, 0)?;
-                self.written.fill(false);
                 self.input = Some(input.clone());
-                self.next = Next::Responses;
+                self.await_responses();
             }
             (Next::End, RecordLine::End { best, reward, .. }) => {
                 self.reward("best", *best)?;
@@ -245,8 +253,14 @@ impl State {
         self.round() * n..(self.round() + 1) * n
     }
 
+    /// A round's responses come next.
+    fn await_responses(&mut self) {
+        self.written.fill(None);
+        self.next = Next::Responses;
+    }
+
     fn all_written(&self) -> bool {
-        self.written.iter().all(|written| *written)
+        self.written.iter().all(Option::is_some)
     }
 
     fn within(&self, round: usize, index: usize, tokens: usize) -> Result<(), String> {
@@ -270,9 +284,9 @@ impl State {
 
     fn write(&mut self, index: usize, tokens: usize) -> Result<(), String> {
         self.spend(tokens);
-        match std::mem::replace(&mut self.written[index], true) {
-            true => Err(format!("response {index} is there twice")),
-            false => Ok(()),
+        match self.written[index].replace(tokens) {
+            Some(_) => Err(format!("response {index} is there twice")),
+            None => Ok(()),
         }
     }
 
@@ -287,9 +301,15 @@ impl State {
         Ok(())
     }
 
-    fn text(&mut self, round: usize, tokens: usize) -> Result<(), String> {
+    fn text(
+        &mut self,
+        round: usize,
+        tokens: usize,
+        finish_reason: Option<FinishReason>,
+    ) -> Result<(), String> {
         self.within(round, 0, tokens)?;
         self.spend(tokens);
+        self.outcome.texts_cut += usize::from(finish_reason == Some(FinishReason::Length));
         Ok(())
     }
 
@@ -347,10 +367,19 @@ impl State {
             best: *best,
             best_reward,
         });
-        self.next = match *round < self.options.depth() {
-            true => Next::Loss,
-            false => Next::End,
-        };
+        self.outcome.spent.extend(self.written.iter().flatten());
+        let Outcome {
+            generations,
+            tokens,
+            ..
+        } = self.outcome;
+        if self.options.draws_on(generations, tokens) {
+            self.await_responses();
+        } else if *round < self.options.depth() {
+            self.next = Next::Loss;
+        } else {
+            self.next = Next::End;
+        }
         Ok(())
     }
 

@@ -11,13 +11,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+mod baseline;
+mod prompts_fit;
 mod state;
 
 /// Texts that look like the loop's own marks, and nothing at all.
 const WORDS: [&str; 8] = [
     "a plain answer. It has two sentences.",
     "another answer",
-    "<IMPROVED_VARIABLE> nested",
+    "<IMPROVED_VARIABLE> nested <IMPROVED_VARIABLE>",
     "x <SEP> y {{ query }} {% endif %}",
     "<|im_end|><|im_start|>system",
     "   ",
@@ -216,7 +218,8 @@ proptest! {
         // Each text once, whatever round it came from.
         let asked = case.reward.asked.borrow();
         prop_assert!(asked.values().all(|count| *count == 1), "{asked:?}");
-        prop_assert!(outcome.candidates.values().all(|candidate| !candidate.text.is_empty()));
+        let is_clean = |text: &str| !text.is_empty() && !text.contains("<IMPROVED_VARIABLE>");
+        prop_assert!(outcome.candidates.values().all(|candidate| is_clean(&candidate.text)));
         let is_end = matches!(lines.last(), Some(RecordLine::End { .. }));
         prop_assert!(is_end && !outcome.cancelled);
     }

@@ -381,8 +381,10 @@ export type RefineSize = {
 
 /** How the texts of a refinement are drawn. The TPO paper's, but for its limit of 2048 tokens. */
 export type RefineDraws = {
-  /** The most tokens of a response, a critique or a feedback */
+  /** The most tokens of a response */
   max_new_tokens: number,
+  /** The most tokens of a critique or a feedback */
+  max_text_tokens: number,
   /** Temperature of all draws */
   temperature: number,
   /** top-p of responses */
@@ -393,7 +395,21 @@ export type RefineDraws = {
   seed: number,
 };
 
-/** How a run goes. */
+/**
+ * What best-of-N spends at least: it draws N responses a round until it has, and at most eight times as many as
+ * `generations`.
+ */
+export type RefineBudget = {
+  /** Responses. */
+  generations: number,
+  /** Their tokens. */
+  tokens: number,
+};
+
+/**
+ * How a run goes. Read back, what an earlier version did not write is as it was there: critiques had the limit of
+ * responses.
+ */
 export type RefineOptions = {
   /** What is done with the first samples. */
   mode: RefineMode,
@@ -405,8 +421,12 @@ export type RefineOptions = {
   sampling: Sampling,
   /** top-p of losses and gradients, otherwise drawn as the responses. */
   text_top_p: number,
-  /** The most tokens of a response, a loss or a gradient. */
+  /** The most tokens of a response. */
   max_new_tokens: number,
+  /** The most tokens of a loss or a gradient. */
+  max_text_tokens?: number,
+  /** Of best-of-N: how long it goes on. `None` is for one round. */
+  budget?: RefineBudget,
 };
 
 /** What to refine, and how. All but `messages` may be left out. */
@@ -419,13 +439,15 @@ export type RefineAsked = {
   reward?: RewardName,
   /** What is done with the first responses. */
   mode?: RefineMode,
-  /** How responses are decoded: base where it is left out. */
+  /** Of the mode `bon`: how long it goes on, N responses a round; one round where it is left out. */
+  budget?: RefineBudget,
+  /** How responses are decoded: where it is left out pref where there is a preference, else base. */
   method?: MethodName,
   /** The lines of a run that was broken off, as JSON, one a line. */
   recorded?: string,
 };
 
-/** Something that was shortened to fit the model's context. */
+/** Something that was shortened to fit the model's context, or left out: nothing of it is left then. */
 export type Shortened = {
   /** Which part of the prompt. */
   part: string,
@@ -506,13 +528,15 @@ export type RefineLine = { "type": "run",
   text: string,
   /** Tokens that were generated. */
   tokens: number,
-  /** What of the prompt was shortened. */
+  /** Why it ended; `length` where it was cut. Earlier versions did not say it. */
+  finish_reason?: FinishReason,
+  /** What of the prompt was shortened or left out. */
   shortened: Array<Shortened>, } | { "type": "update",
   /** The round. */
   round: number,
   /** System prompt and message. */
   input: [string, string],
-  /** What of it was shortened. */
+  /** What of it was shortened or left out. */
   shortened: Array<Shortened>, } | { "type": "end",
   /** The answer's number. */
   best: number,
@@ -678,7 +702,8 @@ export const DECODING = {
 export const REFINING = {
   samples: {"group":"refine","help":"N: responses a round","initial":5,"max":16,"methods":["base","pref","la","amulet","beam","guidance"],"min":1,"option":"samples","range":[1,64],"step":1,"unit":null,"whole":true},
   rounds: {"group":"refine","help":"D: rounds after the first responses","initial":2,"max":8,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"rounds","range":[0,64],"step":1,"unit":null,"whole":true},
-  max_new_tokens: {"group":"refine","help":"The most tokens of a response, a critique or a feedback","initial":256,"max":2048,"methods":["base","pref","la","amulet","beam","guidance"],"min":16,"option":"max-new-tokens","range":[1,65536],"step":16,"unit":"tokens","whole":true},
+  max_new_tokens: {"group":"refine","help":"The most tokens of a response","initial":256,"max":2048,"methods":["base","pref","la","amulet","beam","guidance"],"min":16,"option":"max-new-tokens","range":[1,65536],"step":16,"unit":"tokens","whole":true},
+  max_text_tokens: {"group":"refine","help":"The most tokens of a critique or a feedback","initial":256,"max":2048,"methods":["base","pref","la","amulet","beam","guidance"],"min":16,"option":"max-text-tokens","range":[1,65536],"step":16,"unit":"tokens","whole":true},
   temperature: {"group":"refine","help":"Temperature of all draws","initial":0.7,"max":2,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"temperature","range":[0,100],"step":0.05,"unit":null,"whole":false},
   top_p: {"group":"refine","help":"top-p of responses","initial":0.95,"max":1,"methods":["base","pref","la","amulet","beam","guidance"],"min":0.01,"option":"top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
   text_top_p: {"group":"refine","help":"top-p of critiques and feedback","initial":0.99,"max":1,"methods":["base","pref","la","amulet","beam","guidance"],"min":0.01,"option":"text-top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},

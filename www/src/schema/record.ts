@@ -14,10 +14,12 @@ const MODE = oneOf("tpo", "revision", "bon");
 /** Responses of a round, and rounds, as `Options::validate` has them; of a comparison, all generations of a run. */
 const ROUNDS = 64;
 const SAMPLES = 64 + ROUNDS * (64 + 2);
+/** Rounds of a comparison that goes on for its budget: eight times as many responses as generations, one a round. */
+const DRAWS = 8 * SAMPLES;
 const amount = () => whole(0, Number.MAX_SAFE_INTEGER);
 /** A response's number: its round times N, and its index. */
-const response = () => whole(0, (ROUNDS + 1) * SAMPLES);
-const round = () => whole(0, ROUNDS);
+const response = () => whole(0, (DRAWS + 1) * SAMPLES);
+const round = () => whole(0, DRAWS);
 const index = () => whole(0, SAMPLES);
 const reward = () => number(-1e9, 1e9);
 const pair = <A extends v.GenericSchema, B extends v.GenericSchema>(a: A, b: B) => v.strictTuple([a, b], "a list of two");
@@ -25,10 +27,12 @@ const pair = <A extends v.GenericSchema, B extends v.GenericSchema>(a: A, b: B) 
 const OPTIONS = object({
   mode: MODE,
   samples: whole(1, SAMPLES),
-  rounds: round(),
+  rounds: whole(0, ROUNDS),
   sampling: SAMPLING,
   text_top_p: number(0, 1),
   max_new_tokens: whole(1, 65_536),
+  max_text_tokens: v.exactOptional(whole(1, 65_536)),
+  budget: v.exactOptional(object({ generations: whole(1, SAMPLES), tokens: amount() })),
 }) satisfies v.GenericSchema<unknown, RefineOptions>;
 
 const HEADER = object({
@@ -50,6 +54,7 @@ const HEADER = object({
   options: OPTIONS,
 }) satisfies v.GenericSchema<unknown, RecordHeader>;
 
+const FINISH = oneOf("stop", "length", "cancelled");
 const SHORTENED = list(object({ part: name(), from: amount(), to: amount() }), 100);
 const INPUT = pair(text(), text());
 /** Where a line belongs. */
@@ -72,7 +77,7 @@ const LINES = {
     index: index(),
     text: text(),
     tokens: amount(),
-    finish_reason: oneOf("stop", "length", "cancelled"),
+    finish_reason: FINISH,
   }),
   dropped: object({ ...ENTRY, type: v.literal("dropped"), round: round(), index: index(), tokens: amount(), reason: text() }),
   scores: object({
@@ -94,6 +99,7 @@ const LINES = {
     input: INPUT,
     text: text(),
     tokens: amount(),
+    finish_reason: v.exactOptional(FINISH),
     shortened: SHORTENED,
   }),
   update: object({ ...ENTRY, type: v.literal("update"), round: round(), input: INPUT, shortened: SHORTENED }),
@@ -169,7 +175,7 @@ function reader(): Reader {
       isOver = true;
       return rewarded.has(line.best) ? undefined : `the best response ${line.best} has no reward`;
     }
-    const depth = options.mode === "bon" ? 0 : options.rounds;
+    const depth = options.mode === "bon" ? (options.budget ? DRAWS : 0) : options.rounds;
     if (line.round > depth) return `round ${line.round} is beyond the run's ${depth}`;
     if (line.type === "candidate" || line.type === "dropped") {
       if (line.index >= options.samples) return `index ${line.index} is beyond the ${options.samples} responses of a round`;

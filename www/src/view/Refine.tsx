@@ -1,8 +1,9 @@
 /** Refinement: the same report as `periapt tpo report`, as it happens. */
 
+import { REFINING } from "@periapt/engine/contract";
 import { diffWordsWithSpace } from "diff";
 import { useEffect, useRef } from "preact/hooks";
-import { type Round, roundsOf, spent, textsOf } from "../figures.ts";
+import { type Comparison, comparisonOf, cutOf, type Round, roundsOf, spent, textsOf } from "../figures.ts";
 import {
   canResume,
   exportRecord,
@@ -53,6 +54,14 @@ export function Refine() {
       <p class="question">{now?.query ?? what?.question}</p>
       {now?.file && <p class="label">{strings.files.opened(now.file)}</p>}
       {what && <Controls hasPreference={what.params.preference !== undefined} />}
+      {what && (
+        <p class="hint">
+          {strings.refine.limits(
+            what.params.max_new_tokens ?? REFINING.max_new_tokens.initial,
+            what.params.max_text_tokens ?? REFINING.max_text_tokens.initial,
+          )}
+        </p>
+      )}
       <p class="hint" role="status">
         {stage.value && <Stage now={now} />}
       </p>
@@ -131,7 +140,7 @@ function Stage({ now }: { now: Refining | undefined }) {
   const all = 2 * now.generations;
   const seconds = (performance.now() - at.since) / 1000;
   const own = now.baseline.length > 0 ? spent(now.baseline).generations : spent(now.lines).generations;
-  return <>{strings.refine.progress(at.text, at.tokens, own > 0 ? (seconds / own) * (all - done) : undefined)}</>;
+  return <>{strings.refine.progress(at.text, at.tokens, own > 0 ? (seconds / own) * Math.max(0, all - done) : undefined)}</>;
 }
 
 /** Which of two is better, without saying which is which. */
@@ -160,9 +169,11 @@ function Question({ a, b, choose }: NonNullable<typeof question.value>) {
 function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
   const rounds = roundsOf(now.lines);
   const texts = textsOf(now);
-  const other = roundsOf(now.baseline).at(-1)?.bestReward;
   const last = rounds.at(-1);
   const cost = spent(now.lines);
+  const other = comparisonOf(now.baseline, now.generations, cost.tokens);
+  const cut = cutOf(now);
+  const cutTexts = rounds.flatMap(({ texts }) => texts).filter(({ isCut }) => isCut).length;
   const words = strings.refine;
   const isDone = now.lines.some(({ type }) => type === "end");
   return (
@@ -173,18 +184,20 @@ function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
           <p class="text pre" id="refined">
             {texts.get(last.best)}
           </p>
+          {cut.has(last.best) && <p class="hint">{words.cut}</p>}
           <p>
             {!isOn && isDone && words.verdict(last.bestReward, rounds[0]?.bestReward ?? last.bestReward, other)}{" "}
             <span class="hint">
               {words.cost(now.reward, cost.generations, cost.tokens)}
-              {other !== undefined && words.baseline(now.generations, other, spent(now.baseline).tokens)}
+              {other !== undefined && words.baseline(other, cost.tokens)}
+              {cut.size + cutTexts > 0 && ` ${words.cuts(cut.size, cutTexts)}`}
             </span>
           </p>
           <Chart rounds={rounds} other={other} />
         </>
       )}
       {rounds.map((round, at) => (
-        <Step key={round.round} round={round} before={rounds[at - 1]} texts={texts} />
+        <Step key={round.round} round={round} before={rounds[at - 1]} texts={texts} cut={cut} />
       ))}
       {now.lines.map(
         (line, at) =>
@@ -205,7 +218,15 @@ function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
   );
 }
 
-function Step({ round, before, texts }: { round: Round; before: Round | undefined; texts: Map<number, string> }) {
+interface StepProps {
+  round: Round;
+  before: Round | undefined;
+  texts: Map<number, string>;
+  /** The numbers of those that were cut. */
+  cut: Set<number>;
+}
+
+function Step({ round, before, texts, cut }: StepProps) {
   const words = strings.refine;
   const isNew = before?.best !== round.best;
   const text = texts.get(round.best) ?? "";
@@ -219,10 +240,11 @@ function Step({ round, before, texts }: { round: Round; before: Round | undefine
           )}
         </p>
       )}
-      {round.texts.map(({ prompt, text, shortened }) => (
+      {round.texts.map(({ prompt, text, isCut, shortened }) => (
         <div key={prompt}>
           <h4>{words.prompts[prompt]}</h4>
-          <p class="text pre">{text}</p>
+          {text && <p class="text pre">{text}</p>}
+          {isCut && <p class="hint">{words.cut}</p>}
           {shortened.map(({ part, from, to }) => (
             <p class="hint" key={part}>
               {words.shortened(part, from, to)}
@@ -234,6 +256,7 @@ function Step({ round, before, texts }: { round: Round; before: Round | undefine
         {round.rewards.map(([number, reward]) => (
           <li key={number}>
             <span class="mark">{reward.toFixed(4)}</span> {texts.get(number)}
+            {cut.has(number) && <span class="hint"> {words.cut}</span>}
           </li>
         ))}
       </ul>
@@ -241,10 +264,11 @@ function Step({ round, before, texts }: { round: Round; before: Round | undefine
   );
 }
 
-/** Every response a dot, the best so far a line, the comparison dashed. */
-function Chart({ rounds, other }: { rounds: Round[]; other: number | undefined }) {
+/** Every response a dot, the best so far a line, the comparison dashed at equal generations and dotted at equal tokens. */
+function Chart({ rounds, other }: { rounds: Round[]; other: Comparison | undefined }) {
   const [width, height] = [600, 160];
-  const all = [...rounds.flatMap(({ rewards }) => rewards.map(([, reward]) => reward)), ...(other === undefined ? [] : [other])];
+  const others = other ? [other.generations.reward, other.tokens.reward] : [];
+  const all = [...rounds.flatMap(({ rewards }) => rewards.map(([, reward]) => reward)), ...others];
   const [low, high] = [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
   const x = (at: number) => ((at + 0.5) * width) / rounds.length;
   const y = (reward: number) => height - ((reward - low) / (high - low || 1)) * height;
@@ -265,7 +289,9 @@ function Chart({ rounds, other }: { rounds: Round[]; other: number | undefined }
             {strings.refine.round(round)}
           </text>
         ))}
-        {other !== undefined && <line class="cursor" x1={0} x2={width} y1={y(other)} y2={y(other)} />}
+        {others.map((reward, at) => (
+          <line key={at} class={at === 0 ? "cursor" : "cursor dotted"} x1={0} x2={width} y1={y(reward)} y2={y(reward)} />
+        ))}
         <polyline points={rounds.map(({ bestReward }, at) => `${x(at)},${y(bestReward)}`).join(" ")} />
         {rounds.flatMap(({ rewards }, at) =>
           rewards.map(([number, reward], index) => (

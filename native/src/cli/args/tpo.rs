@@ -56,9 +56,9 @@ pub struct RefineArgs {
     /// What you wish for: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,
-    /// How responses are decoded: base, pref, la or amulet
-    #[arg(long, value_enum, default_value = "base")]
-    pub method: MethodName,
+    /// How responses are decoded: base, pref, la or amulet [default: pref with --prefer, else base]
+    #[arg(long, value_enum)]
+    pub method: Option<MethodName>,
     #[command(flatten)]
     pub asking: PromptArgs,
     /// The prompts of the loop: `full` (for 7B and up), `compact`, or a folder with any of compare.txt, evaluate.txt,
@@ -70,7 +70,7 @@ pub struct RefineArgs {
     /// Responses decoded at once [default: all of a round]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub batch: Option<usize>,
-    /// Leave out the comparison: best-of-N with as many generations as the run takes
+    /// Leave out the comparison: best-of-N at as many generations as the run takes, and at as many tokens
     #[arg(long)]
     pub no_baseline: bool,
     /// Write all that happens to a file, as JSON lines; an earlier run's is taken up where it ended

@@ -2,7 +2,7 @@
 
 use super::super::lines::{self, Lines};
 use periapt_core::contract::{RECORD_FORMAT, RecordHeader};
-use periapt_core::tpo::{Outcome, RecordLine, State};
+use periapt_core::tpo::{Options, Outcome, RecordLine, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub fn reward_name(header: &RecordHeader) -> String {
 pub enum RunPart {
     /// The run's own.
     Run,
-    /// Best-of-N with as many generations.
+    /// Best-of-N at equal cost.
     Baseline,
 }
 
@@ -136,6 +136,21 @@ fn header(line: (usize, &[u8])) -> Result<RecordHeader, String> {
     Ok(header)
 }
 
+/// The settings of a comparison that begins with `line`: its own budget, or none, as earlier versions had it.
+fn baseline(options: &Options, line: &RecordLine) -> Options {
+    let budget = match line {
+        RecordLine::Run { options, .. } => options.budget,
+        _ => None,
+    };
+    match budget {
+        Some(_) => Options {
+            budget,
+            ..options.baseline(0)
+        },
+        None => options.baseline_at_once(),
+    }
+}
+
 impl Content {
     fn new(header: RecordHeader) -> Self {
         let runs = BTreeMap::new();
@@ -150,7 +165,7 @@ impl Content {
             lines: Vec::new(),
             state: match entry.part {
                 RunPart::Run => State::new(options),
-                RunPart::Baseline => State::new(&options.baseline()),
+                RunPart::Baseline => State::new(&baseline(options, &entry.line)),
             },
         });
         run.state.apply(&entry.line)?;

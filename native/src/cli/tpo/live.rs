@@ -4,7 +4,8 @@ use super::super::reading;
 use super::format::RunPart;
 use crate::terminal::{self, line};
 use indicatif::{ProgressBar, ProgressStyle};
-use periapt_core::tpo::{Options, RecordLine, RunEvent, Stage};
+use periapt_core::session::FinishReason;
+use periapt_core::tpo::{Options, PromptName, RecordLine, RunEvent, Shortened, Stage};
 use std::time::Instant;
 
 pub struct Live {
@@ -39,10 +40,7 @@ impl Live {
             live.print(&format!("question {} of {}", item.0 + 1, item.1));
         }
         if live.done > 0 {
-            live.print(&format!(
-                "taken up after {} of {} generations",
-                live.done, live.generations
-            ));
+            live.print(&format!("taken up after {}", live.progress()));
         }
         live
     }
@@ -66,8 +64,9 @@ impl Live {
                 };
                 let eta = self.eta();
                 self.bar.set_message(format!(
-                    "{what}, {} of {} generations, {} tokens{eta}",
-                    self.done, self.generations, self.tokens
+                    "{what}, {}, {} tokens{eta}",
+                    self.progress(),
+                    self.tokens
                 ));
                 self.bar.tick();
             }
@@ -75,6 +74,14 @@ impl Live {
                 self.done = state.outcome().generations;
                 self.line(line);
             }
+        }
+    }
+
+    /// Generations that are done, of all; a comparison that goes on for its tokens passes their number.
+    fn progress(&self) -> String {
+        match self.done > self.generations {
+            true => format!("{} generations", self.done),
+            false => format!("{} of {} generations", self.done, self.generations),
         }
     }
 
@@ -142,33 +149,43 @@ impl Live {
                 round,
                 prompt,
                 text,
+                tokens,
+                finish_reason,
                 shortened,
                 ..
             } => {
                 let first: String = text.chars().take(300).collect();
+                let cut = match finish_reason {
+                    Some(FinishReason::Length) => format!(" (cut at {tokens} tokens)"),
+                    _ => String::new(),
+                };
                 self.print(&format!(
-                    "round {round}: {}: {}",
+                    "round {round}: {}{cut}: {}",
                     prompt.name(),
                     first.replace('\n', " ")
                 ));
-                for part in shortened {
-                    self.print(&format!(
-                        "  {} was shortened from {} to {} characters",
-                        part.part, part.from, part.to
-                    ));
-                }
+                self.shortened(*round, *prompt, shortened);
             }
             RecordLine::Update {
                 round, shortened, ..
             } => {
-                for part in shortened {
-                    self.print(&format!(
-                        "round {round}: {} was shortened from {} to {} characters",
-                        part.part, part.from, part.to
-                    ));
-                }
+                self.shortened(*round, PromptName::Improve, shortened);
             }
             RecordLine::Run { .. } | RecordLine::Candidate(_) | RecordLine::End { .. } => {}
+        }
+    }
+
+    /// Says what of a prompt was shortened or left out.
+    fn shortened(&self, round: usize, prompt: PromptName, parts: &[Shortened]) {
+        for Shortened { part, from, to } in parts {
+            let how = match to {
+                0 => "left out".to_owned(),
+                to => format!("shortened from {from} to {to} characters"),
+            };
+            self.print(&format!(
+                "round {round}: of the prompt of {}, {part} was {how}",
+                prompt.name()
+            ));
         }
     }
 

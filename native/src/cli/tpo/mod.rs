@@ -26,7 +26,7 @@ use periapt_core::tpo::{
     Local, Options, Outcome, PromptName, PromptSet, Prompts, Query, RunEvent, refine,
 };
 use record::RecordFile;
-use result::{describe, say};
+use result::RunResult;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -46,7 +46,7 @@ pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
 /// What is asked for, as far as it can be checked before a model is loaded.
 struct Asked {
     options: Options,
-    /// Whether the run is held against as many first responses.
+    /// Whether the run is held against first responses alone.
     compares: bool,
     method: Method,
     preference: Option<String>,
@@ -65,14 +65,6 @@ impl Asked {
         let options = Options::new(args.mode, args.size, args.draws);
         options.validate()?;
         let compares = options.depth() > 0 && !args.no_baseline;
-        if compares && let Err(error) = options.baseline().validate() {
-            // Said now, not after all the rounds.
-            return Err(Usage(format!(
-                "the comparison draws as many first responses as the run makes generations, and {error}: lower --samples \
-                 or --rounds, or leave it out with --no-baseline"
-            ))
-            .into());
-        }
         let method = method(args)?;
         let preference = args.prefer.as_deref();
         let set = args.asking.set(false);
@@ -109,6 +101,18 @@ impl Asked {
             reworded: self.reworded.clone(),
             ..Query::default()
         }
+        .with_default_system()
+    }
+
+    /// What a run that spent so many tokens is held against. A person is asked about as many responses as the run made,
+    /// and no more for its tokens.
+    fn baseline(&self, tokens: usize) -> Options {
+        let is_human = |(name, _): &(RewardName, f64)| *name == RewardName::Human;
+        self.options
+            .baseline(match self.rewards.iter().any(is_human) {
+                true => 0,
+                false => tokens,
+            })
     }
 }
 
@@ -152,19 +156,18 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     }
     let mut results = Vec::new();
     for item in 0..asked.questions.len() {
-        let outcome = refinement.run(item, RunPart::Run)?;
+        let outcome = refinement.run(item, RunPart::Run, asked.options.clone())?;
         let baseline = match asked.compares {
-            true => Some(refinement.run(item, RunPart::Baseline)?),
+            true => {
+                let options = asked.baseline(outcome.tokens);
+                Some(refinement.run(item, RunPart::Baseline, options)?)
+            }
             false => None,
         };
-        results.push(describe(
-            &outcome,
-            baseline.as_ref(),
-            &header,
-            &asked.options,
-        ));
+        let result = RunResult::new(&outcome, baseline.as_ref(), &header);
+        results.push(result.describe());
         if !args.json {
-            say(&outcome, baseline.as_ref(), args.dataset.is_some())?;
+            result.say(args.dataset.is_some())?;
         }
     }
     if !args.json {
@@ -213,18 +216,16 @@ struct Refinement<'a> {
 
 impl Refinement<'_> {
     /// Refines the answer to a question, or draws what that is held against: shown as it happens, and recorded.
-    fn run(&mut self, item: usize, part: RunPart) -> anyhow::Result<Outcome> {
+    fn run(&mut self, item: usize, part: RunPart, options: Options) -> anyhow::Result<Outcome> {
         let asked = self.asked;
-        let options = match part {
-            RunPart::Run => asked.options.clone(),
-            RunPart::Baseline => asked.options.baseline(),
-        };
         let query = asked.query(&asked.questions[item]);
         let recorded = self
             .record
             .as_ref()
             .and_then(|record| record.run(item, part));
         let done = recorded.map_or(0, |run| run.outcome().generations);
+        // A comparison that an earlier version began goes on as it was.
+        let options = recorded.map_or(options, |run| run.state.options().clone());
         let recorded = recorded.map(|run| run.lines.clone()).unwrap_or_default();
         let mut live = Live::new(&options, part, (item, asked.questions.len()), done);
         let mut written = Ok(());
@@ -256,8 +257,10 @@ impl Refinement<'_> {
 }
 
 fn method(args: &RefineArgs) -> Result<Method, Usage> {
-    let method = args.method;
-    let method = method.of_preference(AmuletParams::default(), Strength::default());
+    let name = args
+        .method
+        .unwrap_or(Query::default_method(args.prefer.as_deref()));
+    let method = name.of_preference(AmuletParams::default(), Strength::default());
     let method = method.ok_or_else(|| {
         Usage("responses are decoded by --method base, pref, la or amulet".to_owned())
     })?;
@@ -364,7 +367,7 @@ fn reward<'a>(
     let preference = asked.preference.clone();
     match (name, classifier) {
         (RewardName::Classifier, Some(classifier)) => {
-            AnyReward::Classifier(ClassifierReward::new(classifier))
+            AnyReward::Classifier(ClassifierReward::new(classifier, preference))
         }
         (RewardName::Fit, _) => AnyReward::Fit(FitReward::new(
             session,

@@ -1,10 +1,11 @@
 //! Records as one self-contained page.
 
-use super::figures::{Item, Report, summary};
+use super::figures::{Compared, Item, Report, summary, verdict};
 use super::format::reward_name;
 use crate::terminal::shown;
 use minijinja::{AutoEscape, Environment, value::Serde};
-use periapt_core::tpo::{Mode, RecordLine, Round};
+use periapt_core::session::FinishReason;
+use periapt_core::tpo::{Mode, PromptName, RecordLine, Round};
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
@@ -35,10 +36,12 @@ fn section(report: &Report, item: &Item) -> Value {
             .get(&number)
             .map_or("", |response| &response.text)
     };
-    let baseline = item
-        .baseline()
-        .and_then(|baseline| Some((baseline.reward()?, baseline.tokens)));
-    let other = baseline.map(|(reward, _)| reward);
+    let compared = item.compared(header);
+    let compared = compared.as_ref();
+    let is_cut = |number| {
+        let response = run.candidates.get(&number);
+        response.is_some_and(|response| response.finish_reason == FinishReason::Length)
+    };
     let mut steps: Vec<Value> = Vec::new();
     for (at, round) in rounds.iter().enumerate() {
         let before = at.checked_sub(1).map(|before| rounds[before].best);
@@ -49,11 +52,20 @@ fn section(report: &Report, item: &Item) -> Value {
                     round,
                     prompt,
                     text,
+                    finish_reason,
                     shortened,
                     ..
                 } if *round == at => Some(json!({
                     "name": prompt.name(),
                     "text": text,
+                    "is_cut": *finish_reason == Some(FinishReason::Length),
+                    "shortened": shortened,
+                })),
+                RecordLine::Update {
+                    round, shortened, ..
+                } if *round == at && !shortened.is_empty() => Some(json!({
+                    "name": PromptName::Improve.name(),
+                    "text": "",
                     "shortened": shortened,
                 })),
                 _ => None,
@@ -65,22 +77,30 @@ fn section(report: &Report, item: &Item) -> Value {
             "is_new": before != Some(round.best),
             "diff": before.map(|before| diff(text(before), text(round.best))),
             "text": text(round.best),
+            "is_cut": is_cut(round.best),
             "texts": texts,
         }));
     }
+    let others: Vec<(&str, f64)> = compared
+        .map(|compared| {
+            let figures = compared.figures;
+            [
+                ("other", figures.generations.reward),
+                ("other tokens", figures.tokens.reward),
+            ]
+        })
+        .into_iter()
+        .flatten()
+        .collect();
     let last = rounds.last().map_or(f64::NAN, |round| round.best_reward);
     let first = rounds.first().map_or(f64::NAN, |round| round.best_reward);
-    let verdict = match other {
+    let verdict = match compared {
         _ if header.options.mode == Mode::Bon => {
             "The best of the first responses; there were no rounds."
         }
-        Some(other) if last > other => "The rounds beat as many first responses.",
-        Some(other) if last < other => {
-            "The rounds did not help here: as many first responses did better."
-        }
-        Some(_) => "The rounds did not help here: as many first responses did as well.",
+        Some(compared) => verdict(last, &compared.figures),
         None if last > first => {
-            "The rounds improved on the first responses; there is no comparison at equal cost."
+            "By this reward the rounds improved on the first responses; there is no comparison at equal cost."
         }
         None => "The rounds did not help here: the best of the first responses stayed the best.",
     };
@@ -125,6 +145,7 @@ fn section(report: &Report, item: &Item) -> Value {
                 "round": round,
                 "reward": format!("{reward:.4}"),
                 "text": text(number),
+                "is_cut": is_cut(number),
             })
         })
         .collect();
@@ -135,12 +156,12 @@ fn section(report: &Report, item: &Item) -> Value {
         "verdict": verdict,
         "generations": run.generations,
         "tokens": run.tokens,
-        "other": baseline.map(|(reward, tokens)| json!({
-            "n": header.options.generations(),
-            "reward": format!("{reward:.4}"),
-            "tokens": tokens,
-        })),
-        "chart": chart(rounds, other),
+        "compared": compared.map(Compared::said),
+        "limits": {
+            "response": header.options.max_new_tokens,
+            "text": header.options.max_text_tokens,
+        },
+        "chart": chart(rounds, &others),
         "steps": steps,
         "dropped": dropped,
         "table": table,
@@ -160,15 +181,15 @@ fn diff(old: &str, new: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Places for a chart of 600 by 220: every candidate a dot, the best so far a line.
-fn chart(rounds: &[Round], other: Option<f64>) -> Value {
+/// Places for a chart of 600 by 220: every candidate a dot, the best so far a line, and lines across by their classes.
+fn chart(rounds: &[Round], others: &[(&str, f64)]) -> Value {
     const WIDTH: f64 = 600.0;
     const HEIGHT: f64 = 220.0;
     let all = || {
         let dots = rounds
             .iter()
             .flat_map(|round| round.rewards.iter().map(|(_, reward)| *reward));
-        dots.chain(other)
+        dots.chain(others.iter().map(|(_, reward)| *reward))
     };
     let low = all().fold(f64::INFINITY, f64::min);
     let high = all().fold(f64::NEG_INFINITY, f64::max);
@@ -201,7 +222,7 @@ fn chart(rounds: &[Round], other: Option<f64>) -> Value {
         "high": format!("{high:.3}"),
         "dots": dots,
         "line": line.join(" "),
-        "other": other.map(|other| format!("{:.1}", y(other))),
+        "others": others.iter().map(|(class, reward)| json!({ "class": class, "y": format!("{:.1}", y(*reward)) })).collect::<Vec<_>>(),
         "rounds": (0..rounds.len()).map(|at| json!({ "x": format!("{:.1}", x(at)), "name": at })).collect::<Vec<_>>(),
     })
 }
