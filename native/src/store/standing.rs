@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Removes the one file that an id names, whole or in part, and the repository's folder where nothing else of it is
-    /// there; returns the bytes freed, if there was anything.
+    /// there; returns the bytes freed, if there was either.
     pub(super) fn remove_hub_file(&self, id: &HubId) -> Result<Option<u64>, StoreError> {
         let folder = self.hub_folder(id)?;
         let Some(listing) = read_record(&folder)?.filter(|listing| listing.is_of(id)) else {
@@ -123,7 +123,10 @@ impl Store {
         let own = listing.choose(id).unwrap_or_default();
         let own = own.iter().flat_map(|file| places(&file.path));
         let own: Vec<PathBuf> = own.filter(|path| is_there(path)).collect();
-        if own.is_empty() {
+        let is_others = |path: &PathBuf| is_there(path) && !own.contains(path);
+        let mut all = listing.files.iter().filter(|file| safe(&file.path));
+        let has_others = all.any(|file| places(&file.path).iter().any(is_others));
+        if own.is_empty() && has_others {
             return Ok(None);
         }
         let _lock = self
@@ -133,8 +136,7 @@ impl Store {
         for path in own {
             freed += remove_file(&path)?;
         }
-        let mut others = listing.files.iter().filter(|file| safe(&file.path));
-        if !others.any(|file| places(&file.path).iter().any(|path| is_there(path))) {
+        if !has_others {
             remove_folder(&folder)?;
         }
         Ok(Some(freed))
