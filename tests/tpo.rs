@@ -377,18 +377,32 @@ fn the_report_has_the_figures_and_stands_alone() {
         "the question is not there, or not as text"
     );
     assert!(html.contains("<ins>") && html.contains("<circle"));
-    for said in [
-        "cut at its limit of 12 tokens",
-        "at equal tokens: ",
-        "<td class=\"left\">cut</td>",
-    ] {
+    for said in ["were cut at their limits", "at equal tokens: "] {
         assert!(html.contains(said), "{said} is not in the page");
     }
     for outside in ["http://", "https://", "<script", "src="] {
         assert!(!html.contains(outside), "{outside} in the page");
     }
-    let cut = fs::read_to_string(place.path("tpo.jsonl")).unwrap();
-    let header = cut.lines().next().unwrap();
+    let record = fs::read_to_string(place.path("tpo.jsonl")).unwrap();
+    // What was cut is said of each text.
+    let all_cut = record.replace("\"finish_reason\":\"stop\"", "\"finish_reason\":\"length\"");
+    let all_cut = place.write("cut.jsonl", all_cut);
+    let report = ["tpo", "report", &all_cut, "--output", &page, "--json"];
+    let cut = json(&report)["records"][0]["cut"].clone();
+    assert_eq!(
+        (&cut["responses"], &cut["texts"]),
+        (&cut["of_responses"], &cut["of_texts"])
+    );
+    let html = fs::read_to_string(&page).unwrap();
+    for said in [
+        "This response was cut at its limit of 12 tokens.",
+        "It was cut at its limit of 12 tokens.",
+        "<td class=\"left\">cut</td>",
+    ] {
+        assert!(html.contains(said), "{said} is not in the page");
+    }
+    assert!(!html.contains("by itself"));
+    let header = record.lines().next().unwrap();
     fs::write(place.path("empty.jsonl"), format!("{header}\n")).unwrap();
     fails(
         &["tpo", "report", &place.text("empty.jsonl"), "--json"],
