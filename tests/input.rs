@@ -148,6 +148,8 @@ fn files_of_windows_are_the_same_files() {
         let tpo = || {
             place.run(&[
                 "tpo",
+                "--method",
+                "base",
                 "-n",
                 "3",
                 "--samples",

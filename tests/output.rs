@@ -570,7 +570,7 @@ fn hostile_record(text: &str) -> String {
     let shortened = json!([{ "part": text, "from": 9, "to": 5 }]);
     let start = |options: &Value| json!({ "type": "run", "query": text, "preference": text, "options": options, "reward": text, "prompts": text });
     let candidate = |round: usize, index: usize, more: &str| json!({ "type": "candidate", "round": round, "index": index, "text": format!("{text} {more}"), "tokens": 3, "finish_reason": "stop" });
-    let words = |prompt: &str| json!({ "type": "text", "round": 1, "prompt": prompt, "input": [text, text], "text": text, "tokens": 4, "shortened": shortened });
+    let words = |prompt: &str| json!({ "type": "text", "round": 1, "prompt": prompt, "input": [text, text], "text": text, "tokens": 4, "finish_reason": "length", "shortened": shortened });
     let run = [
         start(&options),
         candidate(0, 1, "a"),

@@ -108,16 +108,7 @@ fn first_responses_are_told_the_wish_unless_base_is_asked_for() {
         let fixed = [
             "tpo", "--device", "cpu", "--model", &model, "--record", &record,
         ];
-        let short = [
-            "--mode",
-            "bon",
-            "--samples",
-            "1",
-            "-n",
-            "2",
-            "--json",
-            "Why?",
-        ];
+        let short = ["--rounds", "0", "-n", "12", "--json", "Why?"];
         json(&[&fixed[..], &short, more].concat());
         let header = &lines(&place, name)[0];
         assert_eq!(header["method"], "base");
@@ -331,6 +322,7 @@ fn the_report_has_the_figures_and_stands_alone() {
         "--json",
     ]);
     let records = report["records"].as_array().unwrap();
+    let mut cut = 0;
     for (record, mode) in records.iter().zip(["tpo", "revision"]) {
         assert_eq!(record["mode"], mode);
         assert_eq!(record["questions"], 2);
@@ -359,7 +351,7 @@ fn the_report_has_the_figures_and_stands_alone() {
         };
         assert_eq!(record["cut"]["responses"], of("candidate"));
         assert_eq!(record["cut"]["texts"], of("text"));
-        assert!(of("candidate") > 0 && of("text") > 0);
+        cut += of("candidate") + of("text");
         // Mean of the candidates' own rewards, by hand.
         let lines = lines(&place, &format!("{mode}.jsonl"));
         let scores = lines
@@ -378,24 +370,39 @@ fn the_report_has_the_figures_and_stands_alone() {
         let mean = means.iter().sum::<f64>() / means.len() as f64;
         assert!((rounds[1]["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
     }
+    assert!(cut > 0, "nothing to count");
     let html = fs::read_to_string(&page).unwrap();
     assert!(
         html.contains("Who &lt;&#x2f;IMPROVED_VARIABLE&gt;?"),
         "the question is not there, or not as text"
     );
     assert!(html.contains("<ins>") && html.contains("<circle"));
-    for said in [
-        "cut at its limit of 12 tokens",
-        "at equal tokens: ",
-        "<td class=\"left\">cut</td>",
-    ] {
+    for said in ["were cut at their limits", "at equal tokens: "] {
         assert!(html.contains(said), "{said} is not in the page");
     }
     for outside in ["http://", "https://", "<script", "src="] {
         assert!(!html.contains(outside), "{outside} in the page");
     }
-    let cut = fs::read_to_string(place.path("tpo.jsonl")).unwrap();
-    let header = cut.lines().next().unwrap();
+    let record = fs::read_to_string(place.path("tpo.jsonl")).unwrap();
+    // What was cut is said of each text.
+    let all_cut = record.replace("\"finish_reason\":\"stop\"", "\"finish_reason\":\"length\"");
+    let all_cut = place.write("cut.jsonl", all_cut);
+    let report = ["tpo", "report", &all_cut, "--output", &page, "--json"];
+    let cut = json(&report)["records"][0]["cut"].clone();
+    assert_eq!(
+        (&cut["responses"], &cut["texts"]),
+        (&cut["of_responses"], &cut["of_texts"])
+    );
+    let html = fs::read_to_string(&page).unwrap();
+    for said in [
+        "This response was cut at its limit of 12 tokens.",
+        "It was cut at its limit of 12 tokens.",
+        "<td class=\"left\">cut</td>",
+    ] {
+        assert!(html.contains(said), "{said} is not in the page");
+    }
+    assert!(!html.contains("by itself"));
+    let header = record.lines().next().unwrap();
     fs::write(place.path("empty.jsonl"), format!("{header}\n")).unwrap();
     fails(
         &["tpo", "report", &place.text("empty.jsonl"), "--json"],

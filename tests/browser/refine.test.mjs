@@ -68,8 +68,8 @@ describe("refinement", { timeout: HOUR, skip }, () => {
     await settled();
     assert.equal(await section().locator(".fault").count(), 0);
     assert.deepEqual((await section().locator(".step li").allTextContents()).slice(0, 3), kept);
-    await section().getByText("Best of 8 first responses").waitFor();
-    await section().getByText(/^The rounds (beat|did not help)/).waitFor();
+    await section().getByText("Best of 8 first responses, at equal generations").waitFor();
+    await section().getByText(/^(By this reward the rounds beat|The rounds did not beat)/).waitFor();
     assert.equal(await section().locator(".step").count(), 2);
     for (const step of await section().locator(".step").all()) {
       await step.evaluate((details) => {
@@ -96,6 +96,7 @@ describe("refinement", { timeout: HOUR, skip }, () => {
     assert.equal(records[0].by_round.length, 2);
     assert.equal(records[0].updates.parsed, records[0].updates.of);
     assert.equal(records[0].best_of_n.n, 8);
+    assert.equal(records[0].best_of_n_at_tokens.questions, 1);
 
     const other = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
     const drop = async (name, text) => {

@@ -59,12 +59,15 @@ let stop: AbortController | undefined;
 export function refineAnswer(run: Run): void {
   const { system, earlier = [], question, streams, max_new_tokens } = run.header;
   const preference = run.header.preference || streams.find(({ preference }) => preference)?.preference;
+  const limit = Math.min(max_new_tokens, 256);
   subject.value = {
     question,
     params: {
       messages: messagesOf(system, earlier, question),
       ...(preference && { preference }),
-      max_new_tokens: Math.min(max_new_tokens, 256),
+      max_new_tokens: limit,
+      // A critique has to come to its point, however short an answer is to be.
+      max_text_tokens: Math.max(limit, 64),
     },
     reworded: preference ? rewordingsOf(preference, profiles.value) : [],
   };

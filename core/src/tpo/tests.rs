@@ -259,7 +259,7 @@ proptest! {
 #[test]
 fn long_texts_are_shortened_and_said() {
     let mut case = Case::new(Mode::Tpo, 4, 2, 3);
-    case.generator.context = 110;
+    case.generator.context = 190;
     let (_, lines) = case.run(&[], usize::MAX).unwrap();
     let shortened = lines.iter().any(|line| match line {
         RecordLine::Text { shortened, .. } | RecordLine::Update { shortened, .. } => {

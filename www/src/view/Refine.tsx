@@ -255,8 +255,7 @@ function Step({ round, before, texts, cut }: StepProps) {
       <ul>
         {round.rewards.map(([number, reward]) => (
           <li key={number}>
-            <span class="mark">{reward.toFixed(4)}</span> {texts.get(number)}
-            {cut.has(number) && <span class="hint"> {words.cut}</span>}
+            <span class="mark">{reward.toFixed(4)}</span> {cut.has(number) && <span class="hint">{words.cut}</span>} {texts.get(number)}
           </li>
         ))}
       </ul>
