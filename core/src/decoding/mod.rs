@@ -19,5 +19,5 @@ pub use method::{Method, MethodName, Strength};
 pub use params::AmuletParams;
 pub use preference::Preference;
 pub use sampler::Sampler;
-pub use sampling::Sampling;
+pub use sampling::{Adaptive, Sampling};
 pub use streams::Conversation;

@@ -20,6 +20,8 @@ export type Alignment = Pick<
   | "iterations"
   | "kl_budget"
   | "plausibility"
+  | "nucleus"
+  | "adaptive"
 >;
 
 /** A message as OpenAI's clients write it: content may come in parts of text. */
