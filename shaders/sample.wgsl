@@ -33,6 +33,7 @@ const BINS: u32 = 256u;
 const BIN_SCALE: f32 = 8.0;
 {% include "common/reduce.wgsl" %}
 {% include "common/penalties.wgsl" %}
+{% include "common/sortable.wgsl" %}
 
 var<workgroup> bins: array<atomic<u32>, BINS>;
 var<workgroup> candidates: array<f32, CANDIDATES>;
@@ -94,15 +95,6 @@ fn before(answer: u32, limit: Best, highest: f32, counting: bool, kept: Best, la
         }
     }
     return workgroup_sum(sum, lane);
-}
-
-fn sortable(value: f32) -> u32 {
-    let bits = bitcast<u32>(value);
-    return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
-}
-
-fn unsortable(order: u32) -> f32 {
-    return bitcast<f32>(select(~order, order & 0x7fffffffu, order >= 0x80000000u));
 }
 
 // The last token such that less than `limit` (mass or number) stands before it, among the kept ones.

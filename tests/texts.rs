@@ -120,6 +120,11 @@ generate --repetition-penalty 0 x
 generate --frequency-penalty 101 x
 generate --presence-penalty inf x
 generate --plausibility 2 x
+generate --nucleus 0 --prefer a x
+generate --nucleus 1.5 --prefer a x
+generate --nucleus nan --prefer a x
+generate --adaptive kl --prefer a x
+generate --adaptive jsd --prefer a:1 --prefer b:1 x
 generate --kl-budget nan --prefer a x
 generate --kl-budget=-1 --prefer a x
 generate --lambda 0 --prefer a x
@@ -140,6 +145,8 @@ generate --method beam --prefer a --n-best 0 x
 generate --method beam --prefer a --n-best 17 x
 generate --method beam --prefer a -n 0 x
 generate --method beam --prefer a --trace t.jsonl x
+generate --method beam --prefer a --nucleus 0.8 x
+generate --method beam --prefer a --adaptive jsd x
 generate --paper-compat --temperature 1 --prefer a x
 generate --trace /no/such/folder/t.jsonl x
 generate --trace there.jsonl x
@@ -165,6 +172,7 @@ eval --prefer a --dataset good.json -o out -n 0
 eval --prefer a --dataset good.json -o out --budget nan
 eval --prefer a --dataset good.json -o out --budget=-1
 eval --prefer a --dataset good.json -o out --kl-budget 1
+eval --prefer a --dataset good.json -o out --nucleus 0
 tpo
 tpo --prefer a ''
 tpo --prefer a \u{2014}rounds 1 x

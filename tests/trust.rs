@@ -254,7 +254,7 @@ fn rows_without_a_token_are_never_drawn() {
         let model = padded(&scratch, 270, padding);
         let drawn = ["-n", "60", "--temperature", "5", "--seed", "3"];
         let trace = scratch.child(format!("{padding}.jsonl"));
-        let methods: [&[&str]; 6] = [
+        let methods: [&[&str]; 7] = [
             &[],
             &["--prefer", "brief"],
             &["--prefer", "brief", "--method", "amulet"],
@@ -268,6 +268,14 @@ fn rows_without_a_token_are_never_drawn() {
                 "0.1",
                 "--plausibility",
                 "0.001",
+            ],
+            &[
+                "--prefer",
+                "brief",
+                "--nucleus",
+                "0.999",
+                "--adaptive",
+                "jsd",
             ],
             &["--prefer", "brief", "--trace", str(&trace)],
         ];

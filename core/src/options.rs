@@ -12,16 +12,28 @@ pub struct OptionInfo {
     pub help: &'static str,
     /// What it counts in, where it has a unit.
     pub unit: Option<&'static str>,
-    /// Whether it is a whole number.
-    pub whole: bool,
-    /// What it is where it is left out; `None` is off.
-    pub default: Option<f64>,
-    /// The smallest value.
-    pub min: f64,
-    /// The largest value.
-    pub max: f64,
-    /// The range that a control shows, and its step.
-    pub control: Control,
+    /// What it may be.
+    pub values: Values,
+}
+
+/// The values of an option.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Values {
+    /// A number.
+    Number {
+        /// Whether it is a whole one.
+        whole: bool,
+        /// What it is where it is left out; `None` is off.
+        default: Option<f64>,
+        /// The smallest value.
+        min: f64,
+        /// The largest value.
+        max: f64,
+        /// The range that a control shows, and its step.
+        control: Control,
+    },
+    /// One of these words; left out, it is off.
+    Words(&'static [&'static str]),
 }
 
 /// Where a control begins and ends, which leaves out what nobody would want, and its step.
@@ -129,8 +141,9 @@ pub fn in_range(
 /// ```
 ///
 /// `"..."` after the range says what it is in words, `unit "..."` what the option counts in, and `group "..."` is its own.
-/// Without a default the field is an `Option`. The struct has `Default`, `check_ranges` and `OPTIONS`; it is read
-/// leniently: what is left out has its default.
+/// Without a default the field is an `Option`. One of a few words has these in place of range and control:
+/// `field: Option<Word>, words Word::NAMES;`. The struct has `Default`, `check_ranges` and `OPTIONS`; it is read leniently:
+/// what is left out has its default.
 macro_rules! options {
     (
         $(#[$meta:meta])*
@@ -140,8 +153,8 @@ macro_rules! options {
                 $(#[arg($($arg:tt)*)])?
                 $(#[serde($($serde:tt)*)])?
                 $(#[ts($($ts:tt)*)])?
-                $field:ident: $type:ty $(= $default:expr)?, ($min:expr, $max:expr) $(, $says:literal)? $(, unit $unit:literal)? $(, group $own:literal)?,
-                control ($least:expr, $most:expr, $step:expr);
+                $field:ident: $type:ty $(= $default:expr)? $(, ($min:expr, $max:expr))? $(, $says:literal)? $(, unit $unit:literal)?
+                $(, group $own:literal)? $(, control ($least:expr, $most:expr, $step:expr))? $(, words $words:expr)?;
             )+
         }
     ) => {
@@ -173,11 +186,9 @@ macro_rules! options {
                 group: $crate::options::options!(@group $group $($own)?),
                 help: concat!($($help),+),
                 unit: $crate::options::options!(@some $($unit)?),
-                whole: <$type as $crate::options::OptionValue>::WHOLE,
-                default: $crate::options::options!(@number $($default)?),
-                min: $min,
-                max: $max,
-                control: $crate::options::Control { min: $least, max: $most, step: $step },
+                values: $crate::options::options!(
+                    @values $type, ($($default)?) ($($min, $max)?) ($($least, $most, $step)?) ($($words)?)
+                ),
             },)+];
 
             /// # Errors
@@ -186,7 +197,8 @@ macro_rules! options {
             pub fn check_ranges(&self) -> Result<(), $crate::options::OutOfRange> {
                 $(
                     let says = $crate::options::options!(@some $($says)?);
-                    $crate::options::in_range(stringify!($field), self.$field, ($min, $max), says)?;
+                    let range = $crate::options::options!(@range $($min, $max)?);
+                    $crate::options::in_range(stringify!($field), self.$field, range, says)?;
                 )+
                 Ok(())
             }
@@ -194,6 +206,18 @@ macro_rules! options {
     };
     (@default) => { None };
     (@default $default:expr) => { $default };
+    (@values $type:ty, ($($default:expr)?) ($min:expr, $max:expr) ($least:expr, $most:expr, $step:expr) ()) => {
+        $crate::options::Values::Number {
+            whole: <$type as $crate::options::OptionValue>::WHOLE,
+            default: $crate::options::options!(@number $($default)?),
+            min: $min,
+            max: $max,
+            control: $crate::options::Control { min: $least, max: $most, step: $step },
+        }
+    };
+    (@values $type:ty, () () () ($words:expr)) => { $crate::options::Values::Words($words) };
+    (@range) => { (f64::NEG_INFINITY, f64::INFINITY) };
+    (@range $min:expr, $max:expr) => { ($min, $max) };
     (@number) => { None };
     (@number $default:expr) => { Some($default as f64) };
     (@group $group:literal) => { $group };

@@ -4,7 +4,7 @@
 use crate::common::{compare, devices, floats, int_values, ints, poison, random, values};
 use burn::tensor::{Device, Tensor};
 use periapt_core::device::{self, DeviceChoice};
-use periapt_core::kernels::sampling::{self, Guided, guidance, log_probs, sample};
+use periapt_core::kernels::sampling::{self, Guards, Guided, guidance, log_probs, sample};
 use proptest::prelude::*;
 
 /// Settings by name, in the kernels' order.
@@ -18,6 +18,7 @@ struct Settings {
     repetition: f32,
     frequency: f32,
     presence: f32,
+    nucleus: f32,
     kl_budget: f32,
 }
 
@@ -30,6 +31,7 @@ const GREEDY: Settings = Settings {
     repetition: 1.0,
     frequency: 0.0,
     presence: 0.0,
+    nucleus: 1.0,
     kl_budget: 0.0,
 };
 
@@ -49,6 +51,7 @@ impl Settings {
             repetition: self.repetition,
             frequency: self.frequency,
             presence: self.presence,
+            nucleus: self.nucleus,
             budget: self.kl_budget,
         };
         let slots = all.to_slots();
@@ -388,7 +391,7 @@ fn guidance_equals_its_twin() {
                     ints(&[1, 0, 2, 0, 2, 1], [2, 3], device),
                     floats(&[1.0, -4.65, 0.5, 1.0, 2.0, -1.0], [2, 3], device),
                     settings.tensor(device),
-                    0,
+                    Guards::default(),
                 );
                 assert_eq!(values(guided.leaning), [1.0, -1.0, 1.0, -1.0]);
                 values(guided.scores)
@@ -447,7 +450,10 @@ fn the_strength_controller_spends_its_budget() {
                     ints(&[1, 0], [1, 2], device),
                     floats(&[1.0, -k], [1, 2], device),
                     settings.tensor(device),
-                    if budget == f32::MAX { 1 } else { 12 },
+                    Guards {
+                        evaluations: if budget == f32::MAX { 1 } else { 12 },
+                        ..Guards::default()
+                    },
                 );
                 let leaning = values(guided.leaning);
                 let (t, kl) = (f64::from(leaning[0]), f64::from(leaning[1]));
@@ -475,6 +481,294 @@ fn the_strength_controller_spends_its_budget() {
                     let want = f64::from(pref[id]) + t * difference[id];
                     let near = 1e-4 * want.abs().max(1.0);
                     assert!((f64::from(*score) - want).abs() < near, "{what}: {id}");
+                }
+            }
+        }
+    }
+}
+
+/// The scores and [t, KL] of one answer whose anchor is row 0 of `logits [rows, vocab]`, with these weights.
+fn lean(
+    device: &Device,
+    logits: &[f32],
+    weights: &[f32],
+    settings: &Settings,
+    guards: Guards,
+) -> (Vec<f32>, [f32; 2]) {
+    let rows: Vec<i32> = (0..weights.len() as i32).collect();
+    let vocab = logits.len() / rows.len();
+    poison(device);
+    let guided = guidance(
+        floats(logits, [rows.len(), vocab], device),
+        ints(&rows, [1, rows.len()], device),
+        floats(weights, [1, rows.len()], device),
+        settings.tensor(device),
+        guards,
+    );
+    let leaning = values(guided.leaning);
+    (values(guided.scores), [leaning[0], leaning[1]])
+}
+
+/// Probabilities in f64; what is not finite has none.
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let usable = |l: &f32| l.is_finite() && *l > -3.4e38;
+    let highest = logits
+        .iter()
+        .copied()
+        .filter(usable)
+        .fold(f32::MIN, f32::max);
+    let weight = |l: &f32| match usable(l) {
+        true => (f64::from(*l) - f64::from(highest)).exp(),
+        false => 0.0,
+    };
+    let sum: f64 = logits.iter().map(weight).sum();
+    logits.iter().map(|l| weight(l) / sum).collect()
+}
+
+/// Whether each token is in the nucleus, by a full sort in f64.
+fn in_nucleus(logits: &[f32], share: f64) -> Vec<bool> {
+    let probabilities = softmax(logits);
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
+    order.retain(|id| probabilities[*id] > 0.0 || logits[*id].is_finite());
+    let mut kept = vec![false; logits.len()];
+    let mut before = 0.0;
+    for (place, id) in order.into_iter().enumerate() {
+        kept[id] = place == 0 || before < share;
+        before += probabilities[id];
+    }
+    kept
+}
+
+/// Both implementations keep what a full sort in float64 keeps, to a hundred-thousandth of the mass at the edge, change
+/// nothing else, and at 1 nothing at all.
+#[test]
+fn the_nucleus_is_the_smallest_set_that_reaches_its_mass() {
+    let Some(devices) = devices() else { return };
+    let halves = |logits: Vec<f32>| logits.iter().map(|l| (l * 2.0).round() / 2.0).collect();
+    let mut cases: Vec<(&str, Vec<f32>)> = vec![
+        ("one token", vec![-3.0]),
+        ("two", vec![-1.0, 0.5]),
+        (
+            "below 0",
+            spread(1, 257, 4.0).iter().map(|l| l - 50.0).collect(),
+        ),
+        ("steep", spread(2, 49_152, 30.0)),
+        ("even", spread(3, 49_152, 0.5)),
+        ("steps", halves(spread(4, 49_152, 6.0))),
+        ("all alike", vec![0.25; 5000]),
+        ("all alike and below 0", vec![-7.5; 151_936]),
+        ("the last alone", [vec![0.0; 999], vec![40.0]].concat()),
+    ];
+    let mut holes = spread(5, 1000, 5.0);
+    holes[3] = f32::NEG_INFINITY;
+    holes[10] = f32::NAN;
+    holes[999] = f32::NEG_INFINITY;
+    cases.push(("holes", holes));
+    for (case, anchor) in cases {
+        let vocab = anchor.len();
+        let other = spread(9, vocab, 5.0);
+        let logits = [anchor.clone(), other].concat();
+        let weights = [1.0, -4.65];
+        for (name, device) in [("GPU", &devices.gpu.device), ("CPU", &devices.cpu.device)] {
+            let run = |nucleus: f32, beta: f32, is_on: bool| {
+                let settings = Settings {
+                    nucleus,
+                    beta,
+                    ..GREEDY
+                };
+                let guards = Guards {
+                    nucleus: is_on,
+                    ..Guards::default()
+                };
+                let (scores, leaning) = lean(device, &logits, &weights, &settings, guards);
+                assert_eq!(leaning, [1.0, -1.0]);
+                scores
+            };
+            let bits = |scores: &[f32]| -> Vec<u32> {
+                let of = |s: &f32| if s.is_nan() { u32::MAX } else { s.to_bits() };
+                scores.iter().map(of).collect()
+            };
+            let plain = run(1.0, 0.0, false);
+            assert_eq!(
+                bits(&run(1.0, 0.0, true)),
+                bits(&plain),
+                "{name}, {case}: 1"
+            );
+            assert_eq!(
+                bits(&run(0.5, 0.0, false)),
+                bits(&plain),
+                "{name}, {case}: off"
+            );
+            for nucleus in [1e-6f32, 0.1, 0.5, 0.8, 0.999] {
+                let scores = run(nucleus, 0.0, true);
+                let least = in_nucleus(&anchor, f64::from(nucleus) - 1e-5);
+                let most = in_nucleus(&anchor, f64::from(nucleus) + 1e-5);
+                for id in 0..vocab {
+                    let what = format!("{name}, {case}, nucleus {nucleus}, token {id}");
+                    let is_kept = scores[id] > -3.3e38;
+                    assert!(is_kept || !least[id], "{what} is missing");
+                    assert!(!is_kept || most[id], "{what} is too much");
+                    if is_kept {
+                        assert_eq!(scores[id].to_bits(), plain[id].to_bits(), "{what}");
+                    }
+                }
+                // With plausibility, what both keep.
+                let (plausible, both) = (run(1.0, 0.05, false), run(nucleus, 0.05, true));
+                for id in 0..vocab {
+                    let wanted = scores[id] > -3.3e38 && plausible[id] > -3.3e38;
+                    let what = format!("{name}, {case}, nucleus {nucleus}, token {id} of both");
+                    assert_eq!(both[id] > -3.3e38, wanted, "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// The share that follows the disagreement: JSD / ln 2 by its definition in float64, exactly 0 for equal streams, 1 for
+/// streams without a token in common, and under a budget the lower of both.
+#[test]
+fn the_adaptive_share_is_the_divergence() {
+    let Some(devices) = devices() else { return };
+    let divergence_of = |p: &[f32], b: &[f32]| -> f64 {
+        let (p, b) = (softmax(p), softmax(b));
+        let half = |of: &[f64]| -> f64 {
+            let terms = of.iter().zip(p.iter().zip(&b)).filter(|(x, _)| **x > 0.0);
+            terms
+                .map(|(x, (p, b))| x * (x / ((p + b) / 2.0)).ln())
+                .sum()
+        };
+        (half(&p) + half(&b)) / 2.0 / std::f64::consts::LN_2
+    };
+    let jsd = Guards {
+        jsd: true,
+        ..Guards::default()
+    };
+    let k = 4.6487f32;
+    for vocab in [2, 257, 49_152] {
+        let pref = spread(21, vocab, 8.0);
+        let mut holes = spread(22, vocab, 8.0);
+        holes[0] = f32::NEG_INFINITY;
+        holes[vocab - 1] = f32::NAN;
+        let near: Vec<f32> = pref
+            .iter()
+            .zip(spread(23, vocab, 0.02))
+            .map(|(l, d)| l + d)
+            .collect();
+        let moved: Vec<f32> = pref.iter().map(|l| l + 3.0).collect();
+        let apart = |of: usize| -> Vec<f32> {
+            let side = (0..vocab).map(|id| if id % 2 == of { pref[id] } else { -1e4 });
+            side.collect()
+        };
+        for (case, pref, base) in [
+            ("equal", pref.clone(), pref.clone()),
+            ("moved", pref.clone(), moved),
+            ("near", pref.clone(), near),
+            ("far", pref.clone(), spread(24, vocab, 8.0)),
+            ("even", pref.clone(), vec![0.0; vocab]),
+            ("holes", pref.clone(), holes),
+            ("apart", apart(0), apart(1)),
+        ] {
+            if case == "holes" && vocab == 2 {
+                // Nothing would be left.
+                continue;
+            }
+            let logits = [pref.clone(), base.clone()].concat();
+            let want = divergence_of(&pref, &base);
+            for (name, device) in [("GPU", &devices.gpu.device), ("CPU", &devices.cpu.device)] {
+                let (scores, [t, kl]) = lean(device, &logits, &[1.0, -k], &GREEDY, jsd);
+                let what = format!("{name}, vocab {vocab}, {case}: t {t}, wanted {want}");
+                let (t, near) = (f64::from(t), 1e-6 + 1e-4 * want);
+                assert!(
+                    (t - want).abs() <= near && (0.0..=1.0).contains(&t),
+                    "{what}"
+                );
+                assert_eq!(kl, -1.0);
+                if case == "equal" {
+                    assert_eq!(t, 0.0, "{what}");
+                }
+                if case == "apart" {
+                    assert!(t > 0.9999, "{what}");
+                }
+                for id in 0..vocab {
+                    let difference = match (pref[id] - base[id]).is_finite() {
+                        true => f64::from(k) * f64::from(pref[id] - base[id]),
+                        false => 0.0,
+                    };
+                    let want = f64::from(pref[id]) + t * difference;
+                    let near = 1e-4 * want.abs().max(1.0);
+                    assert!((f64::from(scores[id]) - want).abs() < near, "{what}: {id}");
+                }
+                if case == "holes" || case == "apart" {
+                    continue;
+                }
+                // A budget lowers it further, or not at all.
+                let pairs = pref.iter().zip(&base);
+                let difference: Vec<f64> = pairs.map(|(p, b)| f64::from(k * (p - b))).collect();
+                let full = divergence(&pref, &difference, t);
+                for budget in [0.0, 0.01, 0.3, f32::MAX] {
+                    let settings = Settings {
+                        kl_budget: budget,
+                        ..GREEDY
+                    };
+                    let evaluations = if budget == f32::MAX { 1 } else { 12 };
+                    let both = Guards { evaluations, ..jsd };
+                    let (_, leaning) = lean(device, &logits, &[1.0, -k], &settings, both);
+                    let [capped, kl] = leaning.map(f64::from);
+                    let what = format!("{what}, budget {budget}: t {capped} KL {kl} of {full}");
+                    let have = divergence(&pref, &difference, capped);
+                    assert!(capped <= t && have <= f64::from(budget) + 1e-3, "{what}");
+                    assert!(
+                        (have - kl).abs() < 1e-3 * have.max(1.0),
+                        "{what}, in truth {have}"
+                    );
+                    let most = full.min(f64::from(budget));
+                    assert!(have >= most - 0.01 * most - 1e-3, "{what}, in truth {have}");
+                    if full < f64::from(budget) - 1e-3 {
+                        assert_eq!(capped, t, "{what}");
+                    }
+                }
+            }
+        }
+        // Of three streams there is no such share.
+        let three = spread(25, 3 * vocab, 4.0);
+        for device in [&devices.gpu.device, &devices.cpu.device] {
+            let (_, leaning) = lean(device, &three, &[1.0, -1.0, 0.5], &GREEDY, jsd);
+            assert_eq!(leaning, [1.0, -1.0]);
+        }
+    }
+}
+
+/// All guards together: WGSL and its twin.
+#[test]
+fn all_guards_together_equal_their_twins() {
+    let Some(devices) = devices() else { return };
+    for vocab in [1, 255, 256, 257, 49_152] {
+        for size in [1.0, 12.0] {
+            let logits = spread(31, 2 * vocab, size);
+            let settings = Settings {
+                beta: 1e-3,
+                nucleus: 0.9,
+                kl_budget: 0.2,
+                ..GREEDY
+            };
+            let guards = Guards {
+                nucleus: true,
+                jsd: true,
+                evaluations: 12,
+            };
+            let run = |device: &Device| lean(device, &logits, &[1.0, -2.0], &settings, guards);
+            let (gpu, cpu) = (run(&devices.gpu.device), run(&devices.cpu.device));
+            let what = format!("guards, vocab {vocab}, size {size}");
+            compare(&what, &devices.gpu.info.name, &gpu.1, &cpu.1, 5e-3).unwrap();
+            let differ = (0..vocab).filter(|id| (gpu.0[*id] > -3.3e38) != (cpu.0[*id] > -3.3e38));
+            assert!(differ.count() <= 2, "{what}: kept sets differ");
+            for (scores, [t, _]) in [gpu, cpu] {
+                for id in (0..vocab).filter(|id| scores[*id] > -3.3e38) {
+                    let (p, b) = (logits[id], logits[vocab + id]);
+                    let want = p + t * 2.0 * (p - b);
+                    let near = 1e-4 * want.abs().max(1.0);
+                    assert!((scores[id] - want).abs() < near, "{what}: {id}");
                 }
             }
         }

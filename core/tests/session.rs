@@ -3,7 +3,7 @@
 use crate::tiny::{Tiny, VOCAB};
 use periapt_core::decoding::beam::BeamParams;
 use periapt_core::decoding::streams::{Stream, StreamPreference};
-use periapt_core::decoding::{Conversation, Method, Sampling};
+use periapt_core::decoding::{Adaptive, AmuletParams, Conversation, Method, Sampling};
 use periapt_core::device::{self, DeviceChoice};
 use periapt_core::formats::gguf::Value;
 use periapt_core::model::KvType;
@@ -282,6 +282,83 @@ fn several_models_and_prompts_make_one_answer() {
                 .collect();
             assert_eq!(names, ["large", "expert", "mean", "amateur"]);
         }
+    }
+}
+
+/// A nucleus of the best token alone is pref's greedy answer, one of all is none at all; the adaptive strength is k times the
+/// divergence of the two streams as the trace has them, and what needs two prompts says so.
+#[test]
+fn a_nucleus_narrows_to_pref_and_the_adaptive_strength_is_traced() {
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(session) = load(&Tiny::new(5), choice) else {
+            continue;
+        };
+        let amulet = Method::Amulet(AmuletParams::default());
+        let request = |method: &Method, sampling: Sampling| GenerateRequest {
+            conversations: ["Why?", "How so?"].map(conversation).to_vec(),
+            method: method.clone(),
+            sampling,
+            max_new_tokens: 24,
+            ..GenerateRequest::default()
+        };
+        let none = Sampling::default();
+        let ids = |method: &Method, sampling: Sampling| -> Vec<Vec<u32>> {
+            let answers = generate(&session, &request(method, sampling)).into_iter();
+            answers.map(|answer| answer.token_ids).collect()
+        };
+        let nucleus = |nucleus| Sampling { nucleus, ..none };
+        let (pref, full) = (ids(&Method::Pref, none), ids(&amulet, none));
+        assert_ne!(pref, full, "{choice:?}: the test needs answers that differ");
+        assert_eq!(ids(&amulet, nucleus(1e-6)), pref, "{choice:?}");
+        assert_eq!(ids(&amulet, nucleus(1.0)), full, "{choice:?}");
+        assert_eq!(ids(&Method::Pref, nucleus(0.5)), pref, "{choice:?}");
+
+        let adaptive = Sampling {
+            adaptive: Some(Adaptive::Jsd),
+            ..none
+        };
+        let traced = GenerateRequest {
+            trace: Some(VOCAB),
+            ..request(&amulet, adaptive)
+        };
+        let mut strengths: Vec<f64> = Vec::new();
+        let on_event = &mut async |event: Event<'_>| {
+            if let Event::Token { k, trace, .. } = event {
+                let trace = trace.unwrap();
+                let mut pairs = vec![[0.0f64; 2]; VOCAB];
+                for (at, stream) in ["pref", "base"].iter().enumerate() {
+                    for token in &trace.top[*stream] {
+                        pairs[token.id as usize][at] = token.log_prob.exp();
+                    }
+                }
+                let half = |at: usize| -> f64 {
+                    let terms = pairs.iter().filter(|pair| pair[at] > 0.0);
+                    terms
+                        .map(|pair| pair[at] * (2.0 * pair[at] / (pair[0] + pair[1])).log2())
+                        .sum()
+                };
+                let want = amulet.strength() * (half(0) + half(1)) / 2.0;
+                assert!((k - want).abs() < 1e-4, "{choice:?}: {k}, wanted {want}");
+                assert_eq!(trace.k, k);
+                strengths.push(k);
+            }
+            ControlFlow::Continue(())
+        };
+        pollster::block_on(session.generate(&traced, on_event)).unwrap();
+        let highest = strengths.iter().copied().fold(0.0, f64::max);
+        assert!(highest > 0.0 && highest < amulet.strength(), "{highest}");
+        assert!(
+            strengths.iter().any(|k| *k < 0.9 * highest),
+            "{strengths:?}"
+        );
+
+        let three = ["a", "b", "c"].map(|name| Stream {
+            name: name.to_owned(),
+            ..Stream::pref()
+        });
+        let three = request(&Method::Guidance(three.to_vec()), adaptive);
+        let error = three.validate().unwrap_err().to_string();
+        assert!(error.contains("two prompts, and there are 3"), "{error}");
     }
 }
 

@@ -126,12 +126,20 @@ shaders! {
 /// What kernels include.
 const COMMON: &[(&str, &str)] = &[
     ("common/blocks.wgsl", include_str!("../common/blocks.wgsl")),
+    (
+        "common/nucleus.wgsl",
+        include_str!("../common/nucleus.wgsl"),
+    ),
     ("common/pages.wgsl", include_str!("../common/pages.wgsl")),
     (
         "common/penalties.wgsl",
         include_str!("../common/penalties.wgsl"),
     ),
     ("common/reduce.wgsl", include_str!("../common/reduce.wgsl")),
+    (
+        "common/sortable.wgsl",
+        include_str!("../common/sortable.wgsl"),
+    ),
 ];
 
 impl Shader {

@@ -46,6 +46,8 @@ settings! {
     frequency,
     /// Subtracted where the answer holds a token.
     presence,
+    /// The mass of the anchor's best tokens that are kept, above 0; 1 keeps all.
+    nucleus,
     /// The most KL divergence from the anchor's policy, in nats.
     budget,
 }

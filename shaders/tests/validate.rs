@@ -160,13 +160,22 @@ fn variants(shader: &Shader) -> Vec<Values> {
         "copy" => all.push(Vec::new()),
         "fma_chain" => all.push(vec![("rounds", 256usize.into())]),
         "guidance" => {
-            for (shares, evaluations) in [(16usize, 0usize), (1, 12)] {
-                all.push(vec![
-                    ("vocab", 49_152usize.into()),
-                    ("streams", 2usize.into()),
-                    ("shares", shares.into()),
-                    ("evaluations", evaluations.into()),
-                ]);
+            for (nucleus, jsd) in [(false, false), (true, false), (false, true), (true, true)] {
+                for evaluations in [0usize, 12] {
+                    let shares = if nucleus || jsd || evaluations > 0 {
+                        1usize
+                    } else {
+                        16
+                    };
+                    all.push(vec![
+                        ("vocab", 49_152usize.into()),
+                        ("streams", 2usize.into()),
+                        ("shares", shares.into()),
+                        ("nucleus", nucleus.into()),
+                        ("jsd", jsd.into()),
+                        ("evaluations", evaluations.into()),
+                    ]);
+                }
             }
         }
         "sample_summary" => all.push(vec![

@@ -93,6 +93,7 @@ const SAMPLING = {
   frequency_penalty: ["frequency-penalty", 0, [0, -0.5, 2]],
   presence_penalty: ["presence-penalty", 0, [0, -2, 0.25]],
   plausibility: ["plausibility", 0, [0, 0.1]],
+  nucleus: ["nucleus", 1, [1, 0.8]],
   seed: ["seed", 0, [0, 7, 2 ** 32, Number.MAX_SAFE_INTEGER]],
 };
 
@@ -178,6 +179,8 @@ describe("copy as command", () => {
     }
     header.sampling.kl_budget = pick([null, 2, 0, "inf"]);
     if (header.sampling.kl_budget !== null) put("kl-budget", header.sampling.kl_budget);
+    header.sampling.adaptive = pick([null, "jsd"]);
+    if (header.sampling.adaptive !== null) put("adaptive", header.sampling.adaptive);
     header.max_new_tokens = pick([1, 64, 4096]);
     put("max-new-tokens", header.max_new_tokens);
     header.paper_compat = next() < 0.1;
@@ -348,7 +351,7 @@ describe("copy as command", () => {
     if (!existsSync(binary)) return t.skip("periapt is not built");
     const help = execFileSync(binary, ["generate", "--help"], { encoding: "utf8" });
     const source = readFileSync(new URL("../../www/src/command.ts", import.meta.url), "utf8");
-    const own = ["kv", "method", "date", "system", "history", "prefer", "stream", "kl-budget", "paper-compat"];
+    const own = ["kv", "method", "date", "system", "history", "prefer", "stream", "kl-budget", "adaptive", "paper-compat"];
     for (const name of own) assert.match(source, new RegExp(`\\b${name}\\b`));
     for (const name of [...own, ...Object.values(page.FIELDS).map(({ option }) => option)]) {
       assert.match(help, new RegExp(`--${name}\\b`), name);

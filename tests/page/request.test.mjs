@@ -48,8 +48,8 @@ describe("the engine's pure parts", () => {
     const all = {
       n: 2, seed: 7, temperature: 0.5, top_p: 0.9, top_k: 40, min_p: 0.05, frequency_penalty: -1, presence_penalty: 1, repetition_penalty: 1.1,
     };
-    assert.deepEqual(asked({ ...all, max_tokens: 9, stop: "x", logprobs: true, top_logprobs: 5, alignment: { preference: "concise", kl_budget: 2 } }), {
-      messages, max_new_tokens: 9, ...all, stop: ["x"], trace: 5, preference: "concise", kl_budget: 2,
+    assert.deepEqual(asked({ ...all, max_tokens: 9, stop: "x", logprobs: true, top_logprobs: 5, alignment: { preference: "concise", kl_budget: 2, nucleus: 0.8, adaptive: "jsd" } }), {
+      messages, max_new_tokens: 9, ...all, stop: ["x"], trace: 5, preference: "concise", kl_budget: 2, nucleus: 0.8, adaptive: "jsd",
     });
     assert.equal(asked({ max_tokens: 9, max_completion_tokens: 4 }).max_new_tokens, 4);
     assert.deepEqual(asked({ stop: ["a", "b"] }).stop, ["a", "b"]);

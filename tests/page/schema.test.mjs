@@ -132,6 +132,11 @@ describe("imports", () => {
       (value) => Object.assign(value, { earlier: [{ role: "user", content: "Hi." }, { role: "assistant", content: "Hello!" }] }),
       (value) => Object.assign(value.sampling, { kl_budget: "inf" }),
       (value) => Object.assign(value.sampling, { kl_budget: 2.5, seed: 2 ** 60 }),
+      (value) => Object.assign(value.sampling, { nucleus: 0.8, adaptive: "jsd" }),
+      (value) => {
+        delete value.sampling.nucleus;
+        delete value.sampling.adaptive;
+      },
       (value) => Object.assign(value, { template_sha256: null, paper_compat: true, generation_prompt: false }),
       (value) => Object.assign(value.model, { name: null, sha256: "" }),
     ]) {
@@ -259,6 +264,8 @@ describe("imports", () => {
     const kept = { ...usual, alpha: 3, seed: 9, kl_budget: 2, method: "la", system: "Be kind.", traced: false };
     assert.deepEqual(page.restored(kept), kept);
     assert.deepEqual(page.restored({ ...kept, kl_budget: null }), { ...kept, kl_budget: null });
+    assert.deepEqual(page.restored({ ...kept, nucleus: 0.8, adaptive: "jsd" }), { ...kept, nucleus: 0.8, adaptive: "jsd" });
+    assert.deepEqual(page.restored({ ...kept, nucleus: 0, adaptive: "constructor" }), { ...kept, nucleus: 1, adaptive: null });
     assert.deepEqual(page.restored({ ...kept, kl_budget: -1, seed: 0.5 }), { ...kept, kl_budget: null, seed: 0 });
 
     const starters = page.starters();

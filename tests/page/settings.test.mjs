@@ -20,9 +20,9 @@ describe("settings and runs", () => {
 
   test("the defaults are the command line's and lie in their ranges, the ends of which are allowed", () => {
     assert.deepEqual(usual, {
-      alpha: 2, lambda: 2, eta: 10, iterations: 60, strength: 2, plausibility: 0,
+      alpha: 2, lambda: 2, eta: 10, iterations: 60, strength: 2, plausibility: 0, nucleus: 1,
       temperature: 0, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1, frequency_penalty: 0, presence_penalty: 0, seed: 0,
-      max_tokens: 128, method: "amulet", kl_budget: null, prompt_set: "plain", system: "", side_by_side: true, traced: true,
+      max_tokens: 128, method: "amulet", kl_budget: null, adaptive: null, prompt_set: "plain", system: "", side_by_side: true, traced: true,
     });
     for (const [name, { min, max, step }] of Object.entries(page.FIELDS)) {
       for (const inside of [usual[name], min, max]) assert.ok(page.isAllowed(name, inside), `${name} = ${inside}`);
@@ -68,18 +68,18 @@ describe("settings and runs", () => {
     const sampling = { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed };
     const common = { max_tokens: 128, ...sampling, logprobs: true, top_logprobs: 5 };
     const kind = [preference("Be kind.")];
-    const amulet = { preference: "Be kind.", method: "amulet", alpha: 2, lambda: 2, eta: 10, iterations: 60, plausibility: 0 };
+    const amulet = { preference: "Be kind.", method: "amulet", alpha: 2, lambda: 2, eta: 10, iterations: 60, plausibility: 0, nucleus: 1 };
     assert.deepEqual(asked({}, kind), { ...common, alignment: amulet });
-    assert.deepEqual(asked({ traced: false }, []), { max_tokens: 128, ...sampling, alignment: { method: "base", plausibility: 0 } });
-    const base = { method: "base", preference: "Be kind.", plausibility: 0.1 };
-    assert.deepEqual(asked({ kl_budget: 1, plausibility: 0.1 }, kind, false).alignment, base);
-    const { alignment: la } = asked({ method: "la", strength: 3, kl_budget: 0 }, kind);
-    assert.deepEqual(la, { preference: "Be kind.", method: "la", strength: 3, plausibility: 0, kl_budget: 0 });
+    assert.deepEqual(asked({ traced: false }, []), { max_tokens: 128, ...sampling, alignment: { method: "base", plausibility: 0, nucleus: 1 } });
+    const base = { method: "base", preference: "Be kind.", plausibility: 0.1, nucleus: 0.8 };
+    assert.deepEqual(asked({ kl_budget: 1, plausibility: 0.1, nucleus: 0.8, adaptive: "jsd" }, kind, false).alignment, base);
+    const { alignment: la } = asked({ method: "la", strength: 3, kl_budget: 0, adaptive: "jsd" }, kind);
+    assert.deepEqual(la, { preference: "Be kind.", method: "la", strength: 3, plausibility: 0, nucleus: 1, kl_budget: 0, adaptive: "jsd" });
     const { alignment: pref } = asked({ method: "pref" }, kind);
-    assert.deepEqual(pref, { preference: "Be kind.", method: "pref", plausibility: 0 });
-    // Several share 1 + k.
-    const { alignment: shared } = asked({ method: "la", strength: 3 }, [preference("a", 1), preference("b", 3)]);
-    assert.deepEqual(shared, { preferences: [{ text: "a", weight: 1 }, { text: "b", weight: 3 }], plausibility: 0 });
+    assert.deepEqual(pref, { preference: "Be kind.", method: "pref", plausibility: 0, nucleus: 1 });
+    // Several share 1 + k, and their disagreement is none of two prompts.
+    const { alignment: shared } = asked({ method: "la", strength: 3, adaptive: "jsd" }, [preference("a", 1), preference("b", 3)]);
+    assert.deepEqual(shared, { preferences: [{ text: "a", weight: 1 }, { text: "b", weight: 3 }], plausibility: 0, nucleus: 1 });
     const { alignment: none } = asked({ method: "pref" }, [preference("a", 0), preference("b", 0)]);
     assert.deepEqual(none.preferences.map(({ weight }) => weight), [0, 0]);
   });
@@ -96,6 +96,8 @@ describe("settings and runs", () => {
     const { run } = page.imported(text);
     const parsed = (lines) => lines.trim().split("\n").map((line) => JSON.parse(line));
     const [written, read] = [parsed(page.toTrace(run)), parsed(text)];
+    // What an older file lacks has its default.
+    Object.assign(read[0].sampling, { nucleus: 1, adaptive: null, ...read[0].sampling });
     assert.deepEqual(written.slice(0, -1), read.slice(0, -1));
     assert.deepEqual(written.at(-1), { type: "end", finish_reason: run.finish, text: page.textOf(run) });
     assert.ok(page.toTrace(run).endsWith("}\n"));

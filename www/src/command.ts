@@ -4,7 +4,7 @@
  * word in single quotes, in which a POSIX shell reads nothing but their end.
  */
 
-import { METHODS } from "@periapt/engine/contract";
+import { DECODING, METHODS } from "@periapt/engine/contract";
 import type { Run, RunHeader } from "./run.ts";
 import { FIELDS, type FieldName } from "./settings.ts";
 
@@ -22,6 +22,7 @@ const AMULET = ["alpha", "lambda", "eta", "iterations"] as const;
 const OPTIONS = {
   kv: ["f16", "f32"],
   method: [...METHODS, "guidance"],
+  adaptive: DECODING.adaptive.words,
   date: "text",
   system: "text",
   history: "text",
@@ -36,7 +37,7 @@ const LONGEST = 128 * 1024 - 1;
 export function commandFor({ header }: Run): string {
   const words = ["periapt", "generate"];
   const text = (name: keyof typeof OPTIONS, value: string) => words.push(...option(name, quoted(value, name)));
-  const enumerated = (name: "kv" | "method", value: string) => {
+  const enumerated = (name: "kv" | "method" | "adaptive", value: string) => {
     if (!(OPTIONS[name] as readonly string[]).includes(value)) throw new CommandError(`the ${name} is none that there is`);
     words.push(...option(name, value));
   };
@@ -53,8 +54,9 @@ export function commandFor({ header }: Run): string {
   if (header.method === "amulet" && header.amulet) for (const name of AMULET) number(name, header.amulet[name]);
   if (header.method === "la") words.push(...option(FIELDS.strength.option, numeral("strength", header.strength)));
   for (const name of DRAWN) number(name, header.sampling[name]);
-  const { kl_budget } = header.sampling;
+  const { kl_budget, adaptive } = header.sampling;
   if (kl_budget !== null) words.push(...option("kl-budget", kl_budget === "inf" ? "inf" : numeral("kl_budget", kl_budget)));
+  if (adaptive !== null) enumerated("adaptive", adaptive);
   words.push(...option(FIELDS.max_tokens.option, numeral("max_new_tokens", header.max_new_tokens)));
   if (header.paper_compat) words.push("--paper-compat");
   if (header.question === "-") throw new CommandError("the question is -, which stands for the command's standard input");

@@ -1,10 +1,10 @@
 /** How to answer: every hyperparameter with its range, and what the engine and the command line call it. */
 
-import type { ChatParams, Method } from "@periapt/engine";
+import type { Adaptive, ChatParams, Method } from "@periapt/engine";
 import { DECODING, type PromptSet } from "@periapt/engine/contract";
 import type { Preference } from "./profiles.ts";
 
-const { beams: _b, length_penalty: _l, kl_budget: _k, max_new_tokens, ...numbers } = DECODING;
+const { beams: _b, length_penalty: _l, kl_budget: _k, adaptive: _a, max_new_tokens, ...numbers } = DECODING;
 
 /** The numbers a user may change. */
 export const FIELDS = { ...numbers, max_tokens: max_new_tokens };
@@ -16,6 +16,8 @@ export type Settings = Record<FieldName, number> & {
   method: Exclude<Method, "base">;
   /** Nats a token; null for none. */
   kl_budget: number | null;
+  /** What the strength follows from word to word; null where it stays. */
+  adaptive: Adaptive | null;
   prompt_set: PromptSet;
   system: string;
   /** Whether the answer without the preference is written, too. */
@@ -30,6 +32,7 @@ export function defaults(): Settings {
     ...(numbers as Record<FieldName, number>),
     method: "amulet",
     kl_budget: null,
+    adaptive: null,
     prompt_set: "plain",
     system: "",
     side_by_side: true,
@@ -96,7 +99,7 @@ function groupOf(settings: Settings, group: FieldGroup | Method): Partial<Record
 
 /** What the engine is asked besides the messages. */
 export function chatParams(settings: Settings, preferences: Preference[], aligned: boolean): Omit<ChatParams, "messages" | "stream"> {
-  const { method, kl_budget, prompt_set } = settings;
+  const { method, kl_budget, adaptive, prompt_set } = settings;
   const common = {
     max_tokens: settings.max_tokens,
     ...groupOf(settings, "sampling"),
@@ -118,6 +121,8 @@ export function chatParams(settings: Settings, preferences: Preference[], aligne
       method,
       ...groupOf(settings, method),
       ...guards,
+      // It compares two prompts, so that several preferences go without it.
+      ...(adaptive !== null && { adaptive }),
     },
   };
 }

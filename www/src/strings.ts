@@ -1,6 +1,6 @@
 /** Every word that the page says, in one table. English first; another language is another table of this type. */
 
-import type { LoadEvent, Method } from "@periapt/engine";
+import type { Adaptive, LoadEvent, Method } from "@periapt/engine";
 import type { PromptSet } from "@periapt/engine/contract";
 import type { Comparison } from "./figures.ts";
 import type { FieldGroup, FieldName } from "./settings.ts";
@@ -207,6 +207,10 @@ export const strings = {
     } satisfies Record<PromptSet, string>,
     klBudget: "KL budget, nats a token",
     klBudgetHelp: "Lowers the strength wherever the answer would go further from pref than this. Empty for none.",
+    adaptive: "Strength from word to word",
+    adaptiveOff: "the same for all",
+    adaptives: { jsd: "follows the disagreement" } satisfies Record<Adaptive, string>,
+    adaptiveHelp: "Leans only where the prompts with and without your preference disagree (AdaCAD). Not with several preferences.",
     sideBySide: "Answer without the preference, too",
     traced: "Keep every token's probabilities",
     reset: "Back to the defaults",
@@ -218,6 +222,7 @@ export const strings = {
       iterations: "T, steps",
       strength: "k, strength",
       plausibility: "Plausibility cut",
+      nucleus: "Nucleus of pref, before leaning (1 keeps all)",
       temperature: "Temperature (0 takes the best token)",
       top_k: "Top-k (0 for all)",
       top_p: "Top-p",

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::decoding::trace::{Iterate, TokenTrace, TopToken};
 use crate::decoding::wishes::WISHES;
-use crate::decoding::{AmuletParams, MethodName, PromptSet, Sampling, Strength};
+use crate::decoding::{Adaptive, AmuletParams, MethodName, PromptSet, Sampling, Strength};
 use crate::device::{DeviceInfo, Kind};
 use crate::model::KvType;
-use crate::options::OptionInfo;
+use crate::options::{OptionInfo, Values};
 use crate::reward::{Choice, Cut, FitScore, RewardName};
 use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
@@ -73,6 +73,7 @@ pub fn generate() -> String {
         AmuletParams,
         Strength,
         Length,
+        Adaptive,
         Sampling,
         WeightedPreference,
         GenerateParams,
@@ -198,26 +199,39 @@ fn table(
             .iter()
             .map(|method| method.as_str())
             .collect();
-        let control = option.control;
         let number = |value: f64| -> Value {
             match value.fract() == 0.0 && value.abs() < 2f64.powi(53) {
                 true => json!(value as i64),
                 false => json!(value),
             }
         };
-        let value = json!({
+        let mut value = json!({
             "group": option.group,
-            "whole": option.whole,
-            "initial": option.default.map(number),
-            "min": number(control.min),
-            "max": number(control.max),
-            "step": number(control.step),
-            "range": [number(option.min), number(option.max)],
             "unit": option.unit,
             "methods": methods,
             "help": option.help.trim(),
             "option": option.name.replace('_', "-"),
         });
+        match option.values {
+            Values::Number {
+                whole,
+                default,
+                min,
+                max,
+                control,
+            } => {
+                value["whole"] = json!(whole);
+                value["initial"] = json!(default.map(number));
+                value["min"] = number(control.min);
+                value["max"] = number(control.max);
+                value["step"] = number(control.step);
+                value["range"] = json!([number(min), number(max)]);
+            }
+            Values::Words(words) => {
+                value["words"] = json!(words);
+                value["initial"] = Value::Null;
+            }
+        }
         let _ = writeln!(text, "  {}: {value},", option.name);
     }
     text.push_str("} as const;\n");

@@ -1,6 +1,7 @@
 //! Beam search: the search itself, apart from the model that gives the candidates.
 //!
-//! As in the transformers library with its defaults, which the Amulet paper's Beam16 takes: a sequence's score is its
+//! As in the transformers library with its defaults; the Amulet paper's Beam16 has the same width but also samples
+//! (`do_sample=True`) and ends with the first n sequences (`early_stopping=True`), and ours does neither. A sequence's score is its
 //! log-probability divided by `length ^ penalty`, the ending token counted; at each step the best 2 n continuations
 //! of n beams are looked at, those that end the answer being set aside where they stand among the first n; the search
 //! ends once n are set aside of which the worst scores as well as the best beam would at its present length.
@@ -8,7 +9,7 @@
 use crate::options::options;
 
 options! {
-    /// How to search; the defaults are the Amulet paper's.
+    /// How to search; as many beams as the Amulet paper's Beam16.
     #[cfg_attr(feature = "contract", command(next_help_heading = "Decoding"))]
     pub struct BeamParams in "beam" {
         /// Beam search: sequences followed at once

@@ -34,6 +34,11 @@ pub enum DecodingError {
         "method guidance needs streams: give --stream, or --prefer PREFERENCE:WEIGHT, at least once"
     )]
     NoStreams,
+    /// A strength that follows two prompts' disagreement, with more of them.
+    #[error(
+        "adaptive jsd compares two prompts, and there are {0}: leave --adaptive out, or lean on one preference"
+    )]
+    AdaptiveStreams(usize),
     /// Two streams of one name.
     #[error("two streams are called {0:?}: give each a name of its own")]
     SameName(String),

@@ -20,7 +20,7 @@ fn weighted(logits: Tensor<2>, answers: &[Vec<(usize, f32)>]) -> Tensor<2> {
     let device = logits.device();
     let (rows, weights) = streams(answers, &device);
     let settings = Tensor::zeros([sampling::Settings::NAMES.len()], &device);
-    sampling::guidance(logits, rows, weights, settings, 0).scores
+    sampling::guidance(logits, rows, weights, settings, sampling::Guards::default()).scores
 }
 
 /// The tensors of [`sampling::guidance`]: each answer's rows and weights, `[answers, streams]`. All answers have

@@ -3,6 +3,20 @@
 //! `y = sum_s w_s logits_s` covers every method here: base and pref are one stream of weight 1;
 //! Linear Alignment (Gao et al. 2024, arXiv 2401.11458), Amulet and classifier-free guidance are
 //! pref with weight 1 + k and base with weight -k, at different strengths k.
+//!
+//! Of Linear Alignment that is the variant without a mask: its repository's demo, which Amulet's baseline follows. The code
+//! that its paper evaluated first keeps the nucleus of pref (top-p 0.8), then leans, then takes the best token:
+//! [`MethodName::La`] with [`super::Sampling::nucleus`].
+//!
+//! # What the Amulet paper's public code does, and `--paper-compat`
+//!
+//! `--paper-compat` reproduces that the prompt ends without the chat template's generation prompt, for every method, and that
+//! la and amulet take the best token (their top-p of 0.95 acts after leaning and before an argmax, so it changes nothing). It
+//! does not reproduce: base and pref drawn by the model's own generation config, which many chat models have sample; a beam
+//! search that samples ([`super::beam`]); batches padded on the left without an attention mask, in which an answer depends on
+//! its neighbours; Llama's second beginning-of-text token; Mistral's prompts without a template; the reward model's cut of
+//! question and answer to 128 tokens. Here every method is greedy unless told otherwise, and an answer does not depend on
+//! its batch.
 
 use super::preference::{WEIGHTS, is_empty};
 use super::streams::{Stream, StreamPreference};
@@ -88,8 +102,8 @@ pub enum Method {
     },
     /// Amulet: the strength follows from the online-learning problem's hyperparameters.
     Amulet(AmuletParams),
-    /// Any number of streams with weights of their own. The first is the anchor, against which plausibility and the
-    /// KL budget are measured.
+    /// Any number of streams with weights of their own. The first is the anchor, of which plausibility and
+    /// nucleus are, and against which the KL budget is measured.
     Guidance(Vec<Stream>),
 }
 

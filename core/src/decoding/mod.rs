@@ -22,5 +22,5 @@ pub use params::AmuletParams;
 pub use preference::Preference;
 pub use prompt_set::PromptSet;
 pub use sampler::Sampler;
-pub use sampling::Sampling;
+pub use sampling::{Adaptive, Sampling};
 pub use streams::Conversation;

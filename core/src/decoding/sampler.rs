@@ -1,8 +1,8 @@
 //! One token from the scores: greedy, or a seeded draw from a truncated distribution, on the device.
 
 use super::sampling::COLDEST;
-use super::{DecodingError, Sampling};
-use crate::kernels::sampling::{Settings, guidance, sample};
+use super::{Adaptive, DecodingError, Sampling};
+use crate::kernels::sampling::{Guards, Settings, guidance, sample};
 use crate::model::Logits;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -14,6 +14,7 @@ impl Sampling {
     fn settings(&self) -> Settings {
         Settings {
             beta: self.plausibility as f32,
+            nucleus: (self.nucleus as f32).max(f32::MIN_POSITIVE),
             // So cold that the best token is chosen outright.
             temperature: match self.temperature < COLDEST {
                 true => 0.0,
@@ -40,7 +41,7 @@ pub struct Sampler {
     settings: Tensor<1>,
     counts: Tensor<2, Int>,
     tokens: Tensor<1, Int>,
-    evaluations: usize,
+    guards: Guards,
     seed: u64,
     step: u32,
     /// Each answer's number, which its draws depend on.
@@ -77,10 +78,14 @@ impl Sampler {
             settings: Tensor::from_data(&*sampling.settings().to_slots(), device),
             counts: zeros([answers.len(), vocab]),
             tokens: zeros([1, rows.unwrap_or(0)]).flatten(0, 1),
-            evaluations: match sampling.kl_budget {
-                None => 0,
-                Some(f64::INFINITY) => 1,
-                Some(_) => KL_EVALUATIONS,
+            guards: Guards {
+                nucleus: sampling.nucleus < 1.0,
+                jsd: sampling.adaptive == Some(Adaptive::Jsd),
+                evaluations: match sampling.kl_budget {
+                    None => 0,
+                    Some(f64::INFINITY) => 1,
+                    Some(_) => KL_EVALUATIONS,
+                },
             },
             seed: sampling.seed,
             step: 0,
@@ -100,7 +105,7 @@ impl Sampler {
             rows.clone(),
             self.weights.clone(),
             settings.clone(),
-            self.evaluations,
+            self.guards,
         );
         let key = match self.key.take() {
             Some(key) => key,

@@ -1,6 +1,6 @@
 //! What went on at one token: both policies, the strength between them, and Amulet's iterates.
 
-use super::{AmuletParams, Method};
+use super::{AmuletParams, Method, Sampling};
 use std::collections::BTreeMap;
 
 pub use super::token_trace::{Iterate, TokenTrace, TopToken};
@@ -30,15 +30,38 @@ fn best(log_probs: &[f64], top: usize) -> Vec<(u32, f64)> {
     all
 }
 
+/// Which tokens plausibility and nucleus leave of the anchor's; `chosen` is one of them, however close it was.
+fn kept(anchor: &[f32], sampling: &Sampling, chosen: u32) -> Vec<bool> {
+    let log_probs = log_softmax(anchor.iter().map(|l| f64::from(*l)));
+    let mut kept = vec![true; anchor.len()];
+    if sampling.plausibility > 0.0 {
+        let highest = log_probs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let least = highest + sampling.plausibility.ln();
+        for (kept, log_prob) in kept.iter_mut().zip(&log_probs) {
+            *kept = *log_prob >= least;
+        }
+    }
+    if sampling.nucleus < 1.0 {
+        let mut order: Vec<usize> = (0..anchor.len()).collect();
+        order.sort_unstable_by(|a, b| log_probs[*b].total_cmp(&log_probs[*a]).then(a.cmp(b)));
+        let mut before = 0.0;
+        for id in order {
+            kept[id] &= before < sampling.nucleus;
+            before += log_probs[id].exp();
+        }
+    }
+    kept[chosen as usize] = true;
+    kept
+}
+
 /// The trace of a token `id` that `method` chose from its streams' `logits`, one slice each in the order of
-/// [`Method::streams`], at `share` of its strength, with the plausibility cut at `beta`. `piece` gives what stands for
-/// a token.
+/// [`Method::streams`], at `share` of its strength, with the cuts of `sampling`. `piece` gives what stands for a token.
 #[must_use]
 pub fn token(
     method: &Method,
     logits: &[&[f32]],
     share: f64,
-    beta: f64,
+    sampling: &Sampling,
     id: u32,
     top: usize,
     piece: &dyn Fn(u32) -> String,
@@ -53,11 +76,7 @@ pub fn token(
     let anchor_row = weights[0].0;
     let all: f64 = f64::from(weights[0].1);
     let anchor = logits[anchor_row];
-    let highest = anchor.iter().copied().filter(|l| l.is_finite());
-    let cut = match beta > 0.0 {
-        true => f64::from(highest.fold(f32::MIN, f32::max)) + beta.ln(),
-        false => f64::NEG_INFINITY,
-    };
+    let kept = kept(anchor, sampling, id);
     let difference = |v: usize| -> f64 {
         let others = weights[1..].iter().map(|(row, weight)| {
             let d = f64::from(logits[*row][v] - anchor[v]);
@@ -70,13 +89,9 @@ pub fn token(
         others.sum()
     };
     let at = |share: f64| {
-        log_softmax((0..anchor.len()).map(|v| {
-            let l = f64::from(anchor[v]);
-            if l < cut {
-                f64::NEG_INFINITY
-            } else {
-                all * l + share * difference(v)
-            }
+        log_softmax((0..anchor.len()).map(|v| match kept[v] {
+            true => all * f64::from(anchor[v]) + share * difference(v),
+            false => f64::NEG_INFINITY,
         }))
     };
     let policy = at(share);
@@ -163,7 +178,8 @@ mod tests {
         let base = [0.0, 0.0];
         let pref = [3f32.ln(), 0.0];
         let method = Method::LinearAlignment { strength: 1.0 };
-        let trace = token(&method, &[&base, &pref], 1.0, 0.0, 0, 1, &name);
+        let none = Sampling::default();
+        let trace = token(&method, &[&base, &pref], 1.0, &none, 0, 1, &name);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
         close(trace.log_prob["base"].unwrap(), 0.5f64.ln());
         close(trace.log_prob["pref"].unwrap(), 0.75f64.ln());
@@ -175,13 +191,23 @@ mod tests {
         close(trace.entropy, -(0.9 * 0.9f64.ln() + 0.1 * 0.1f64.ln()));
         assert_eq!(trace.runner_up.unwrap().piece, "1");
         assert_eq!(trace.top["final"][0].id, 0);
-        // The cut leaves the first alone.
-        let trace = token(&method, &[&base, &pref], 1.0, 0.5, 0, 2, &name);
-        close(trace.log_prob["final"].unwrap(), 0.0);
-        assert_eq!(
-            (trace.runner_up.clone(), trace.top["final"].len()),
-            (None, 1)
-        );
+        // Either cut leaves the first alone; a nucleus past its 3/4 leaves both.
+        let [plausible, nucleus, wide] =
+            [(0.5, 1.0), (0.0, 0.7), (0.0, 0.8)].map(|cuts| Sampling {
+                plausibility: cuts.0,
+                nucleus: cuts.1,
+                ..none
+            });
+        for cuts in [&plausible, &nucleus] {
+            let trace = token(&method, &[&base, &pref], 1.0, cuts, 0, 2, &name);
+            close(trace.log_prob["final"].unwrap(), 0.0);
+            assert_eq!((trace.runner_up, trace.top["final"].len()), (None, 1));
+        }
+        let trace = token(&method, &[&base, &pref], 1.0, &wide, 0, 2, &name);
+        close(trace.log_prob["final"].unwrap(), 0.9f64.ln());
+        // What was chosen was kept, whatever rounding says of it.
+        let trace = token(&method, &[&base, &pref], 1.0, &nucleus, 1, 2, &name);
+        close(trace.log_prob["final"].unwrap(), 0.1f64.ln());
     }
 
     #[test]
@@ -189,7 +215,8 @@ mod tests {
         let base = [0.0, 0.5, -1.0];
         let pref = [1.0, 0.0, 0.0];
         let method = Method::Amulet(AmuletParams::default());
-        let trace = token(&method, &[&base, &pref], 1.0, 0.0, 0, 0, &name);
+        let none = Sampling::default();
+        let trace = token(&method, &[&base, &pref], 1.0, &none, 0, 0, &name);
         let (first, last) = (
             trace.iterates.first().unwrap(),
             trace.iterates.last().unwrap(),

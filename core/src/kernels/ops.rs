@@ -71,6 +71,17 @@ pub struct AttentionShape {
     pub subgroup: bool,
 }
 
+/// What guidance does beside the weighted sum; each costs passes over the vocabulary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Guards {
+    /// Whether tokens outside the anchor's nucleus are cut.
+    pub nucleus: bool,
+    /// Whether the share follows the two streams' divergence.
+    pub jsd: bool,
+    /// Evaluations in which the share that keeps a KL budget is found; 0 where there is none.
+    pub evaluations: usize,
+}
+
 /// The operations, on one backend's own tensors. All floats are f32, all integers i32, and all are
 /// contiguous. See [`super::Matrix`] and [`super::cache`] for shapes and equations.
 #[backend_extension(Cube, Flex)]
@@ -148,7 +159,7 @@ pub trait Ops: Backend {
         stream_rows: IntTensor<Self>,
         weights: FloatTensor<Self>,
         settings: FloatTensor<Self>,
-        evaluations: usize,
+        guards: Guards,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// See [`super::sampling::sample`]; gives counts, tokens and what was chosen.

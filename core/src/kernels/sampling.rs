@@ -1,5 +1,6 @@
 //! From logits to tokens without leaving the device.
 
+pub use super::ops::Guards;
 use super::ops::Ops;
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
@@ -21,23 +22,32 @@ pub struct Guided {
 /// `y = w_0 l_0 + t sum_{s>0} w_s (l_s - l_0)`, `w_0` being the weight of all streams together. Where a difference is not
 /// finite, it counts 0: what the anchor forbids (`-inf`) stays forbidden.
 ///
-/// Without `evaluations`, t is 1. With them it is the largest t up to 1 with which the policy's KL divergence from
-/// the one at t = 0 stays within the settings' budget, as near as so many evaluations come (12 come within a
-/// thousandth); one evaluation and an infinite budget only compute it.
+/// `guards.nucleus` keeps the smallest set of the anchor's best tokens, equal ones by id, whose probabilities under
+/// `softmax(l_0)` reach the settings' nucleus, one at least: what [`sample`]'s top-p would keep of `l_0` (Holtzman et al. 2019,
+/// arXiv 1904.09751). A token must pass this and the plausibility cut; what doesn't scores the lowest f32.
+///
+/// t is 1, or with `guards.jsd` and two streams `JSD(softmax(l_0), softmax(l_1)) / ln 2` over the whole vocabulary (AdaCAD, Wang
+/// et al. 2024, arXiv 2409.07394): 0 for equal streams, 1 for two that share no token. With `guards.evaluations` it is the
+/// largest t up to that with which the policy's KL divergence from the one at t = 0 stays within the settings' budget, as near
+/// as so many evaluations come (12 come within a thousandth); one evaluation and an infinite budget only compute it.
 #[must_use]
 pub fn guidance(
     logits: Tensor<2>,
     stream_rows: Tensor<2, Int>,
     weights: Tensor<2>,
     settings: Tensor<1>,
-    evaluations: usize,
+    guards: Guards,
 ) -> Guided {
+    let guards = Guards {
+        jsd: guards.jsd && stream_rows.dims()[1] == 2,
+        ..guards
+    };
     let (scores, leaning) = <Dispatch as Ops>::guidance(
         logits.into_dispatch(),
         stream_rows.into_dispatch(),
         weights.into_dispatch(),
         settings.into_dispatch(),
-        evaluations,
+        guards,
     );
     Guided {
         scores: Tensor::from_dispatch(scores),

@@ -60,10 +60,15 @@ impl GenerateRequest {
     ///
     /// # Errors
     ///
-    /// [`DecodingError`] for a setting out of range, or a method that lacks its preference.
+    /// [`DecodingError`] for a setting out of range, a method that lacks its preference, or an adaptive strength with more
+    /// prompts than two.
     pub fn validate(&self) -> Result<(), DecodingError> {
         self.method.validate()?;
         self.sampling.check_ranges()?;
+        let streams = self.method.streams().len();
+        if self.sampling.adaptive.is_some() && streams > 2 {
+            return Err(DecodingError::AdaptiveStreams(streams));
+        }
         let without = |conversation: &Conversation| conversation.preference.is_none();
         if self.method.wants_preference() && self.conversations.iter().any(without) {
             return Err(DecodingError::NoPreference(self.method.name()));
@@ -240,8 +245,7 @@ impl Session {
                         .take(streams.len())
                         .collect();
                     let piece = |id| self.text.tokenizer.piece(id).unwrap_or_default();
-                    let beta = request.sampling.plausibility;
-                    trace::token(method, &rows, share, beta, id, top, &piece)
+                    trace::token(method, &rows, share, &request.sampling, id, top, &piece)
                 });
                 let k = share * method.strength();
                 let text = answer.push(self, id, k, chosen.kl, count == most)?;

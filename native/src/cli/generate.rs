@@ -196,7 +196,7 @@ fn history(json: Option<&str>) -> Result<Vec<Message>, Usage> {
     }
 }
 
-/// Refuses what contradicts itself, and says what `--paper-compat` does.
+/// Refuses what contradicts itself, and says what `--paper-compat` does; `core/src/decoding/method.rs` has what it doesn't.
 pub fn check(decoding: &DecodingArgs) -> Result<(), Usage> {
     if decoding.paper_compat {
         if decoding.sampling.temperature != 0.0 {
@@ -204,7 +204,7 @@ pub fn check(decoding: &DecodingArgs) -> Result<(), Usage> {
             return Err(Usage(what.to_owned()));
         }
         say!(
-            "paper-compat: no generation prompt, top-p 0.95 and then the best token, as in the paper's code"
+            "paper-compat: no generation prompt, and the best token at each step, as in the paper's code for la and amulet"
         );
     }
     Ok(())
@@ -223,11 +223,15 @@ fn request(decoding: &DecodingArgs, conversation: Conversation, method: Method) 
 }
 
 fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
+    let sampling = &args.decoding.sampling;
     let refused = [
         ("--trace", args.trace.is_some()),
         ("--stop", !args.stop.is_empty()),
-        ("--kl-budget", args.decoding.sampling.kl_budget.is_some()),
-        ("--temperature", args.decoding.sampling.temperature != 0.0),
+        ("--plausibility", sampling.plausibility > 0.0),
+        ("--nucleus", sampling.nucleus < 1.0),
+        ("--kl-budget", sampling.kl_budget.is_some()),
+        ("--adaptive", sampling.adaptive.is_some()),
+        ("--temperature", sampling.temperature != 0.0),
         ("--stream-model", !args.streams.stream_model.is_empty()),
     ];
     if let Some((name, _)) = refused.into_iter().find(|(_, given)| *given) {

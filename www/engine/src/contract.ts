@@ -104,12 +104,22 @@ export type Length = {
   max_new_tokens: number,
 };
 
+/** What the strength follows from token to token. */
+export type Adaptive = "jsd";
+
 /**
- * How to choose the next token. A temperature of 0 is greedy, and the rest has no say then.
+ * How to choose the next token. A temperature of 0 is greedy, and top-k, top-p and min-p have no say then; the guards have.
  *
  * top-p is Holtzman et al. 2019 (arXiv 1904.09751), min-p Nguyen et al. 2024 (arXiv 2407.01082), the repetition penalty
  * Keskar et al. 2019 (arXiv 1909.05858, eq. 1): it divides positive scores and multiplies negative ones. Plausibility
- * is Li et al. 2023 (arXiv 2210.15097, eq. 3). With a budget of infinity strength stays, and the KL is reported.
+ * is Li et al. 2023 (arXiv 2210.15097, eq. 3). The nucleus is top-p of the anchor's distribution (pref's, of guidance the
+ * first stream's; at temperature 1, before penalties), taken before leaning as the code does that the Linear Alignment
+ * paper evaluated: `la` at k = 2 with a nucleus of 0.8, greedily. What either cuts stays out, whatever the other says. Of
+ * base and pref alone both act on the one prompt, so a greedy answer stays the same.
+ *
+ * A KL budget caps the worst tokens; it is no better trade than a constant strength, which is the best there is of mean
+ * log p - log b for the sum of KL that it spends. With a budget of infinity strength stays, and the KL is reported. Where the strength is adaptive, the budget is a cap
+ * on what that gives; the divergence is that of the whole distributions, cut or not.
  */
 export type Sampling = {
   /** Divides the scores before drawing; 0, and what is below 0.00001, takes the best token */
@@ -129,10 +139,20 @@ export type Sampling = {
   /** Keep tokens with at least this share of the best one's probability under pref; 0 keeps all */
   plausibility: number,
   /**
+   * Keep the best tokens under pref (of guidance: the first stream) whose probabilities reach this sum, before leaning; 1
+   * keeps all. The Linear Alignment paper's evaluation has 0.8
+   */
+  nucleus: number,
+  /**
    * Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's)
    * is E nats at most; `inf` keeps the strength and reports the KL
    */
   kl_budget: number | "inf" | null,
+  /**
+   * Let the strength follow the disagreement of the two prompts, token by token: k times JSD / ln 2 (AdaCAD). Beside a KL
+   * budget, the lower of the two strengths is taken
+   */
+  adaptive: Adaptive | null,
   /** Seed of the draws */
   seed: number,
 };
@@ -692,7 +712,9 @@ export const DECODING = {
   frequency_penalty: {"group":"sampling","help":"Subtracted from a token's score for each time the answer holds it","initial":0,"max":2,"methods":["base","pref","la","amulet","guidance"],"min":-2,"option":"frequency-penalty","range":[-100,100],"step":0.05,"unit":null,"whole":false},
   presence_penalty: {"group":"sampling","help":"Subtracted from the score of every token the answer holds","initial":0,"max":2,"methods":["base","pref","la","amulet","guidance"],"min":-2,"option":"presence-penalty","range":[-100,100],"step":0.05,"unit":null,"whole":false},
   plausibility: {"group":"guard","help":"Keep tokens with at least this share of the best one's probability under pref; 0 keeps all","initial":0,"max":1,"methods":["la","amulet","guidance"],"min":0,"option":"plausibility","range":[0,1],"step":0.01,"unit":null,"whole":false},
+  nucleus: {"group":"guard","help":"Keep the best tokens under pref (of guidance: the first stream) whose probabilities reach this sum, before leaning; 1 keeps all. The Linear Alignment paper's evaluation has 0.8","initial":1,"max":1,"methods":["la","amulet","guidance"],"min":0.01,"option":"nucleus","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
   kl_budget: {"group":"guard","help":"Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's) is E nats at most; `inf` keeps the strength and reports the KL","initial":null,"max":10,"methods":["la","amulet","guidance"],"min":0,"option":"kl-budget","range":[0,1.7976931348623157e+308],"step":0.05,"unit":"nats a token","whole":false},
+  adaptive: {"group":"guard","help":"Let the strength follow the disagreement of the two prompts, token by token: k times JSD / ln 2 (AdaCAD). Beside a KL budget, the lower of the two strengths is taken","initial":null,"methods":["la","amulet","guidance"],"option":"adaptive","unit":null,"words":["jsd"]},
   seed: {"group":"sampling","help":"Seed of the draws","initial":0,"max":4294967295,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"seed","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
   beams: {"group":"beam","help":"Beam search: sequences followed at once","initial":16,"max":32,"methods":["beam"],"min":1,"option":"beams","range":[1,256],"step":1,"unit":null,"whole":true},
   length_penalty: {"group":"beam","help":"Beam search: exponent of the length that log-probabilities are divided by","initial":1,"max":2,"methods":["beam"],"min":-2,"option":"length-penalty","range":[-10,10],"step":0.1,"unit":null,"whole":false},

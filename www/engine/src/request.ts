@@ -21,6 +21,8 @@ export type Alignment = Pick<
   | "kl_budget"
   | "plausibility"
   | "prompt_set"
+  | "nucleus"
+  | "adaptive"
 >;
 
 /** A message as OpenAI's clients write it: content may come in parts of text. */

@@ -1,6 +1,6 @@
 /** What the page's own server and an earlier visit say. */
 
-import { METHODS, PROMPT_SETS } from "@periapt/engine/contract";
+import { DECODING, METHODS, PROMPT_SETS } from "@periapt/engine/contract";
 import * as v from "valibot";
 import { check, fitting, flag, list, name, number, object, oneOf, text, whole } from "./check.ts";
 import { defaults, FIELDS, type FieldName, type Settings } from "../settings.ts";
@@ -11,6 +11,7 @@ const field = ({ min, max, whole: isWhole }: (typeof FIELDS)[FieldName]) =>
 const OTHERS = {
   method: oneOf(...METHODS.filter((method) => method !== "base")),
   kl_budget: v.nullable(number(0, Number.MAX_VALUE)),
+  adaptive: v.nullable(oneOf(...DECODING.adaptive.words)),
   prompt_set: oneOf(...PROMPT_SETS),
   system: text(),
   side_by_side: flag(),

@@ -1,7 +1,7 @@
 /** Runs, as traces (`native/src/cli/trace`) and chats hold them. */
 
 import type { Message, RunHeader, TokenTrace } from "@periapt/engine";
-import { METHODS } from "@periapt/engine/contract";
+import { DECODING, METHODS } from "@periapt/engine/contract";
 import * as v from "valibot";
 import { check, FileError, flag, isInherited, list, name, named, number, object, oneOf, shown, text, whole } from "./check.ts";
 import { type JsonLine, jsonLines, keyOf } from "./json.ts";
@@ -30,7 +30,7 @@ const EARLIER = v.pipe(
   ),
 );
 
-/** `Sampling` in `core/src/decoding/sampler.rs`, with its ranges. */
+/** `Sampling` in `core/src/decoding/sampling.rs`, with its ranges. */
 const DRAWS = {
   temperature: number(0, 100),
   top_k: count(),
@@ -40,11 +40,18 @@ const DRAWS = {
   frequency_penalty: number(-100, 100),
   presence_penalty: number(-100, 100),
   plausibility: number(0, 1),
+  /** Older files lack it. */
+  nucleus: v.optional(number(0, 1), DECODING.nucleus.initial),
   seed: count(),
 };
 const BUDGET = number(0, Number.MAX_VALUE);
-/** JSON has no infinity, which keeps the strength and reports the divergence. */
-export const SAMPLING = object({ ...DRAWS, kl_budget: v.nullable(v.union([BUDGET, v.literal("inf")], "a number from 0 on, inf or null")) });
+export const SAMPLING = object({
+  ...DRAWS,
+  /** JSON has no infinity, which keeps the strength and reports the divergence. */
+  kl_budget: v.nullable(v.union([BUDGET, v.literal("inf")], "a number from 0 on, inf or null")),
+  /** Older files lack it, too. */
+  adaptive: v.optional(v.nullable(oneOf(...DECODING.adaptive.words)), null),
+});
 
 export const DEVICE = object({
   kind: oneOf("gpu", "cpu"),

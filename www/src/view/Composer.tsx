@@ -1,6 +1,7 @@
 /** The question, and how to answer it. */
 
-import { METHODS, PROMPT_SETS } from "@periapt/engine/contract";
+import type { Adaptive } from "@periapt/engine";
+import { DECODING, METHODS, PROMPT_SETS } from "@periapt/engine/contract";
 import { ask, stopAsking } from "../ask.ts";
 import {
   defaults,
@@ -102,7 +103,7 @@ function Strength() {
 }
 
 function Advanced() {
-  const { method, kl_budget, prompt_set, system, side_by_side, traced } = settings.value;
+  const { method, kl_budget, adaptive, prompt_set, system, side_by_side, traced } = settings.value;
   const words = strings.settings;
   const groups = (Object.keys(words.groups) as FieldGroup[]).filter(
     (group) => !(METHODS as readonly string[]).includes(group) || group === method,
@@ -179,25 +180,46 @@ function Advanced() {
                 <Field key={name} name={name} />
               ))}
             {group === "guard" && (
-              <div>
-                <label for="kl-budget">{words.klBudget}</label>
-                <input
-                  id="kl-budget"
-                  type="number"
-                  min={0}
-                  step="any"
-                  value={kl_budget ?? ""}
-                  aria-describedby="kl-budget-help"
-                  onInput={({ currentTarget }) => {
-                    const value = currentTarget.valueAsNumber;
-                    if (currentTarget.value === "") change({ kl_budget: null });
-                    else if (value >= 0) change({ kl_budget: value });
-                  }}
-                />
-                <p id="kl-budget-help" class="hint">
-                  {words.klBudgetHelp}
-                </p>
-              </div>
+              <>
+                <div>
+                  <label for="kl-budget">{words.klBudget}</label>
+                  <input
+                    id="kl-budget"
+                    type="number"
+                    min={0}
+                    step="any"
+                    value={kl_budget ?? ""}
+                    aria-describedby="kl-budget-help"
+                    onInput={({ currentTarget }) => {
+                      const value = currentTarget.valueAsNumber;
+                      if (currentTarget.value === "") change({ kl_budget: null });
+                      else if (value >= 0) change({ kl_budget: value });
+                    }}
+                  />
+                  <p id="kl-budget-help" class="hint">
+                    {words.klBudgetHelp}
+                  </p>
+                </div>
+                <div>
+                  <label for="adaptive">{words.adaptive}</label>
+                  <select
+                    id="adaptive"
+                    value={adaptive ?? ""}
+                    aria-describedby="adaptive-help"
+                    onChange={({ currentTarget }) => change({ adaptive: currentTarget.value === "" ? null : (currentTarget.value as Adaptive) })}
+                  >
+                    <option value="">{words.adaptiveOff}</option>
+                    {DECODING.adaptive.words.map((name) => (
+                      <option key={name} value={name}>
+                        {words.adaptives[name]}
+                      </option>
+                    ))}
+                  </select>
+                  <p id="adaptive-help" class="hint">
+                    {words.adaptiveHelp}
+                  </p>
+                </div>
+              </>
             )}
           </div>
         </fieldset>

@@ -6,7 +6,7 @@ pub(super) mod parallel;
 mod rope;
 mod sampling;
 
-use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
+use super::ops::{AttentionShape, CacheShape, Guards, Ops, Product, QkvShape};
 use super::sampling::Settings;
 use burn::backend::{Flex, flex::FlexTensor};
 use burn::tensor::TensorData;
@@ -187,7 +187,7 @@ impl Ops for Flex {
         stream_rows: FlexTensor,
         weights: FlexTensor,
         settings: FlexTensor,
-        evaluations: usize,
+        guards: Guards,
     ) -> (FlexTensor, FlexTensor) {
         let vocab = logits.layout().shape()[1];
         let shape = stream_rows.layout().shape();
@@ -205,7 +205,7 @@ impl Ops for Flex {
                 .zip(weights)
                 .map(|(row, weight)| (&logits[*row as usize * vocab..][..vocab], *weight))
                 .collect();
-            leaning.extend(sampling::guidance(&streams, &settings, evaluations, scores));
+            leaning.extend(sampling::guidance(&streams, &settings, guards, scores));
         }
         (
             tensor(scores, &[answers, vocab]),

@@ -1,13 +1,13 @@
 //! Guidance and sampling on slices; `shaders/guidance.wgsl` and `shaders/sample.wgsl` have the equations.
 
-use super::super::sampling::Settings;
+use super::super::sampling::{Guards, Settings};
 
 /// See [`super::super::sampling::guidance`]: one answer's scores; gives t and its KL. `streams` are its rows' logits
 /// with their weights, the anchor first.
 pub fn guidance(
     streams: &[(&[f32], f32)],
     settings: &Settings,
-    evaluations: usize,
+    guards: Guards,
     scores: &mut [f32],
 ) -> [f32; 2] {
     let Some((&(anchor, total), others)) = streams.split_first() else {
@@ -25,22 +25,21 @@ pub fn guidance(
     for (score, l) in scores.iter_mut().zip(anchor) {
         *score = total * l;
     }
-    let Settings { beta, budget, .. } = *settings;
-    if beta > 0.0 {
-        let highest = anchor
-            .iter()
-            .copied()
-            .filter(|l| l.is_finite())
-            .fold(LOWEST, f32::max);
-        for (score, l) in scores.iter_mut().zip(anchor) {
-            if *l < highest + beta.ln() {
+    if let Some(last) = last_kept(anchor, settings, guards.nucleus) {
+        for ((score, l), id) in scores.iter_mut().zip(anchor).zip(0..) {
+            let stays = *l > last.0 || (*l == last.0 && id <= last.1);
+            if !stays {
                 *score = LOWEST;
             }
         }
     }
-    let [t, kl] = match evaluations {
-        0 => [1.0, -1.0],
-        _ => share(scores, &differences, budget, evaluations),
+    let most = match others {
+        [(other, _)] if guards.jsd => disagreement(anchor, other),
+        _ => 1.0,
+    };
+    let [t, kl] = match guards.evaluations {
+        0 => [most, -1.0],
+        evaluations => share(scores, &differences, settings.budget, most, evaluations),
     };
     for (score, difference) in scores.iter_mut().zip(&differences) {
         if *score > LOWEST {
@@ -50,8 +49,81 @@ pub fn guidance(
     [t, kl]
 }
 
-/// The largest share t of `d` in `[0, 1]` that keeps `softmax(y + t d)` within `budget` of `softmax(y)`, and that KL.
-fn share(y: &[f32], d: &[f32], budget: f32, evaluations: usize) -> [f32; 2] {
+/// The last token of the anchor's that plausibility and nucleus leave, by logit and of equal ones by id; `None` where all
+/// stay.
+fn last_kept(anchor: &[f32], settings: &Settings, nucleus: bool) -> Option<(f32, u32)> {
+    let plausible = (settings.beta > 0.0).then(|| {
+        let finite = anchor.iter().copied().filter(|l| l.is_finite());
+        (finite.fold(LOWEST, f32::max) + settings.beta.ln(), u32::MAX)
+    });
+    let nucleus = match nucleus && settings.nucleus < 1.0 {
+        true => last_of_nucleus(anchor, settings.nucleus),
+        false => None,
+    };
+    match (plausible, nucleus) {
+        (Some(plausible), Some(nucleus)) if nucleus.0 < plausible.0 => Some(plausible),
+        (plausible, nucleus) => nucleus.or(plausible),
+    }
+}
+
+/// The last of the best tokens whose probabilities reach `share`.
+fn last_of_nucleus(logits: &[f32], share: f32) -> Option<(f32, u32)> {
+    let mut all: Vec<(f32, u32)> = logits
+        .iter()
+        .copied()
+        .zip(0..)
+        .filter(|(l, _)| l.is_finite() && *l > LOWEST)
+        .collect();
+    let highest = all.iter().map(|(l, _)| *l).fold(LOWEST, f32::max);
+    let weight = |l: f32| (l - highest).exp();
+    let limit = f64::from(share) * mass(&all, &weight);
+    let sorted = CANDIDATES.min(all.len());
+    sort_best(&mut all, sorted);
+    let mut kept = nucleus(&all[..sorted], limit, &weight);
+    if kept == sorted {
+        all.sort_unstable_by(order);
+        kept = nucleus(&all, limit, &weight);
+    }
+    all.get(kept - 1).copied()
+}
+
+/// The Jensen-Shannon divergence of `softmax(p)` and `softmax(b)`, divided by ln 2: from 0 to 1.
+fn disagreement(p: &[f32], b: &[f32]) -> f32 {
+    let masses = |logits: &[f32]| -> (Vec<f64>, f64) {
+        let usable = |l: f32| l.is_finite() && l > LOWEST;
+        let finite = logits.iter().copied().filter(|l| usable(*l));
+        let highest = finite.fold(LOWEST, f32::max);
+        let mass = |l: &f32| match usable(*l) {
+            true => f64::from(l - highest).exp(),
+            false => 0.0,
+        };
+        let all: Vec<f64> = logits.iter().map(mass).collect();
+        let whole = all.iter().sum();
+        (all, whole)
+    };
+    let ((p, all_p), (b, all_b)) = (masses(p), masses(b));
+    let mut sum = 0.0;
+    for (p, b) in p.iter().zip(&b) {
+        let (p, b) = (p / all_p, b / all_b);
+        let both = p + b;
+        if both > 0.0 {
+            sum += both * gap((p - b) / both);
+        }
+    }
+    (sum / (2.0 * std::f64::consts::LN_2)).clamp(0.0, 1.0) as f32
+}
+
+/// `((1 + r) ln(1 + r) + (1 - r) ln(1 - r)) / 2` for `r` in `[-1, 1]`.
+fn gap(r: f64) -> f64 {
+    let side = |r: f64| match r > -1.0 {
+        true => (1.0 + r) * r.ln_1p(),
+        false => 0.0,
+    };
+    (side(r) + side(-r)) / 2.0
+}
+
+/// The largest share t of `d` in `[0, most]` that keeps `softmax(y + t d)` within `budget` of `softmax(y)`, and that KL.
+fn share(y: &[f32], d: &[f32], budget: f32, most: f32, evaluations: usize) -> [f32; 2] {
     // ln Z, mean of d and variance of d under softmax(y + t d), in f64: the terms nearly cancel.
     let tilted = |t: f64| {
         let terms = || {
@@ -75,7 +147,8 @@ fn share(y: &[f32], d: &[f32], budget: f32, evaluations: usize) -> [f32; 2] {
     let budget = f64::from(budget);
     let target_root = (budget - f64::min(0.0005, 0.002 * budget)).max(0.0).sqrt();
     let rest = tilted(0.0).0;
-    let (mut low, mut low_kl, mut high, mut t) = (0.0, 0.0, 1.0, 1.0);
+    let most = f64::from(most);
+    let (mut low, mut low_kl, mut high, mut t) = (0.0, 0.0, most, most);
     for _ in 0..evaluations {
         let (log_z, mean, variance) = tilted(t);
         let kl = (t * mean - (log_z - rest)).max(0.0);
@@ -84,7 +157,7 @@ fn share(y: &[f32], d: &[f32], budget: f32, evaluations: usize) -> [f32; 2] {
         } else {
             high = t;
         }
-        if low == 1.0 {
+        if low == most {
             break;
         }
         let root = kl.sqrt();
@@ -150,26 +223,19 @@ pub fn sample(scores: &[f32], counts: &[i32], settings: &Settings, key: [u32; 4]
         } else {
             all.len()
         };
-        let mut whole: f32 = all.iter().map(|(p, _)| weight(*p)).sum();
-        let sort = |all: &mut Vec<(f32, u32)>, n: usize| {
-            if n < all.len() {
-                all.select_nth_unstable_by(n, order);
-            }
-            all[..n].sort_unstable_by(order);
-        };
+        let mut whole = mass(&all, &weight);
         let mut sorted = CANDIDATES.min(all.len());
-        sort(&mut all, sorted);
+        sort_best(&mut all, sorted);
         if top_k > 0 {
             if count > sorted {
                 sorted = count;
-                sort(&mut all, sorted);
+                sort_best(&mut all, sorted);
             }
-            whole = all[..count].iter().map(|(p, _)| weight(*p)).sum();
+            whole = mass(&all[..count], &weight);
         }
-        let limit = if settings.top_p < 1.0 {
-            settings.top_p * whole
-        } else {
-            f32::INFINITY
+        let limit = match settings.top_p < 1.0 {
+            true => f64::from(settings.top_p) * whole,
+            false => f64::INFINITY,
         };
         let mut kept = nucleus(&all[..count.min(sorted)], limit, &weight);
         if kept == sorted && sorted < count {
@@ -189,12 +255,25 @@ pub fn sample(scores: &[f32], counts: &[i32], settings: &Settings, key: [u32; 4]
         .map(|(_, id)| id)
 }
 
+/// Puts the best `n` first, in order.
+fn sort_best(all: &mut [(f32, u32)], n: usize) {
+    if n < all.len() {
+        all.select_nth_unstable_by(n, order);
+    }
+    all[..n].sort_unstable_by(order);
+}
+
+/// The sum of their weights, in f64: so many f32 one after the other drift.
+fn mass(of: &[(f32, u32)], weight: &impl Fn(f32) -> f32) -> f64 {
+    of.iter().map(|(p, _)| f64::from(weight(*p))).sum()
+}
+
 /// How many of these stand before the nucleus ends; one at least.
-fn nucleus(sorted: &[(f32, u32)], limit: f32, weight: &impl Fn(f32) -> f32) -> usize {
+fn nucleus(sorted: &[(f32, u32)], limit: f64, weight: &impl Fn(f32) -> f32) -> usize {
     let mut passed = 0.0;
     let inside = sorted.iter().take_while(|(p, _)| {
         let before = passed;
-        passed += weight(*p);
+        passed += f64::from(weight(*p));
         before < limit
     });
     inside.count().max(1)

@@ -9,7 +9,7 @@ pub(super) mod stats;
 pub(super) use launch::{binding_bytes, flush, is_gpu};
 
 use super::Variant;
-use super::ops::{AttentionShape, CacheShape, Ops, Product, QkvShape};
+use super::ops::{AttentionShape, CacheShape, Guards, Ops, Product, QkvShape};
 use super::pack::layout;
 use burn::tensor::DType;
 use burn_wgpu::{CubeBackend, CubeTensor};
@@ -281,19 +281,24 @@ impl Ops for CubeBackend {
         stream_rows: CubeTensor,
         weights: CubeTensor,
         settings: CubeTensor,
-        evaluations: usize,
+        guards: Guards,
     ) -> (CubeTensor, CubeTensor) {
         let vocab = logits.meta.shape()[1];
         let [answers, streams] = [stream_rows.meta.shape()[0], stream_rows.meta.shape()[1]];
         let scores = empty(&logits, &[answers, vocab]);
         let leaning = empty(&logits, &[answers, 2]);
-        // The search for t looks at the whole vocabulary.
-        let shares = if evaluations > 0 { 1 } else { GUIDANCE_SHARES };
+        // Each guard looks at the whole vocabulary.
+        let shares = match guards == Guards::default() {
+            true => GUIDANCE_SHARES,
+            false => 1,
+        };
         let values = vec![
             ("vocab", vocab.into()),
             ("streams", streams.into()),
             ("shares", shares.into()),
-            ("evaluations", evaluations.into()),
+            ("nucleus", guards.nucleus.into()),
+            ("jsd", guards.jsd.into()),
+            ("evaluations", guards.evaluations.into()),
         ];
         let bindings = [
             &logits,

@@ -22,8 +22,9 @@ pub struct DecodingArgs {
     /// Beam search: answers to give, best first
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub n_best: usize,
-    /// Decode as the Amulet paper's public code does: --prompt-set paper unless another is named, prompts without the
-    /// template's generation prompt, the best token after a top-p cut of 0.95 (which never changes the best)
+    /// --prompt-set paper unless another is named, prompts without the template's generation prompt, and the best token at
+    /// each step, as in the Amulet paper's public code for la and amulet (whose top-p of 0.95 never changes the best). Not
+    /// its sampled base, pref and Beam16, its unmasked padding, nor its prompts for Llama and Mistral
     #[arg(long)]
     pub paper_compat: bool,
 }
@@ -67,8 +68,7 @@ impl PromptArgs {
 #[command(next_help_heading = "Streams")]
 pub struct StreamArgs {
     /// Guidance: a prompt of its own with a weight, `name=...;system=...;prefer=...;weight=...`, as often as wanted;
-    /// only the weight must be given, `\;` stands for a semicolon, and plausibility and KL are measured against the
-    /// first
+    /// only the weight must be given, `\;` stands for a semicolon, and plausibility, nucleus and KL go by the first
     #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
     pub stream: Vec<String>,
     /// Guidance: another model to run the stream NAME, with the same vocabulary
