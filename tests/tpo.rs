@@ -506,9 +506,11 @@ fn a_reward_model_scores() {
         assert!(seen > 0, "{name}: no case of one question and one answer");
         // A wish is part of the question.
         let mut wished = ClassifierReward::new(&classifier, Some("Be brief.".to_owned()));
-        let told = pollster::block_on(wished.score("Why?", "", &["So."])).unwrap();
-        let asked = pollster::block_on(reward.score("Why?\n\nBe brief.", "", &["So."])).unwrap();
-        let bare = pollster::block_on(reward.score("Why?", "", &["So."])).unwrap();
+        let told = pollster::block_on(wished.score("Why?", "", &[Response::ended("So.")])).unwrap();
+        let asked =
+            pollster::block_on(reward.score("Why?\n\nBe brief.", "", &[Response::ended("So.")]))
+                .unwrap();
+        let bare = pollster::block_on(reward.score("Why?", "", &[Response::ended("So.")])).unwrap();
         assert_eq!(told, asked);
         assert_ne!(told, bare);
         // What passes its context is scored by its beginning, and that is said.

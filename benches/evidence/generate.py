@@ -33,17 +33,17 @@ STYLES = ["concise", "verbose", "formal", "complex", "uplifting", "pleasant", "c
 ARMS = {
     "base": ["--method", "base"],
     "pref": ["--method", "pref"],
-    "pref twice": ["--method", "pref", "--system", "{preference} {preference}"],
-    "la 1": ["--method", "la", "--strength", "1"],
     "la 2": ["--method", "la", "--strength", "2"],
-    "la 2 + plausibility 0.1": ["--method", "la", "--strength", "2", "--plausibility", "0.1"],
-    "la 2 + nucleus 0.8": ["--method", "la", "--strength", "2", "--nucleus", "0.8"],
-    "la 8": ["--method", "la", "--strength", "8"],
     "amulet": ["--method", "amulet"],
-    "amulet + nucleus 0.8": ["--method", "amulet", "--nucleus", "0.8"],
+    "la 2 + plausibility 0.1": ["--method", "la", "--strength", "2", "--plausibility", "0.1"],
     "amulet + plausibility 0.1": ["--method", "amulet", "--plausibility", "0.1"],
-    "amulet + budget 0.3": ["--method", "amulet", "--budget", "0.3"],
+    "amulet + nucleus 0.8": ["--method", "amulet", "--nucleus", "0.8"],
+    "la 1": ["--method", "la", "--strength", "1"],
+    "pref twice": ["--method", "pref", "--system", "{preference} {preference}"],
     "amulet + jsd": ["--method", "amulet", "--adaptive", "jsd"],
+    "amulet + budget 0.3": ["--method", "amulet", "--budget", "0.3"],
+    "la 8": ["--method", "la", "--strength", "8"],
+    "la 2 + nucleus 0.8": ["--method", "la", "--strength", "2", "--nucleus", "0.8"],
 }
 
 
@@ -56,8 +56,8 @@ def arguments():
     add("--device", default="auto")
     add("--dataset", nargs="+", default=[str(REPOSITORY / "tests/fixtures/questions.json")])
     add("--limit", type=int, default=8, help="the first N questions of each dataset")
-    add("--sets", nargs="+", default=["plain"], help="sets of prompts")
-    add("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
+    add("--sets", nargs="*", default=["plain"], help="sets of prompts")
+    add("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
     add("--wishes", nargs="+", default=[*CONSTRAINTS, *STYLES], help="by name")
     add("--max-new-tokens", type=int, default=256)
     add("--batch", type=int, default=32)

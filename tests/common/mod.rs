@@ -138,7 +138,7 @@ pub fn json(args: &[impl AsRef<OsStr> + Debug]) -> Value {
 }
 
 /// The JSON that a call printed.
-fn parsed(args: &[impl Debug], output: &Output) -> Value {
+pub fn parsed(args: &[impl Debug], output: &Output) -> Value {
     assert!(output.status.success(), "{args:?}: {}", stderr(output));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
         panic!(
