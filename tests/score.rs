@@ -1,7 +1,7 @@
 //! `periapt score` with the real binary: the reward `fit` beside the rest, answers as lines, and what an echo wins.
 
+use crate::common::model_arg;
 use crate::common::place::Place;
-use crate::common::{model_arg, parsed};
 use serde_json::{Value, json};
 
 /// What `--lines` gives, one object a line.
@@ -188,7 +188,7 @@ fn a_record_holds_the_rewordings_and_the_limit() {
     };
     let run = |args: &[String]| {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        parsed(&args, &place.run(&args))
+        place.ok(&args, b"")
     };
     assert_eq!(run(&args(&[]))["reward_name"], "fit");
     let text = std::fs::read_to_string(&record).unwrap();

@@ -146,33 +146,39 @@ fn an_echo_behind_adds_nothing_of_its_own() {
 #[test]
 fn first_responses_set_the_limit_for_all_that_come_after_and_for_a_run_taken_up() {
     let session = tiny(4);
-    let of = |texts: &[&'static str]| -> Vec<Response<'static>> {
-        texts.iter().map(|text| Response::ended(text)).collect()
+    // The least likely one comes later, whatever this model takes for likely.
+    let texts = ["No.", "Because.", "It is so.", "zq#~^|zq#~"];
+    let mut all = texts.map(Response::ended);
+    let ratings = pollster::block_on(fit(&session, &[]).rate(&asked(), &all)).unwrap();
+    let nll = |response: &Response<'_>| {
+        let place = texts.iter().position(|text| *text == response.text);
+        ratings[place.unwrap()].nll
     };
-    let (first, later) = (of(&["No.", "Because.", "It is so."]), of(&["zq#~^|zq#~"]));
+    all.sort_by(|a, b| nll(a).total_cmp(&nll(b)));
+    let (first, later) = all.split_at(3);
     let score = |reward: &mut FitReward<'_>, responses: &[Response<'_>]| {
         pollster::block_on(reward.score(QUESTION, "", responses)).unwrap()
     };
     let mut whole = fit(&session, &["Be brief."]);
     whole.begin(QUESTION);
     assert_eq!(whole.nll_limit(), None);
-    let of_first = score(&mut whole, &first);
+    let of_first = score(&mut whole, first);
     let limit = whole.nll_limit().unwrap();
-    let of_later = score(&mut whole, &later);
+    let of_later = score(&mut whole, later);
     assert_eq!(whole.nll_limit(), Some(limit));
     // Taken up from what the record's text holds.
     let kept: f64 = serde_json::from_str(&serde_json::to_string(&limit).unwrap()).unwrap();
     let mut again = fit(&session, &["Be brief."]);
     again.begin(QUESTION);
     again.set_nll_limit(kept);
-    assert_eq!(score(&mut again, &later), of_later);
+    assert_eq!(score(&mut again, later), of_later);
     // Without it, the later one sets its own.
     let mut alone = fit(&session, &["Be brief."]);
     alone.begin(QUESTION);
-    assert!(score(&mut alone, &later)[0] > of_later[0]);
+    assert!(score(&mut alone, later)[0] > of_later[0]);
     // The same query's comparison is held against the same, another query begins anew.
     whole.begin(QUESTION);
-    assert_eq!(score(&mut whole, &first), of_first);
+    assert_eq!(score(&mut whole, first), of_first);
     whole.begin("Who?");
     assert_eq!(whole.nll_limit(), None);
     // What is less likely than the limit pays beta for each nat.
@@ -180,7 +186,7 @@ fn first_responses_set_the_limit_for_all_that_come_after_and_for_a_run_taken_up(
         fit_beta: 3.0,
         ..FitParams::default()
     };
-    let ratings = pollster::block_on(again.rate(&asked(), &later)).unwrap();
+    let ratings = pollster::block_on(again.rate(&asked(), later)).unwrap();
     let [mild, harsh] =
         [FitParams::default(), harsh].map(|params| ratings[0].score(&params, limit));
     assert!(mild.nll > limit, "{mild:?}");
@@ -190,7 +196,7 @@ fn first_responses_set_the_limit_for_all_that_come_after_and_for_a_run_taken_up(
 #[test]
 fn what_passes_the_context_is_rated_by_its_beginning_and_has_no_end() {
     let mut session = tiny(4);
-    session.limit_context(500);
+    session.limit_context(700);
     let mut reward = fit(&session, &["Be brief."]);
     let long = "A sentence of its own. ".repeat(40);
     let responses = [Response::ended("Short."), Response::ended(long.trim())];

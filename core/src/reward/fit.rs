@@ -321,7 +321,7 @@ mod tests {
         );
         assert_eq!(
             of(9..12, 11..12),
-            [true, true, false, false, true, false, true]
+            [true, true, false, false, false, false, true]
         );
         assert_eq!(of(20..21, 21..22), [true; 7]);
     }
