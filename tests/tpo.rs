@@ -303,6 +303,9 @@ fn the_report_has_the_figures_and_stands_alone() {
             &[
                 "--mode",
                 mode,
+                // By which a rewrite wins here, so that there is a difference to show.
+                "--reward",
+                "preference",
                 "--dataset",
                 &place.text("questions.json"),
                 "--record",

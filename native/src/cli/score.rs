@@ -80,16 +80,16 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
-    if !args.json {
-        let name = if by_fit { "       fit  " } else { "" };
-        writeln!(
-            terminal::report(),
-            "{name}preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
-        )?;
-    }
     let mut all = Vec::new();
-    for group in &groups {
+    for (number, group) in groups.iter().enumerate() {
         let scored = pollster::block_on(score(args, session, group, by_fit))?;
+        if number == 0 && !args.json {
+            let name = if by_fit { "       fit  " } else { "" };
+            writeln!(
+                terminal::report(),
+                "{name}preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
+            )?;
+        }
         for scored in scored {
             match (args.json, &args.lines) {
                 (false, _) => scored.report()?,

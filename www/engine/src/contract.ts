@@ -7,7 +7,7 @@
 export type MethodName = "base" | "pref" | "la" | "amulet" | "beam" | "guidance";
 
 /** The rewards there are. */
-export type RewardName = "preference" | "judge" | "classifier" | "human";
+export type RewardName = "fit" | "preference" | "judge" | "classifier" | "human";
 
 /** Who said a message. */
 export type Role = "system" | "user" | "assistant";
@@ -189,12 +189,52 @@ export type ScoreParams = {
   messages: Chat,
   /** As in `GenerateParams`. */
   preference: string,
-  /** The answers. */
+  /** The preference in other words, as in `RefineParams`. */
+  reworded?: Array<string>,
+  /** The answers, each of which ended by itself. */
   responses: Array<string>,
 };
 
 /** What one answer scores. */
 export type Score = {
+  /**
+   * Mean over the answer's tokens of log p(token | with the preference) - log p(token | without), in nats: above 0
+   * where the answer is likelier with the preference. Amulet's utility (arXiv 2502.19148).
+   */
+  preference_score: number,
+  /** exp of the mean negative log-probability without the preference. */
+  base_perplexity: number,
+  /** The same with it. */
+  pref_perplexity: number,
+  /** Different n-grams of tokens among all, n = 1, 2, 3 (Li et al. 2016, arXiv 1510.03055); 0 where there is none. */
+  distinct: [number, number, number],
+  /** The share of tokens that stand in a 4-gram seen before in the answer. */
+  repetition: number,
+  /** Tokens of the answer. */
+  tokens: number,
+};
+
+/** What an answer's reward is made of. */
+export type FitScore = {
+  /** The reward: `style`, less what the answer is too unlikely. */
+  reward: number,
+  /**
+   * The mean over all tokens of how much likelier each is with the reworded wish than with a neutral one, in nats: clipped,
+   * and nothing for what only repeats the wish.
+   */
+  style: number,
+  /** The mean negative log-probability of a token without any wish, in nats. */
+  nll: number,
+  /** What `nll` is held against. */
+  nll_limit: number,
+  /** Tokens that only repeat the wish. */
+  masked: number,
+};
+
+/** What an answer scores. */
+export type ScoreResult = {
+  /** By the reward `fit`, with all the answers as a run's first ones. */
+  fit: FitScore,
   /**
    * Mean over the answer's tokens of log p(token | with the preference) - log p(token | without), in nats: above 0
    * where the answer is likelier with the preference. Amulet's utility (arXiv 2502.19148).
@@ -455,8 +495,15 @@ export type RefineAsked = {
   messages: Chat,
   /** As for an answer. */
   preference?: string,
-  /** `preference` where there is one, else `judge`. */
+  /** `fit` where there is a preference, else `judge`. */
   reward?: RewardName,
+  /**
+   * The preference in other words, once or twice, for the reward `fit`: those of the built-in preferences where it is left
+   * out, or else the preference itself.
+   */
+  reworded?: Array<string>,
+  /** What an earlier run's `scores` have for this question: a comparison's rewards are held against that run's. */
+  nll_limit?: number,
   /** What is done with the first responses. */
   mode?: RefineMode,
   /** Of the mode `bon`: how long it goes on, N responses a round; one round where it is left out. */
@@ -534,6 +581,11 @@ export type RefineLine = { "type": "run",
    * candidate's number.
    */
   cut?: Array<Cut>,
+  /**
+   * What the reward `fit` holds responses against: the upper quartile of the run's first ones, as the mean negative
+   * log-probability of a token in nats.
+   */
+  nll_limit?: number,
   /** The best candidate so far. */
   best: number,
   /** The worst one. */
@@ -666,6 +718,8 @@ export type RecordHeader = {
   reward_model?: ModelHash,
   /** The preference. */
   preference: string | null,
+  /** The preference in other words, for the reward `fit`. */
+  reworded?: Array<string>,
   /** How responses are decoded. */
   method: MethodName,
   /** The responses' system prompt. */
