@@ -6,6 +6,9 @@
 /** The methods there are, by the names that all faces know them by. */
 export type MethodName = "base" | "pref" | "la" | "amulet" | "beam" | "guidance";
 
+/** The prompts of base and pref, where no system prompt is given. */
+export type PromptSet = "plain" | "paper";
+
 /** The rewards there are. */
 export type RewardName = "fit" | "preference" | "judge" | "classifier" | "human";
 
@@ -114,12 +117,12 @@ export type Adaptive = "jsd";
  * Keskar et al. 2019 (arXiv 1909.05858, eq. 1): it divides positive scores and multiplies negative ones. Plausibility
  * is Li et al. 2023 (arXiv 2210.15097, eq. 3). The nucleus is top-p of the anchor's distribution (pref's, of guidance the
  * first stream's; at temperature 1, before penalties), taken before leaning as the code does that the Linear Alignment
- * paper evaluated: `la` at k = 2 with a nucleus of 0.8, greedily. What either cuts stays out, whatever the other says. Of
- * base and pref alone both act on the one prompt, so a greedy answer stays the same.
+ * paper evaluated: `la` with a nucleus of 0.8, greedily. Of base and pref alone both act on the one prompt, so a greedy
+ * answer stays the same.
  *
- * A KL budget caps the worst tokens; it is no better trade than a constant strength, which is the best there is of mean
- * log p - log b for the sum of KL that it spends. With a budget of infinity strength stays, and the KL is reported. Where the strength is adaptive, the budget is a cap
- * on what that gives; the divergence is that of the whole distributions, cut or not.
+ * A KL budget is a cap on the worst tokens, and no better trade: of all ways to spend a sum of KL, a constant strength
+ * gives the highest mean of log p - log b. With a budget of infinity strength stays, and the KL is reported. Where the
+ * strength is adaptive, a budget caps what that gives; the divergence is that of the whole distributions, cut or not.
  */
 export type Sampling = {
   /** Divides the scores before drawing; 0, and what is below 0.00001, takes the best token */
@@ -173,10 +176,12 @@ export type Asked = {
   n?: number,
   /** Trace every token, with so many best tokens of each stream. */
   trace?: number,
-  /** One word, as in "Your answer should be WORD as much as possible.", or text that stands as it is; empty for none. */
+  /** One word, which the set of prompts makes a sentence of, or text that stands as it is; empty for none. */
   preference?: string,
   /** Several, in place of `preference` and `method`: base + the sum of weight (preference - base). */
   preferences?: Array<WeightedPreference>,
+  /** What a preference is said with, and the system prompt where `messages` have none: plain where it is left out. */
+  prompt_set?: PromptSet,
   /** Amulet where there is a preference, else base. */
   method?: MethodName,
   /** Texts that end an answer where they come up; no part of it. */
@@ -189,6 +194,8 @@ export type ScoreParams = {
   messages: Chat,
   /** As in `GenerateParams`. */
   preference: string,
+  /** As in `GenerateParams`. */
+  prompt_set: PromptSet | null,
   /** The preference in other words, as in `RefineParams`. */
   reworded?: Array<string>,
   /** The answers, each of which ended by itself. */
@@ -495,6 +502,8 @@ export type RefineAsked = {
   messages: Chat,
   /** As for an answer. */
   preference?: string,
+  /** As for an answer. */
+  prompt_set?: PromptSet,
   /** `fit` where there is a preference, else `judge`. */
   reward?: RewardName,
   /**
@@ -749,6 +758,21 @@ export type RefineEvent = { kind: "begin"; header: RecordHeader } | RunEvent | A
 /** The methods that a request may name. */
 export const METHODS = ["base","pref","la","amulet"] as const;
 export type Method = (typeof METHODS)[number];
+
+/** The sets of prompts. */
+export const PROMPT_SETS = ["plain","paper"] as const;
+
+/** What the set plain makes of the preferences that it knows. */
+export const PLAIN_WISHES = {
+  concise: "Be concise: answer in as few words as possible.",
+  creative: "Be creative: use vivid images and unusual ideas.",
+  formal: "Use formal, academic language.",
+  uplifting: "Be uplifting: encourage the reader and give hope.",
+  pleasant: "Be pleasant: write in a kind and friendly tone.",
+  verbose: "Be verbose: explain everything at length and in great detail.",
+  complex: "Use sophisticated vocabulary and intricate sentences.",
+  sycophantic: "Flatter the user: praise them and their question.",
+} as const;
 
 /** The options of how answers are decoded. */
 export const DECODING = {
