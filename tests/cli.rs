@@ -48,6 +48,8 @@ fn a_preference_means_amulet_and_two_prompts() {
         "-n",
         "4",
         "--json",
+        "--prompt-set",
+        "paper",
         "--prefer",
         "uplifting",
         "How do I take care of a wooden table?",

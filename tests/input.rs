@@ -150,6 +150,8 @@ fn files_of_windows_are_the_same_files() {
                 "tpo",
                 "--method",
                 "base",
+                "--prompt-set",
+                "paper",
                 "-n",
                 "3",
                 "--samples",

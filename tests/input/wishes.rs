@@ -46,10 +46,10 @@ fn a_preference_reaches_the_model_whatever_its_template_has_a_place_for() {
         let (base, pref) = (text(&common::ids(base)), text(&common::ids(pref)));
         assert_ne!(base, pref, "{template}");
         assert!(
-            pref.contains("advice. in rhyme\n\nWhy?"),
+            pref.contains("in rhyme\n\nWhy?"),
             "{template}: {pref:?}"
         );
-        assert!(base.contains("advice. \n\nWhy?"), "{template}: {base:?}");
+        assert!(base.contains("Why?"), "{template}: {base:?}");
 
         // Before the first question, whatever came after it.
         let history =
@@ -225,7 +225,14 @@ fn what_has_no_effect_is_never_silent() {
     // The first letters alone: base and pref are the same prompt.
     place.template("{% for m in messages %}{{ m.content[:3] }}|{% endfor %}");
     place.fails(
-        &["generate", "--prefer", "in rhyme", "Why?"],
+        &[
+            "generate",
+            "--prompt-set",
+            "paper",
+            "--prefer",
+            "in rhyme",
+            "Why?",
+        ],
         b"",
         3,
         &["no effect", "pref"],
@@ -234,6 +241,8 @@ fn what_has_no_effect_is_never_silent() {
     place.fails(
         &[
             "score",
+            "--prompt-set",
+            "paper",
             "--prefer",
             "in rhyme",
             "--response",
@@ -320,7 +329,7 @@ fn a_weight_is_the_same_for_one_preference_and_for_many() {
             "Return of: 3 of us",
             "Star Wars: x",
         ] {
-            assert!(first(kept).contains(&format!("advice. {kept}\n")), "{kept}");
+            assert!(first(kept).contains(&format!("{kept}\n")), "{kept}");
         }
         let plain = first("in plain words");
         for weighted in [

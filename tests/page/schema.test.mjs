@@ -288,7 +288,7 @@ describe("imports", () => {
 
     // The rewordings of a wish as it was typed, and as a trace's header has it.
     const profiled = { list: [{ ...own, text: "terse", reworded: ["", "Be brief."] }, { ...own, id: "b" }], chosen: [] };
-    for (const wish of ["terse", page.expand("terse")]) assert.deepEqual(page.rewordingsOf(wish, profiled), ["Be brief."]);
+    for (const wish of ["terse", "Answer in a terse way.", "Your answer should be terse as much as possible."]) assert.deepEqual(page.rewordingsOf(wish, profiled), ["Be brief."]);
     for (const wish of ["", "t2"]) assert.deepEqual(page.rewordingsOf(wish, profiled), []);
     assert.deepEqual(page.rewordingsOf("concise", page.starters()), []);
     assert.deepEqual(JSON.parse(page.toJson(profiled)).profiles.map(({ reworded }) => reworded), [["Be brief."], ["u"]]);

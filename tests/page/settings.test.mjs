@@ -68,18 +68,18 @@ describe("settings and runs", () => {
     const sampling = { temperature, top_k, top_p, min_p, repetition_penalty, frequency_penalty, presence_penalty, seed };
     const common = { max_tokens: 128, ...sampling, logprobs: true, top_logprobs: 5 };
     const kind = [preference("Be kind.")];
-    const amulet = { preference: "Be kind.", method: "amulet", alpha: 2, lambda: 2, eta: 10, iterations: 60, plausibility: 0, nucleus: 1 };
+    const amulet = { preference: "Be kind.", prompt_set: "plain", method: "amulet", alpha: 2, lambda: 2, eta: 10, iterations: 60, plausibility: 0, nucleus: 1 };
     assert.deepEqual(asked({}, kind), { ...common, alignment: amulet });
     assert.deepEqual(asked({ traced: false }, []), { max_tokens: 128, ...sampling, alignment: { method: "base", plausibility: 0, nucleus: 1 } });
-    const base = { method: "base", preference: "Be kind.", plausibility: 0.1, nucleus: 0.8 };
+    const base = { method: "base", preference: "Be kind.", prompt_set: "plain", plausibility: 0.1, nucleus: 0.8 };
     assert.deepEqual(asked({ kl_budget: 1, plausibility: 0.1, nucleus: 0.8, adaptive: "jsd" }, kind, false).alignment, base);
     const { alignment: la } = asked({ method: "la", strength: 3, kl_budget: 0, adaptive: "jsd" }, kind);
-    assert.deepEqual(la, { preference: "Be kind.", method: "la", strength: 3, plausibility: 0, nucleus: 1, kl_budget: 0, adaptive: "jsd" });
-    const { alignment: pref } = asked({ method: "pref" }, kind);
-    assert.deepEqual(pref, { preference: "Be kind.", method: "pref", plausibility: 0, nucleus: 1 });
+    assert.deepEqual(la, { preference: "Be kind.", prompt_set: "plain", method: "la", strength: 3, plausibility: 0, nucleus: 1, kl_budget: 0, adaptive: "jsd" });
+    const { alignment: pref } = asked({ method: "pref", prompt_set: "paper" }, kind);
+    assert.deepEqual(pref, { preference: "Be kind.", prompt_set: "paper", method: "pref", plausibility: 0, nucleus: 1 });
     // Several share 1 + k, and their disagreement is none of two prompts.
     const { alignment: shared } = asked({ method: "la", strength: 3, adaptive: "jsd" }, [preference("a", 1), preference("b", 3)]);
-    assert.deepEqual(shared, { preferences: [{ text: "a", weight: 1 }, { text: "b", weight: 3 }], plausibility: 0, nucleus: 1 });
+    assert.deepEqual(shared, { preferences: [{ text: "a", weight: 1 }, { text: "b", weight: 3 }], prompt_set: "plain", plausibility: 0, nucleus: 1 });
     const { alignment: none } = asked({ method: "pref" }, [preference("a", 0), preference("b", 0)]);
     assert.deepEqual(none.preferences.map(({ weight }) => weight), [0, 0]);
   });

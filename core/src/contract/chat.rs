@@ -68,6 +68,7 @@ pub struct ScoreParams {
     /// As in [`GenerateParams`](super::GenerateParams).
     pub preference: String,
     /// As in [`GenerateParams`](super::GenerateParams).
+    #[cfg_attr(feature = "contract", ts(optional))]
     pub prompt_set: Option<PromptSet>,
     /// The preference in other words, as in [`RefineParams`](super::RefineParams).
     #[serde(default)]

@@ -195,7 +195,7 @@ export type ScoreParams = {
   /** As in `GenerateParams`. */
   preference: string,
   /** As in `GenerateParams`. */
-  prompt_set: PromptSet | null,
+  prompt_set?: PromptSet,
   /** The preference in other words, as in `RefineParams`. */
   reworded?: Array<string>,
   /** The answers, each of which ended by itself. */

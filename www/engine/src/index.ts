@@ -23,6 +23,7 @@ import {
   type TokenLogprob,
   usageOf,
 } from "./openai.ts";
+import type { PromptSet } from "./contract.ts";
 import type {
   Adapter,
   CallName,
@@ -193,7 +194,7 @@ export class Engine {
    * the built-in ones.
    */
   async score(
-    params: { messages: Message[]; preference: string; reworded?: string[]; responses: string[] },
+    params: { messages: Message[]; preference: string; prompt_set?: PromptSet; reworded?: string[]; responses: string[] },
     { signal }: Cancellable = {},
   ): Promise<ScoreResult[]> {
     await this.#revive(signal);
