@@ -114,12 +114,12 @@ export type Adaptive = "jsd";
  * Keskar et al. 2019 (arXiv 1909.05858, eq. 1): it divides positive scores and multiplies negative ones. Plausibility
  * is Li et al. 2023 (arXiv 2210.15097, eq. 3). The nucleus is top-p of the anchor's distribution (pref's, of guidance the
  * first stream's; at temperature 1, before penalties), taken before leaning as the code does that the Linear Alignment
- * paper evaluated: `la` at k = 2 with a nucleus of 0.8, greedily. What either cuts stays out, whatever the other says. Of
- * base and pref alone both act on the one prompt, so a greedy answer stays the same.
+ * paper evaluated: `la` with a nucleus of 0.8, greedily. Of base and pref alone both act on the one prompt, so a greedy
+ * answer stays the same.
  *
- * A KL budget caps the worst tokens; it is no better trade than a constant strength, which is the best there is of mean
- * log p - log b for the sum of KL that it spends. With a budget of infinity strength stays, and the KL is reported. Where the strength is adaptive, the budget is a cap
- * on what that gives; the divergence is that of the whole distributions, cut or not.
+ * A KL budget is a cap on the worst tokens, and no better trade: of all ways to spend a sum of KL, a constant strength
+ * gives the highest mean of log p - log b. With a budget of infinity strength stays, and the KL is reported. Where the
+ * strength is adaptive, a budget caps what that gives; the divergence is that of the whole distributions, cut or not.
  */
 export type Sampling = {
   /** Divides the scores before drawing; 0, and what is below 0.00001, takes the best token */
