@@ -45,10 +45,7 @@ fn a_preference_reaches_the_model_whatever_its_template_has_a_place_for() {
         let (base, pref) = (&prompts["base"], &prompts["pref"]);
         let (base, pref) = (text(&common::ids(base)), text(&common::ids(pref)));
         assert_ne!(base, pref, "{template}");
-        assert!(
-            pref.contains("in rhyme\n\nWhy?"),
-            "{template}: {pref:?}"
-        );
+        assert!(pref.contains("in rhyme\n\nWhy?"), "{template}: {pref:?}");
         assert!(base.contains("Why?"), "{template}: {base:?}");
 
         // Before the first question, whatever came after it.
