@@ -214,7 +214,7 @@ describe("what comes from outside", { timeout: 3_600_000 }, () => {
         await page.locator("#notice.fault", { hasText: "turns[0]" }).waitFor();
         await page.getByRole("button", { name: "Open: bad run" }).click();
         await page.locator("#notice.fault", { hasText: "turns[0].base.tokens[0]: text must be text, and is 1" }).waitFor();
-        await page.getByRole("button", { name: "Open: How can I be a better listener?" }).first().click();
+        await page.getByRole("button", { name: "Open: How can I relax after a long day at work?" }).first().click();
         assert.equal(await page.locator(".turn").count(), 2);
         assert.ok(await page.locator("#notice").isHidden());
         for (const width of [390, 1440]) {

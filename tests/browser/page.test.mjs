@@ -107,7 +107,7 @@ describe("the page", { timeout: HOUR }, () => {
   });
 
   test("plays a recorded run in both columns, says that it is one, and plays another for another preference", async () => {
-    await page.getByText(/^Recorded: a real run of SmolLM2-135M-Instruct.* on .*, seed 0/).waitFor();
+    await page.getByText(/^Recorded: a real run of Qwen2.5 Coder 1.5B Instruct.* on .*, seed 0/).waitFor();
     await page.getByRole("button", { name: "Show it whole" }).click();
     for (const [name, side, file] of [
       ["uplifting", "base", "base"],
@@ -281,10 +281,10 @@ describe("the page", { timeout: HOUR }, () => {
     await page.getByText("The command is in the clipboard.").waitFor();
     const command = await page.evaluate(() => navigator.clipboard.readText());
     // No day: this model's template asks for none.
-    const [, preferText, question] =
-      /^periapt generate --kv f16 --method amulet --prefer '([^']+)' --max-new-tokens 6 -- '([^']+)'$/.exec(command) ?? [];
+    const [, system, preferText, question] =
+      /^periapt generate --kv f16 --system '([^']+)' --method amulet --prefer '([^']+)' --max-new-tokens 6 -- '([^']+)'$/.exec(command) ?? [];
     assert.equal(question, user, command);
-    const args = ["--model", model, "--device", "cpu", "--kv", "f16", "--method", "amulet", "--max-new-tokens", "6"];
+    const args = ["--model", model, "--device", "cpu", "--kv", "f16", "--system", system, "--method", "amulet", "--max-new-tokens", "6"];
     const said = periapt("generate", ...args, "--prefer", preferText, "--json", "--", question);
     assert.equal(JSON.parse(said).text, aligned);
 
@@ -406,7 +406,7 @@ describe("the page", { timeout: HOUR }, () => {
     await drop(other, [recorded("base"), recorded("creative")]);
     await other.getByText("From the file base.jsonl, creative.jsonl.").waitFor();
     assert.equal(await other.locator(".turn").count(), 1);
-    assert.match(await textOf(other, "aligned"), /^Imagine a canvas/);
+    assert.match(await textOf(other, "aligned"), /^To relax after a long day at work, try this unusual idea/);
     // A run that was killed while it wrote a line.
     await drop(other, [{ name: "cut.jsonl", text: recorded("formal").text.slice(0, 40_000) }]);
     await other.getByText("From the file cut.jsonl.").waitFor();

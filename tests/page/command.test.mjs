@@ -211,7 +211,7 @@ describe("copy as command", () => {
         continue;
       }
       const option = (name, value) => (value.startsWith("-") ? [`--${name}=${value}`] : [`--${name}`, value]);
-      const wanted = ["generate", "--kv", "f16", ...option("system", text), "--history", JSON.stringify(run.header.earlier), "--method", "amulet", ...option("prefer", text.replace(/:(?= ?[\de.]+$)/, "\\:")), "--max-new-tokens", "64", "--", text];
+      const wanted = ["generate", "--kv", "f32", ...option("system", text), "--history", JSON.stringify(run.header.earlier), "--method", "amulet", ...option("prefer", text.replace(/:(?= ?[\de.]+$)/, "\\:")), "--plausibility", "0.1", "--max-new-tokens", "64", "--", text];
       for (const shell of SHELLS) assert.deepEqual(argv(shell, page.commandFor(run)), wanted, text);
     }
   });

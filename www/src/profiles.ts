@@ -46,7 +46,7 @@ export function rewordingsOf(preference: string, { list }: Profiles): string[] {
 
 export function starters(): Profiles {
   const list = Object.keys(PLAIN_WISHES).map((word) => ({ id: word, name: word, text: word, weight: 1, reworded: [] }));
-  return { list, chosen: ["uplifting"] };
+  return { list, chosen: ["concise"] };
 }
 
 /** A new profile; a long text's name is its beginning. */
