@@ -1,5 +1,7 @@
 //! The real default model against an independent float32 implementation, on every device.
 
+mod qwen;
+
 use crate::common::{self, session};
 use periapt_core::decoding::streams::Stream;
 use periapt_core::decoding::{AmuletParams, Conversation, Method, PromptSet, amulet};

@@ -46,10 +46,15 @@ pub fn model_arg() -> Option<String> {
 /// The real small model on a device of that kind.
 pub fn session(choice: DeviceChoice, kv: KvType) -> Option<Session> {
     let (device, path) = (device(choice)?, model()?);
+    Some(load(&path, &device, kv))
+}
+
+/// A GGUF file on that device.
+pub fn load(path: &Path, device: &OpenDevice, kv: KvType) -> Session {
     let mut file = BufReader::new(File::open(path).unwrap());
-    let mut session = Session::load(&mut file, &device, &mut |_, _| {}).unwrap();
+    let mut session = Session::load(&mut file, device, &mut |_, _| {}).unwrap();
     session.kv = kv;
-    Some(session)
+    session
 }
 
 /// A device of that kind.
