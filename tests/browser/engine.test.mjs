@@ -61,7 +61,7 @@ describe("the engine", { timeout: HOUR, skip }, () => {
           max_tokens: 6,
           logprobs: true,
           top_logprobs: 3,
-          alignment: { preference: "Your answer should be concise as much as possible." },
+          alignment: { preference: "concise", prompt_set: "paper" },
         };
         const whole = await periapt.chat.completions.create(params);
         const chunks = [];
