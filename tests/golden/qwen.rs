@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const SMALL: (&str, &str) = ("qwen2.5-coder:0.5b", "qwen2.5-coder-0.5b.json");
 const LARGE: (&str, &str) = ("qwen2.5-coder:1.5b", "qwen2.5-coder-1.5b.json");
 
-/// Prompts that an adapter in software reads: it takes most of a second for a token.
+/// Prompts that an adapter in software reads, on which the long one takes minutes; a GPU reads all.
 const SOFTWARE_PROMPTS: usize = 2;
 
 /// A model of this size takes a gigabyte and more, and every core: one at a time.
