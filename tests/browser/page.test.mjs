@@ -107,7 +107,7 @@ describe("the page", { timeout: HOUR }, () => {
   });
 
   test("plays a recorded run in both columns, says that it is one, and plays another for another preference", async () => {
-    await page.getByText(/^Recorded: a real run of Qwen2.5 Coder 1.5B Instruct.* on .*, seed 0/).waitFor();
+    await page.getByText(/^Recorded: a real run of qwen2.5-coder-1.5b-instruct.* on .*, seed 0/).waitFor();
     await page.getByRole("button", { name: "Show it whole" }).click();
     for (const [name, side, file] of [
       ["uplifting", "base", "base"],
@@ -176,8 +176,8 @@ describe("the page", { timeout: HOUR }, () => {
       hasTouch: true,
       reducedMotion: "reduce",
     });
-    await words(phone, "aligned").locator('[data-index="9"] .token').tap();
-    await phone.locator(".inspector").getByText("token 10 of 64").waitFor();
+    await words(phone, "aligned").locator('[data-index="5"] .token').tap();
+    await phone.locator(".inspector").getByText("token 6 of 8").waitFor();
     await phone.locator(".inspector").getByText("chosen").first().waitFor();
     await phone.screenshot({ path: join(screenshots, "phone-token.png") });
     assert.deepEqual(await axe(phone), []);
