@@ -502,7 +502,7 @@ describe("the page", { timeout: HOUR }, () => {
     await visitor.context().setOffline(true);
     await visitor.reload();
     await visitor.locator('#adapter[data-state="cpu"]').waitFor();
-    await words(visitor, "aligned").locator("[data-index='58']").waitFor();
+    await words(visitor, "aligned").locator("[data-index='5']").waitFor();
     if (model) {
       const name = model.split("/").at(-1);
       await visitor.getByText("From an address or a folder").click();
