@@ -200,6 +200,7 @@ fn a_decode_step_is_few_dispatches_and_one_readback() {
         return;
     };
     let conversation = || Conversation {
+        system: PromptSet::Paper.system_or(None, true),
         preference: Some("Be brief.".to_owned()),
         question: "Why is the sky blue?".to_owned(),
         ..Conversation::default()

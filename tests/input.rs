@@ -206,6 +206,8 @@ fn files_of_windows_are_the_same_files() {
     let record = place.path("own.jsonl");
     let tpo = place.run(&[
         "tpo",
+        "--method",
+        "base",
         "--prompt-set",
         "paper",
         "-n",

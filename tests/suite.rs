@@ -443,7 +443,9 @@ fn streams_beam_and_paper_compat_answer() {
     ]);
     assert_eq!(single["token_ids"], pref["token_ids"]);
 
-    let compat = call(&["--prefer", "formal", "--paper-compat", "Why is ice cold?"]);
+    // With the same prompts.
+    let compat = ["--prefer", "formal", "--paper-compat", "--prompt-set"];
+    let compat = call(&[&compat[..], &["plain", "Why is ice cold?"]].concat());
     assert_eq!(compat["paper_compat"], true);
     let prompt = |answer: &Value| common::ids(&answer["prompt_token_ids"]["pref"]);
     let (with, without) = (prompt(&pref), prompt(&compat));
