@@ -388,6 +388,10 @@ fn a_weight_is_the_same_for_one_preference_and_for_many() {
         &["score", "--response", &response, "Why?", "--prefer"],
         &[
             "tpo",
+            "--method",
+            "base",
+            "--prompt-set",
+            "paper",
             "-n",
             "2",
             "--samples",
