@@ -56,13 +56,18 @@ def read(folder):
                 line = json.loads(line)
                 judged[tuple(map(str, line["id"]))] = math.log(line["base_perplexity"])
         answers = {}
-        for line in (part / "answers.jsonl").read_text().splitlines():
-            row = json.loads(line)
+        rows = [json.loads(line) for line in (part / "answers.jsonl").read_text().splitlines()]
+        if arm == "base":
+            # Asked once, with some wish that it does not see.
+            first = rows[0]["preference"] if rows else None
+            wishes = [CONSTRAINTS.get(name, name) for name in (*CONSTRAINTS, *STYLES)]
+            rows = [{**row, "preference": wish, "asked": first} for row in rows if row["preference"] == first for wish in wishes]
+        for row in rows:
             if row["method"].startswith("amulet") and ("@" in row["method"]) != ("budget" in arm):
                 continue
             name, text, question = name_of(row["preference"]), row["response"], row["question"]
             ended = row["finish_reason"] == "stop"
-            key = tuple(map(str, (row["dataset"], row["index"], row["preference"], row["method"])))
+            key = tuple(map(str, (row["dataset"], row["index"], row.get("asked", row["preference"]), row["method"])))
             score = row.get("score") or {}
             one = {"words": len(words(text)), "cut": not ended, "empty": not words(text), **damage(text, question, row["preference"])}
             one["nll"] = judged.get(key)
@@ -160,7 +165,7 @@ def analyse(arms, rng):
             contrasts.append({
                 "first": first, "second": second, "planned": planned, "effect": effect, "costs": costs, "harms": harms,
                 "styles": contrast(arms, first, second, "style", list(scale), rng, scale),
-                "works": effect["low"] > 0 and not harms,
+                "works": bool(effect["low"] > 0 and not harms),
             })
     holm([one for one in contrasts if one["planned"]])
     return {"wishes_kept": keep, "wishes_dropped": dropped, "style_scale": scale, "nll_by": nll, "arms": table, "contrasts": contrasts}

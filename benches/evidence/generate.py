@@ -80,7 +80,9 @@ def evaluate(args, prompts, arm):
     command = [args.periapt, "eval", "--model", args.model, "--device", args.device, "--prompt-set", prompts]
     command += ["--limit", str(args.limit), "-n", str(args.max_new_tokens), "--batch", str(args.batch), *ARMS[arm], "-o", str(folder)]
     command += [word for path in args.dataset for word in ("--dataset", path)]
-    command += [word for name in args.wishes for word in ("--prefer", wish_of(name))]
+    # Base is the same whatever the wish: analyse.py holds it against each.
+    wishes = args.wishes[:1] if arm == "base" else args.wishes
+    command += [word for name in wishes for word in ("--prefer", wish_of(name))]
     return command, folder / "log"
 
 
