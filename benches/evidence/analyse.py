@@ -141,7 +141,8 @@ def analyse(arms, rng):
     scale = {}
     for wish in STYLES:
         values = [one["style"] for (_, name), one in base.items() if name == wish and one["style"] is not None]
-        if len(values) > 2 and np.std(values) > 0 and wish in UNITS:
+        asked = mean(arms, "pref", "style", [wish]) is not None
+        if asked and len(values) > 2 and np.std(values) > 0 and wish in UNITS:
             scale[wish] = float(np.std(values))
     every = [*CONSTRAINTS, *STYLES]
     nll = "nll" if any(one["nll"] is not None for one in base.values()) else "own_nll"
@@ -202,8 +203,9 @@ def page(title, results):
         out.append("| arm | " + " | ".join(found["style_scale"]) + " |")
         out.append("|---" * (len(found["style_scale"]) + 1) + "|")
         for arm, row in found["arms"].items():
-            cells = (abs(row[f"style: {w}"]) if w in ("concise", "formal") else row[f"style: {w}"] for w in found["style_scale"])
-            out.append(f"| {arm} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+            cells = [row[f"style: {w}"] for w in found["style_scale"]]
+            # Those of which less is better are kept with their sign turned.
+            out.append(f"| {arm} | " + " | ".join("" if cell is None else f"{abs(cell):.2f}" for cell in cells) + " |")
         out.append("\nContrasts: constraints met, points; styles, in standard deviations of base's answers; in brackets 95% intervals.\n")
         out.append("| contrast | constraints | p (Holm) | styles | repetition | nll | relevance | works |")
         out.append("|---|---|---|---|---|---|---|---|")
