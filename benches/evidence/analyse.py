@@ -203,9 +203,9 @@ def page(title, results):
         out.append("| arm | " + " | ".join(found["style_scale"]) + " |")
         out.append("|---" * (len(found["style_scale"]) + 1) + "|")
         for arm, row in found["arms"].items():
-            cells = [row[f"style: {w}"] for w in found["style_scale"]]
             # Those of which less is better are kept with their sign turned.
-            out.append(f"| {arm} | " + " | ".join("" if cell is None else f"{abs(cell):.2f}" for cell in cells) + " |")
+            cells = ((row[f"style: {w}"], -1 if w in ("concise", "formal") else 1) for w in found["style_scale"])
+            out.append(f"| {arm} | " + " | ".join("" if cell is None else f"{sign * cell:.2f}" for cell, sign in cells) + " |")
         out.append("\nContrasts: constraints met, points; styles, in standard deviations of base's answers; in brackets 95% intervals.\n")
         out.append("| contrast | constraints | p (Holm) | styles | repetition | nll | relevance | works |")
         out.append("|---|---|---|---|---|---|---|---|")
