@@ -86,7 +86,7 @@ def evaluate(args, prompts, arm):
     return command, folder / "log"
 
 
-def refine(args, wish, mode):
+def refine(args, wish):
     """TPO by `fit`, with best-of-N of the same method at as many generations and at as many tokens beside it."""
     folder = args.out / "tpo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def refine(args, wish, mode):
     asked = folder / "questions.json"
     asked.write_text(json.dumps(questions))
     record = folder / f"{wish}.jsonl"
-    command = [args.periapt, "tpo", "--model", args.model, "--device", args.device, "--mode", mode, "--prefer", wish_of(wish)]
+    command = [args.periapt, "tpo", "--model", args.model, "--device", args.device, "--prefer", wish_of(wish)]
     command += ["--dataset", str(asked), "--record", str(record), "-n", "192", "--json"]
     return command, folder / f"{wish}.log"
 
@@ -141,7 +141,7 @@ def main():
     arms = [(prompts, arm) for prompts in args.sets for arm in args.arms if not (prompts == "paper" and arm == "pref twice")]
     parts = [evaluate(args, prompts, arm) for prompts, arm in arms]
     if args.tpo:
-        parts += [refine(args, wish, "tpo") for wish in args.tpo_wishes]
+        parts += [refine(args, wish) for wish in args.tpo_wishes]
     failed = False
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for said in pool.map(lambda part: run(*part, started, args.seconds), parts):

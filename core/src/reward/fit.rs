@@ -1,7 +1,7 @@
 //! The user's preference as a reward that an echo of it does not win.
 
 use super::words::echoes;
-use super::{Cut, Response, Reward, RewardError, RewardName, fitting};
+use super::{Cut, Response, Reward, RewardError, RewardName, fitted};
 use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::PromptSet;
@@ -130,8 +130,8 @@ impl<'a> FitReward<'a> {
         }
     }
 
-    /// Rates responses to a conversation, whatever preference it has, all prompts of all of them as rows of one batch. What passes the model's context is rated
-    /// as far as it fits, and counts as cut.
+    /// Rates responses to a conversation, whatever preference it has, all prompts of all of them as rows of one batch. What
+    /// passes the model's context is rated as far as it fits, and counts as cut.
     ///
     /// # Errors
     ///
@@ -153,20 +153,19 @@ impl<'a> FitReward<'a> {
         };
         let mut streams: Vec<Stream> = vec![Stream::base(), told(("neutral", &self.neutral))];
         streams.extend(self.reworded.iter().map(|text| told(("reworded", text))));
-        let mut prompt = 0;
-        for stream in &streams {
-            let ids = self.session.encode_chat(&conversation.messages(stream))?;
-            prompt = prompt.max(ids.len());
-        }
         let end = self.session.end_of_turn();
-        let context = self.session.decoder().config().context;
-        let room = context.saturating_sub(prompt + usize::from(end.is_some()));
+        let spare = usize::from(end.is_some());
+        let all = fitted(
+            self.session,
+            RewardName::Fit,
+            &conversation,
+            &streams,
+            spare,
+            responses,
+        )?;
         self.cuts.clear();
         let mut answers = Vec::with_capacity(responses.len());
-        for (place, response) in responses.iter().enumerate() {
-            let encode = |text: &str| self.session.encode_answer(text);
-            let (mut ids, text) = fitting(response.text, room, encode)?;
-            let cut = Cut::new(RewardName::Fit, place, response.text, &text);
+        for (response, (mut ids, cut)) in responses.iter().zip(all) {
             let (tokens, ended) = (ids.len(), response.ended && cut.is_none());
             self.cuts.extend(cut);
             ids.extend(end.filter(|_| ended));

@@ -19,9 +19,12 @@ pub use human::{Ask, Choice, Human};
 pub use judge::Judge;
 pub use name::RewardName;
 pub use preference::PreferenceReward;
-pub use rewordings::{BadReworded, MOST_REWORDED, rewordings, shares_a_word};
+pub use rewordings::{BadReworded, MOST_REWORDED, rewordings};
 pub use sum::{AnyReward, Sum};
 
+use crate::Session;
+use crate::decoding::Conversation;
+use crate::decoding::streams::Stream;
 use crate::model::ModelError;
 use crate::text::shorten;
 use std::future::Future;
@@ -60,6 +63,34 @@ fn fitting(
         }
         text = shorter(&text);
     }
+}
+
+/// What of a response fits: its tokens, and the cut where that is not all of it.
+type Fitted = (Vec<u32>, Option<Cut>);
+
+/// What of each response fits the model's context after the longest of `streams`' prompts, `spare` tokens left. A response that
+/// just fitted after its own prompt is rated as far as it fits after this one.
+fn fitted(
+    session: &Session,
+    name: RewardName,
+    conversation: &Conversation,
+    streams: &[Stream],
+    spare: usize,
+    responses: &[Response<'_>],
+) -> Result<Vec<Fitted>, crate::Error> {
+    let mut prompt = 0;
+    for stream in streams {
+        let ids = session.encode_chat(&conversation.messages(stream))?;
+        prompt = prompt.max(ids.len());
+    }
+    let context = session.decoder().config().context;
+    let room = context.saturating_sub(prompt + spare);
+    let one = |(place, response): (usize, &Response<'_>)| {
+        let encode = |text: &str| session.encode_answer(text);
+        let (ids, text) = fitting(response.text, room, encode)?;
+        Ok((ids, Cut::new(name, place, response.text, &text)))
+    };
+    responses.iter().enumerate().map(one).collect()
 }
 
 /// A text without its last tenth, and as much more as to a sentence's end, where it has one.

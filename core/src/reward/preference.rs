@@ -1,6 +1,6 @@
 //! The user's own preference as a reward.
 
-use super::{Cut, Response, Reward, RewardError, RewardName, fitting};
+use super::{Cut, Response, Reward, RewardError, RewardName, fitted};
 use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
@@ -46,23 +46,13 @@ impl Reward for PreferenceReward<'_> {
             question: query.to_owned(),
             ..Conversation::default()
         };
-        let mut prompt = 0;
-        for stream in [Stream::base(), Stream::pref()] {
-            let ids = self.session.encode_chat(&conversation.messages(&stream))?;
-            prompt = prompt.max(ids.len());
-        }
-        // A response that just fitted after its own prompt is rated as far as it fits after this one.
-        let context = self.session.decoder().config().context;
-        let room = context.saturating_sub(prompt);
-        self.cuts.clear();
-        let mut answers = Vec::with_capacity(responses.len());
-        for (place, Response { text: response, .. }) in responses.iter().enumerate() {
-            let encode = |text: &str| self.session.encode_answer(text);
-            let (ids, text) = fitting(response, room, encode)?;
-            self.cuts
-                .extend(Cut::new(RewardName::Preference, place, response, &text));
-            answers.push(ids);
-        }
+        let streams = [Stream::base(), Stream::pref()];
+        let name = RewardName::Preference;
+        let (answers, cuts): (Vec<_>, Vec<_>) =
+            fitted(self.session, name, &conversation, &streams, 0, responses)?
+                .into_iter()
+                .unzip();
+        self.cuts = cuts.into_iter().flatten().collect();
         let answers: Vec<_> = answers
             .iter()
             .map(|ids| (&conversation, &ids[..]))

@@ -1,6 +1,5 @@
 //! The built-in wishes in other words, and what a user may give in their place.
 
-use super::words::content;
 use crate::decoding::PromptSet;
 use crate::decoding::preference::is_empty;
 use crate::decoding::wishes::WISHES;
@@ -44,17 +43,17 @@ pub fn rewordings(given: &[String], wish: &str) -> Result<Vec<String>, BadReword
     Ok(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
-/// Whether two instructions share a content word in whatever form.
-#[must_use]
-pub fn shares_a_word(wish: &str, reworded: &str) -> bool {
-    !content(wish).is_disjoint(&content(reworded))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::words::content;
     use super::*;
+
+    /// Whether two instructions share a content word in whatever form.
+    fn shares_a_word(wish: &str, reworded: &str) -> bool {
+        !content(wish).is_disjoint(&content(reworded))
+    }
 
     #[test]
     fn no_built_in_rewording_shares_a_word_with_its_wish() {

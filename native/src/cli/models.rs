@@ -138,6 +138,12 @@ impl Row {
         }
     }
 
+    /// Its file, where that is whole.
+    fn whole(&self) -> Option<&Standing> {
+        let here = self.here.as_ref();
+        here.filter(|here| here.state == State::Complete)
+    }
+
     fn state(&self) -> &'static str {
         self.here
             .as_ref()
@@ -146,14 +152,14 @@ impl Row {
 
     fn json(&self) -> Value {
         let (spec, here) = (self.spec, self.here.as_ref());
-        let bytes = here.filter(|here| here.state == State::Complete);
+        let whole = self.whole();
         json!({
             "name": spec.name,
             "aliases": spec.aliases,
             "title": spec.title,
             "license": spec.license,
-            "bytes": bytes.map_or(spec.bytes, |here| here.bytes),
-            "bytes_exact": spec.sha256.is_some() || bytes.is_some(),
+            "bytes": whole.map_or(spec.bytes, |here| here.bytes),
+            "bytes_exact": spec.sha256.is_some() || whole.is_some(),
             "sha256": here.and_then(|here| here.sha256.as_deref()).or(spec.sha256),
             "default": std::ptr::eq(spec, catalogue().default_model()),
             "state": self.state(),
@@ -168,10 +174,7 @@ impl Row {
     fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
         let spec = self.spec;
         let about = |is_rough: bool| if is_rough { "about " } else { "" };
-        let whole = self
-            .here
-            .as_ref()
-            .filter(|here| here.state == State::Complete);
+        let whole = self.whole();
         let bytes = whole.map_or(spec.bytes, |here| here.bytes);
         let size = format!(
             "{}{}",
