@@ -1,5 +1,6 @@
-//! A quantized matrix times rows, on slices of the file's blocks. The arithmetic is plain Rust over
-//! fixed-size arrays; macerator compiles it for the widest vectors the processor has.
+//! A quantized matrix times rows, on slices of the file's blocks. Blocks are unpacked in plain Rust over fixed-size
+//! arrays, which macerator compiles for the widest vectors the processor has; sums are kept in its vector registers.
+//! The order of a sum's terms does not depend on the number of rows, so neither does a row's result.
 
 #![allow(
     clippy::needless_range_loop,
@@ -14,16 +15,13 @@ use crate::formats::gguf::TensorType;
 use crate::formats::quant::dequantize;
 use crate::formats::quant::k::{Q2_K, Q3_K, Q4_K, Q5_K, Q6_K};
 use blocks::{BF16, F16, F32, IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
-use macerator::{AutoArch, Simd, VFma, WithSimd};
+use macerator::{AutoArch, Scalar, Simd, VFma, Vector, WithSimd};
 
 /// Weights of a block of the quantized types.
 const BLOCK: usize = 32;
 
 /// Outputs that one task computes.
 const TILE: usize = 32;
-
-/// Up to so many rows, weights are unpacked in registers; beyond, a tile of them is unpacked into memory.
-const FEW: usize = 8;
 
 /// `y [rows, outputs] = x [rows, inputs] W^T`, with `W [outputs, inputs]` as the file's `blocks`, row-major.
 /// `inputs` is a multiple of 32, and of the type's blocks.
@@ -148,34 +146,98 @@ impl<T: Block<BYTES>, const BYTES: usize> Group<BYTES, 1> for T {
     }
 }
 
-/// Partial sums of one product: as many as the widest vectors hold.
-type Sums = [f32; 16];
+/// As many of a block's values, or of partial sums, as a register holds.
+type Lanes<S> = Vector<S, f32>;
 
-/// Adds the products of one block.
+/// A register's worth of `values`, from `at` on.
 #[inline(always)]
-fn add_block<S: Simd>(sums: &mut Sums, w: &[f32; BLOCK], x: &[f32; BLOCK]) {
-    for i in 0..16 {
-        sums[i] = multiply_add::<S>(w[i], x[i], sums[i]);
-    }
-    for i in 0..16 {
-        sums[i] = multiply_add::<S>(w[i + 16], x[i + 16], sums[i]);
+fn load<S: Simd>(values: &[f32; BLOCK], at: usize) -> Lanes<S> {
+    bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values[at..at + f32::lanes::<S>()]))
+}
+
+/// Adds the products of one output's block with `ROWS` rows.
+#[inline(always)]
+fn add_block<S: Simd, const ROWS: usize>(
+    sums: &mut [Lanes<S>; ROWS],
+    w: &[f32; BLOCK],
+    x: [&[f32; BLOCK]; ROWS],
+) {
+    for at in (0..BLOCK).step_by(f32::lanes::<S>()) {
+        let w = load::<S>(w, at);
+        for row in 0..ROWS {
+            sums[row] = w.mul_add(load::<S>(x[row], at), sums[row]);
+        }
     }
 }
 
 impl Tile<'_> {
+    /// Up to two rows are multiplied as they are unpacked, and up to four of types whose blocks stand alone. More
+    /// rows find the weights unpacked in memory, and take as many registers for their sums as there are.
     #[inline(always)]
     fn run<S: Simd, B: Group<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
-        match self.rows {
-            // One or two accumulators alone compile to something three times slower (rustc 1.95).
-            0..=4 => self.few::<S, B, BYTES, PARTS, 4>(),
-            5..=FEW => self.few::<S, B, BYTES, PARTS, FEW>(),
-            _ => self.many::<S, B, BYTES, PARTS>(),
+        let registers = match cfg!(target_arch = "aarch64") || f32::lanes::<S>() == 16 {
+            true => 32,
+            false => 16,
+        };
+        match (self.rows, PARTS) {
+            // Two outputs, since one sum is a chain of additions that wait for each other.
+            (1, 1) => self.few::<S, B, BYTES, PARTS, 1, 2>(),
+            (2, 1) => self.few::<S, B, BYTES, PARTS, 2, 2>(),
+            (3 | 4, 1) => self.few::<S, B, BYTES, PARTS, 4, 1>(),
+            (1, _) => self.few::<S, B, BYTES, PARTS, 1, 1>(),
+            (2, _) => self.few::<S, B, BYTES, PARTS, 2, 1>(),
+            _ if registers == 32 => self.many::<S, B, BYTES, PARTS, 4>(),
+            _ => self.many::<S, B, BYTES, PARTS, 2>(),
         }
     }
 
-    /// Unpacks each block once and multiplies it with all rows; `ROWS` of them have accumulators.
+    /// Unpacks each block of `OUTS` outputs once and multiplies it with all rows, at most `ROWS`.
     #[inline(always)]
     fn few<
+        S: Simd,
+        B: Group<BYTES, PARTS>,
+        const BYTES: usize,
+        const PARTS: usize,
+        const ROWS: usize,
+        const OUTS: usize,
+    >(
+        self,
+    ) {
+        let outputs = self.y.len() / self.rows;
+        let blocks = self.inputs / (BLOCK * PARTS);
+        // Sums without a row or an output of their own repeat the last one.
+        let x: [&[[[f32; BLOCK]; PARTS]]; ROWS] = std::array::from_fn(|row| {
+            &in_parts(self.x)[row.min(self.rows - 1) * blocks..][..blocks]
+        });
+        for first in (0..outputs).step_by(OUTS) {
+            let outs = OUTS.min(outputs - first);
+            let weights: [&[[u8; BYTES]]; OUTS] = std::array::from_fn(|out| {
+                let at = (first + out.min(outs - 1)) * self.row_bytes;
+                &self.weights[at..at + self.row_bytes].as_chunks::<BYTES>().0[..blocks]
+            });
+            let mut sums = [[0.0f32.splat::<S>(); ROWS]; OUTS];
+            for block in 0..blocks {
+                let shared: [B::Shared; OUTS] =
+                    std::array::from_fn(|out| B::shared(&weights[out][block]));
+                for part in 0..PARTS {
+                    let x = x.map(|x| &x[block][part]);
+                    for out in 0..OUTS {
+                        let w = B::unpack::<S>(&weights[out][block], &shared[out], part);
+                        add_block::<S, ROWS>(&mut sums[out], &w, x);
+                    }
+                }
+            }
+            for (out, sums) in sums.iter().enumerate().take(outs) {
+                for (row, sum) in sums.iter().enumerate().take(self.rows) {
+                    self.y[row * outputs + first + out] = total::<S>(*sum);
+                }
+            }
+        }
+    }
+
+    /// Unpacks four outputs at a time, and multiplies them with `ROWS` rows at a time.
+    #[inline(always)]
+    fn many<
         S: Simd,
         B: Group<BYTES, PARTS>,
         const BYTES: usize,
@@ -184,36 +246,7 @@ impl Tile<'_> {
     >(
         self,
     ) {
-        let outputs = self.y.len() / self.rows;
-        let blocks = self.inputs / (BLOCK * PARTS);
-        // Accumulators without a row of their own repeat the last one.
-        let x: [&[[[f32; BLOCK]; PARTS]]; ROWS] = std::array::from_fn(|row| {
-            &in_parts(self.x)[row.min(self.rows - 1) * blocks..][..blocks]
-        });
-        for output in 0..outputs {
-            let weights = &self.weights[output * self.row_bytes..][..self.row_bytes];
-            let weights = &weights.as_chunks::<BYTES>().0[..blocks];
-            let mut sums = [Sums::default(); ROWS];
-            for block in 0..blocks {
-                let shared = B::shared(&weights[block]);
-                for part in 0..PARTS {
-                    let w = B::unpack::<S>(&weights[block], &shared, part);
-                    for row in 0..ROWS {
-                        add_block::<S>(&mut sums[row], &w, &x[row][block][part]);
-                    }
-                }
-            }
-            for (row, sums) in sums.iter().enumerate().take(self.rows) {
-                self.y[row * outputs + output] = sum(sums);
-            }
-        }
-    }
-
-    /// Unpacks four outputs at a time, and multiplies them with four rows at a time.
-    #[inline(always)]
-    fn many<S: Simd, B: Group<BYTES, PARTS>, const BYTES: usize, const PARTS: usize>(self) {
         const OUTS: usize = 4;
-        const ROWS: usize = 4;
         let (outputs, blocks) = (self.y.len() / self.rows, self.inputs / BLOCK);
         let x = self.x.as_chunks::<BLOCK>().0;
         let mut weights = vec![[0.0f32; BLOCK]; OUTS * blocks];
@@ -223,6 +256,8 @@ impl Tile<'_> {
                 let bytes = &self.weights[(first + out) * self.row_bytes..][..self.row_bytes];
                 let weights = weights.as_chunks_mut::<PARTS>().0;
                 for (w, bytes) in weights.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
+                    // Else the compiler unpacks several blocks at once, with gathers and scatters.
+                    let bytes = std::hint::black_box(bytes);
                     let shared = B::shared(bytes);
                     for part in 0..PARTS {
                         w[part] = B::unpack::<S>(bytes, &shared, part);
@@ -235,17 +270,16 @@ impl Tile<'_> {
                 let rows = ROWS.min(self.rows - row);
                 let x: [&[[f32; BLOCK]]; ROWS] =
                     std::array::from_fn(|r| &x[(row + r.min(rows - 1)) * blocks..][..blocks]);
-                let mut sums = [[Sums::default(); OUTS]; ROWS];
+                let mut sums = [[0.0f32.splat::<S>(); ROWS]; OUTS];
                 for block in 0..blocks {
-                    for r in 0..ROWS {
-                        for out in 0..OUTS {
-                            add_block::<S>(&mut sums[r][out], &w[out][block], &x[r][block]);
-                        }
+                    let x = x.map(|x| &x[block]);
+                    for out in 0..OUTS {
+                        add_block::<S, ROWS>(&mut sums[out], &w[out][block], x);
                     }
                 }
-                for (r, sums) in sums.iter().enumerate().take(rows) {
-                    for (out, sums) in sums.iter().enumerate().take(outs) {
-                        self.y[(row + r) * outputs + first + out] = sum(sums);
+                for (out, sums) in sums.iter().enumerate().take(outs) {
+                    for (r, sum) in sums.iter().enumerate().take(rows) {
+                        self.y[(row + r) * outputs + first + out] = total::<S>(*sum);
                     }
                 }
             }
@@ -259,16 +293,17 @@ fn in_parts<const PARTS: usize>(x: &[f32]) -> &[[[f32; BLOCK]; PARTS]] {
     x.as_chunks::<BLOCK>().0.as_chunks::<PARTS>().0
 }
 
-/// The sum, in pairs.
+/// The sum of a register, in pairs.
 #[inline(always)]
-fn sum<const N: usize>(values: &[f32; N]) -> f32 {
-    let mut values = *values;
-    let mut half = N / 2;
-    while half > 0 {
+fn total<S: Simd>(sums: Lanes<S>) -> f32 {
+    let mut values = [0.0; 16];
+    let mut half = f32::lanes::<S>();
+    values[..half].copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(&sums)));
+    while half > 1 {
+        half /= 2;
         for i in 0..half {
             values[i] += values[i + half];
         }
-        half /= 2;
     }
     values[0]
 }
