@@ -39,6 +39,25 @@ fn rows(folder: &Path) -> BTreeSet<String> {
     set
 }
 
+/// Without scores there is no report, and the record says so: a run with scores does not go on with it.
+#[test]
+fn answers_alone_are_their_own_record() {
+    let place = place();
+    let args = eval_args(&place, "out", &["--method", "base", "--answers-only"]);
+    let output = periapt(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows = rows(&place.path("out"));
+    assert!(!rows.is_empty() && rows.iter().all(|row| !row.contains("preference_score")));
+    assert!(!place.path("out/summary.json").exists());
+    let output = periapt(&eval_args(&place, "out", &["--method", "base"]));
+    assert!(!output.status.success());
+    assert!(
+        stderr(&output).contains("answers_only"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[test]
 fn methods_times_preferences_times_questions() {
     let place = place();

@@ -9,6 +9,7 @@ Every part (a set of prompts x an arm) is a folder of its own below --out, which
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import pathlib
 import subprocess
@@ -62,7 +63,7 @@ def arguments():
     add("--max-new-tokens", type=int, default=256)
     add("--batch", type=int, default=32)
     add("--jobs", type=int, default=1)
-    add("--judge", help="a model of another family, by which every answer's log-likelihood is taken")
+    add("--judge", help="a model of another family, by which every answer's log-likelihood is taken; without it, its own is")
     add("--tpo", type=int, default=0, help="refine the first N questions of each dataset, too")
     add("--tpo-wishes", nargs="+", default=["concise", "formal", "uplifting"])
     add("--seconds", type=float, default=float("inf"), help="begin no part after so many")
@@ -73,13 +74,22 @@ def wish_of(name):
     return CONSTRAINTS.get(name, name)
 
 
+def questions(args, limit):
+    """The first `limit` questions of each dataset, of all in turn: larger batches than each alone would give."""
+    lists = []
+    for path in map(pathlib.Path, args.dataset):
+        rows = [row if isinstance(row, dict) else {"index": at, "question": row} for at, row in enumerate(json.loads(path.read_text()))]
+        lists.append([{"index": f"{path.stem}/{row['index']}", "question": row["question"].strip()} for row in rows[:limit]])
+    return [row for turn in itertools.zip_longest(*lists) for row in turn if row]
+
+
 def evaluate(args, prompts, arm):
     """One arm's answers."""
     folder = args.out / prompts / arm.replace(" ", "_")
     folder.mkdir(parents=True, exist_ok=True)
     command = [args.periapt, "eval", "--model", args.model, "--device", args.device, "--prompt-set", prompts]
-    command += ["--limit", str(args.limit), "-n", str(args.max_new_tokens), "--batch", str(args.batch), *ARMS[arm], "-o", str(folder)]
-    command += [word for path in args.dataset for word in ("--dataset", path)]
+    command += ["-n", str(args.max_new_tokens), "--batch", str(args.batch), *ARMS[arm], "-o", str(folder)]
+    command += ["--dataset", str(args.out / "questions.json")] + (["--answers-only"] if args.judge else [])
     # Base is the same whatever the wish: analyse.py holds it against each.
     wishes = args.wishes[:1] if arm == "base" else args.wishes
     command += [word for name in wishes for word in ("--prefer", wish_of(name))]
@@ -90,12 +100,8 @@ def refine(args, wish):
     """TPO by `fit`, with best-of-N of the same method at as many generations and at as many tokens beside it."""
     folder = args.out / "tpo"
     folder.mkdir(parents=True, exist_ok=True)
-    questions = []
-    for path in args.dataset:
-        rows = json.loads(pathlib.Path(path).read_text())[: args.tpo]
-        questions += [row["question"].strip() if isinstance(row, dict) else row for row in rows]
     asked = folder / "questions.json"
-    asked.write_text(json.dumps(questions))
+    asked.write_text(json.dumps([row["question"] for row in questions(args, args.tpo)]))
     record = folder / f"{wish}.jsonl"
     command = [args.periapt, "tpo", "--model", args.model, "--device", args.device, "--prefer", wish_of(wish)]
     command += ["--dataset", str(asked), "--record", str(record), "-n", "192", "--json"]
@@ -106,7 +112,8 @@ def judge(args, prompts, arm):
     """The answers' log-likelihoods by another model, without a wish."""
     folder = args.out / prompts / arm.replace(" ", "_")
     answers = folder / "answers.jsonl"
-    if not answers.exists():
+    done = folder / "judged.jsonl"
+    if not answers.exists() or (done.exists() and done.stat().st_mtime > answers.stat().st_mtime):
         return None
     rows = [json.loads(line) for line in answers.read_text().splitlines() if line.strip()]
     lines = folder / "lines.jsonl"
@@ -117,7 +124,7 @@ def judge(args, prompts, arm):
                 line = {"id": key, "question": row["question"], "preference": row["preference"], "response": row["response"]}
                 out.write(json.dumps(line) + "\n")
     command = [args.periapt, "score", "--model", args.judge, "--device", args.device, "--reward", "preference", "--json"]
-    return command + ["--lines", str(lines)], folder / "judged.jsonl"
+    return command + ["--lines", str(lines)], done
 
 
 def run(command, output, started, seconds):
@@ -137,6 +144,7 @@ def main():
     args = arguments()
     started = time.monotonic()
     args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "questions.json").write_text(json.dumps(questions(args, args.limit), indent=1))
     (args.out / "run.json").write_text(json.dumps({k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(args).items()}, indent=1))
     arms = [(prompts, arm) for prompts in args.sets for arm in args.arms if not (prompts == "paper" and arm == "pref twice")]
     parts = [evaluate(args, prompts, arm) for prompts, arm in arms]

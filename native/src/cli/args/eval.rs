@@ -35,6 +35,9 @@ pub struct EvalArgs {
     /// Answers decoded at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub batch: usize,
+    /// Answers alone: no scores (which take two more passes over each answer) and no report
+    #[arg(long, conflicts_with = "json")]
+    pub answers_only: bool,
     #[command(flatten)]
     pub decoding: DecodingArgs,
     /// The folder for answers and report; an earlier run's is taken up where it ended

@@ -97,7 +97,10 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         }
     }
     progress.finish();
-    report::write(args, &record.rows)
+    match args.answers_only {
+        true => Ok(()),
+        false => report::write(args, &record.rows),
+    }
 }
 
 /// The files that a run writes into its folder.
@@ -180,6 +183,9 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
         "paper_compat": decoding.paper_compat,
         "batch": args.batch,
     });
+    if args.answers_only {
+        settings["answers_only"] = json!(true);
+    }
     if let Some(day) = session.today() {
         settings["date"] = json!(day.to_string());
     }
@@ -261,6 +267,7 @@ impl Batch<'_> {
             if missing[place] {
                 let score = match spoken(generation) {
                     [] => None,
+                    _ if args.answers_only => None,
                     // As it ends, not with the others: what is recorded is not lost.
                     spoken => {
                         let answer = (&conversations[place], spoken);

@@ -4,11 +4,11 @@
 use super::super::Usage;
 use super::super::lines::{self, Lines};
 use crate::output::write_whole;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use periapt_core::session::{FinishReason, Score};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -175,15 +175,15 @@ impl Record {
                 if before == *settings {
                     return Ok(());
                 }
-                let Some(now) = settings.as_object() else {
-                    bail!("settings are no object");
-                };
-                let changed: Vec<String> = now
-                    .iter()
-                    .filter(|(name, value)| before[name.as_str()] != **value)
-                    .map(|(name, value)| {
-                        format!("{name} was {}, now {value}", before[name.as_str()])
-                    })
+                let names = [&before, settings]
+                    .map(Value::as_object)
+                    .into_iter()
+                    .flatten();
+                let names: BTreeSet<&String> = names.flat_map(serde_json::Map::keys).collect();
+                let changed: Vec<String> = names
+                    .into_iter()
+                    .filter(|name| before[name.as_str()] != settings[name.as_str()])
+                    .map(|name| format!("{name} was {}, now {}", before[name], settings[name]))
                     .collect();
                 Err(Usage(format!(
                     "--output: {} holds a run with other settings ({}): choose another folder",
