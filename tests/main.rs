@@ -5,6 +5,7 @@
 
 mod common;
 
+mod api;
 mod catalogue;
 mod cli;
 mod contract;

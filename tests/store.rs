@@ -43,7 +43,7 @@ pub fn known(bytes: &[u8], sources: Vec<Source>) -> &'static [ModelSpec] {
         bytes: bytes.len() as u64,
         sha256: Some(sha256(bytes)),
         sources,
-        strength: None,
+        recommended: None,
     }]
     .leak()
 }

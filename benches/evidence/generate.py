@@ -37,6 +37,7 @@ ARMS = {
     "la 2": ["--method", "la", "--strength", "2"],
     "amulet": ["--method", "amulet"],
     "la 2 + plausibility 0.1": ["--method", "la", "--strength", "2", "--plausibility", "0.1"],
+    "la 1 + plausibility 0.1": ["--method", "la", "--strength", "1", "--plausibility", "0.1"],
     "amulet + plausibility 0.1": ["--method", "amulet", "--plausibility", "0.1"],
     "amulet + nucleus 0.8": ["--method", "amulet", "--nucleus", "0.8"],
     "la 1": ["--method", "la", "--strength", "1"],

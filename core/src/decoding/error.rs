@@ -29,6 +29,9 @@ pub enum DecodingError {
     /// A text that would end every answer at once.
     #[error("a stop text must not be empty")]
     EmptyStop,
+    /// Plain prompts with a method that contrasts two, or beside conversations.
+    #[error("plain prompts go with the method base alone, and without conversations")]
+    PlainPrompts,
     /// Guidance without a stream.
     #[error(
         "method guidance needs streams: give --stream, or --prefer PREFERENCE:WEIGHT, at least once"

@@ -238,6 +238,23 @@ impl Decoder {
         Ok(Tensor::cat(parts, 0).select(0, self.ids(&from)))
     }
 
+    /// All logits after each token of `ids` but the last, up to 64 tokens' at a time, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::log_probs`].
+    pub fn each_logits(
+        &self,
+        ids: &[u32],
+        kv: KvType,
+        each: &mut dyn FnMut(Logits),
+    ) -> Result<(), ModelError> {
+        let positions = 0..ids.len().saturating_sub(1);
+        let wanted = [Wanted { ids, positions }];
+        self.sweep(&wanted, kv, &mut |hidden, _| each(self.logits(hidden)))?;
+        Ok(())
+    }
+
     /// The logits of some `tokens` after each of `prompts`, `[prompts, tokens]`.
     ///
     /// # Errors

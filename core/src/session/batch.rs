@@ -80,7 +80,7 @@ impl<'a> Batch<'a> {
                 cache: prefill.into_cache(),
             });
         }
-        let answers = request.conversations.len();
+        let answers = prompts.len() / count;
         let rows = request.method.batch_weights(answers);
         let vocab = session.decoder.config().vocab;
         let device = &session.device.device;

@@ -15,6 +15,9 @@ use std::ops::ControlFlow;
 pub struct GenerateRequest {
     /// The questions with their preferences, one an answer.
     pub conversations: Vec<Conversation>,
+    /// Token ids to go on from, one list an answer, in place of conversations; for [`Method::Base`] alone. They may hold control
+    /// tokens.
+    pub plain: Vec<Vec<u32>>,
     /// The first answer's number; an answer's draws depend on the seed and its number, whatever else is in the batch.
     pub first: u32,
     /// How the streams' logits become one set of scores.
@@ -42,6 +45,7 @@ impl Default for GenerateRequest {
     fn default() -> Self {
         Self {
             conversations: Vec::new(),
+            plain: Vec::new(),
             first: 0,
             method: Method::Base,
             sampling: Sampling::default(),
@@ -60,14 +64,18 @@ impl GenerateRequest {
     ///
     /// # Errors
     ///
-    /// [`DecodingError`] for a setting out of range, a method that lacks its preference, or an adaptive strength with more
-    /// prompts than two.
+    /// [`DecodingError`] for a setting out of range, a method that lacks its preference, an adaptive strength with more
+    /// prompts than two, or plain prompts with another method than base.
     pub fn validate(&self) -> Result<(), DecodingError> {
         self.method.validate()?;
         self.sampling.check_ranges()?;
         let streams = self.method.streams().len();
         if self.sampling.adaptive.is_some() && streams > 2 {
             return Err(DecodingError::AdaptiveStreams(streams));
+        }
+        let mixed = self.method != Method::Base || !self.conversations.is_empty();
+        if !self.plain.is_empty() && mixed {
+            return Err(DecodingError::PlainPrompts);
         }
         let without = |conversation: &Conversation| conversation.preference.is_none();
         if self.method.wants_preference() && self.conversations.iter().any(without) {
@@ -170,7 +178,7 @@ impl Session {
         request.validate()?;
         let method = &request.method;
         let streams = method.streams();
-        let mut prompts = Vec::with_capacity(request.conversations.len() * streams.len());
+        let mut prompts = request.plain.clone();
         for conversation in &request.conversations {
             let of_streams = self.prompts(
                 conversation,

@@ -15,7 +15,7 @@ pub use classifier::Classifier;
 pub use finish::FinishReason;
 pub use generate::{Event, GenerateRequest, Generation};
 pub use prompts::Prompting;
-pub use score::Score;
+pub use score::{Rated, Score};
 pub use steps::{StepTime, Steps};
 
 use crate::decoding::DecodingError;

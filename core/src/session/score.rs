@@ -1,8 +1,9 @@
 //! How well a given answer fits: its tokens' log-probabilities with and without the preference.
 
-use super::{Error, Session};
-use crate::decoding::Conversation;
+use super::{Error, Session, read_ids};
 use crate::decoding::streams::Stream;
+use crate::decoding::{Conversation, Method, Sampler, Sampling, sampler};
+use crate::kernels::sampling;
 use crate::text::{Encoded, Message, Role};
 use std::collections::HashSet;
 
@@ -24,6 +25,17 @@ pub struct Score {
     pub repetition: f64,
     /// Tokens of the answer.
     pub tokens: usize,
+}
+
+/// What the model thinks of a token that it was given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rated {
+    /// Its log-probability, in nats.
+    pub log_prob: f32,
+    /// The likeliest token in its place.
+    pub best_id: u32,
+    /// That one's log-probability.
+    pub best_log_prob: f32,
 }
 
 impl Session {
@@ -79,6 +91,48 @@ impl Session {
             streams.iter().map(|_| take(answer.len())).collect()
         };
         Ok(answers.iter().map(of_answer).collect())
+    }
+
+    /// What the model thinks of the tokens of a text that it is given: the log-probability of each after those before it, in
+    /// nats, beside the likeliest token there with its own. The first token has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where there are fewer than two tokens, or more than the model's context, or the device fails.
+    pub async fn rate_tokens(&self, ids: &[u32]) -> Result<Vec<Rated>, Error> {
+        let mut of_passes = Vec::new();
+        let (vocab, device) = (self.decoder.config().vocab, &self.device.device);
+        let mut targets = ids.iter().skip(1);
+        let mut failed = None;
+        self.decoder.each_logits(ids, self.kv, &mut |logits| {
+            let rows = logits.0.dims()[0];
+            let own: Vec<i32> = targets.by_ref().take(rows).map(|id| *id as i32).collect();
+            let own = sampling::log_probs(logits.0.clone(), sampler::ints(own, device));
+            let weights = Method::Base.batch_weights(rows);
+            match Sampler::new(&Sampling::default(), &weights, 0, 0, vocab, device) {
+                Ok(mut best) => of_passes.push((rows, own, best.choose(logits))),
+                Err(error) => failed = Some(error),
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let mut rated = Vec::with_capacity(ids.len());
+        for (rows, own, best) in of_passes {
+            let own = self.read(own.unsqueeze::<2>()).await?;
+            let best = read_ids(best, &self.device).await?;
+            for (log_prob, best) in own.into_iter().zip(sampler::read(&best, rows)) {
+                let best_id = best.id.ok_or_else(|| Error::NotANumber {
+                    device: self.device.info.name.clone(),
+                })?;
+                rated.push(Rated {
+                    log_prob,
+                    best_id,
+                    best_log_prob: best.log_prob,
+                });
+            }
+        }
+        Ok(rated)
     }
 
     /// The token that ends an answer in the chat template, or else the one that the model's file names; `None` where there is

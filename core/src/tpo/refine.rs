@@ -17,6 +17,9 @@ use std::ops::ControlFlow;
 const OPEN: &str = "<IMPROVED_VARIABLE>";
 const CLOSE: &str = "</IMPROVED_VARIABLE>";
 
+/// Tokens that a text of the loop must have room for, where the context is short.
+const LEAST_ROOM: usize = 32;
+
 /// Refines the answer to `query`. `recorded` are the lines of an earlier run with the same settings that was killed or
 /// broken off: what they hold is not generated again. `on_event` may break off after anything; the best so far comes
 /// back then.
@@ -226,8 +229,14 @@ where
             _ => self.options.max_text_tokens,
         };
         let parts = &self.told.state.parts;
-        let room = most.min(context / 3);
-        fit(self.generator, self.prompts, prompt, parts, room, prefix)
+        let mut room = most.min(context / 3);
+        loop {
+            match fit(self.generator, self.prompts, prompt, parts, room, prefix) {
+                // A prompt that leaves less room is better than none.
+                Err(Error::NoRoom { .. }) if room / 2 >= LEAST_ROOM => room /= 2,
+                fitted => return fitted,
+            }
+        }
     }
 
     /// The first number of the round's generations: N responses, a loss and a gradient. Best-of-N has no texts, and its

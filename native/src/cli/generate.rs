@@ -1,9 +1,10 @@
 //! `periapt generate` and `periapt compare`.
 
-use super::args::{CompareArgs, DecodingArgs, GenerateArgs};
+use super::args::{CompareArgs, DecodingArgs, GenerateArgs, ModelArgs};
 use super::trace::Recorder;
 use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
 use crate::say;
+use crate::store;
 use crate::terminal;
 use periapt_core::decoding::streams::{StreamPreference, in_turns};
 use periapt_core::decoding::{Conversation, DecodingError, Method, MethodName};
@@ -39,11 +40,13 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     }
     let several = preferences.len() > 1 || !args.streams.stream.is_empty();
     let guided = several || (weighted && args.method.is_none());
-    let method = args.method.unwrap_or(match args.prefer.len() {
+    let mut decoding = args.decoding.clone();
+    let method = match (args.method, args.prefer.len()) {
+        (Some(method), _) => method,
         _ if guided => MethodName::Guidance,
-        0 => MethodName::Base,
-        _ => MethodName::Amulet,
-    });
+        (None, 0) => MethodName::Base,
+        (None, _) => recommended(&args.model, &mut decoding)?,
+    };
     if several && method != MethodName::Guidance {
         let what = "several --prefer, and --stream, go with --method guidance alone";
         return Err(Usage(what.to_owned()).into());
@@ -68,7 +71,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     if method == MethodName::Beam {
         return beam(args, conversation);
     }
-    let mut method = match args.decoding.method(method) {
+    let mut method = match decoding.method(method) {
         Some(method) => method,
         None => Method::Guidance(streams::streams(set, &preferences, &args.streams)?),
     };
@@ -83,7 +86,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     streams::stream_models(&method, &args.streams)?;
     // A plain question is asked as the transformers library would ask it.
     let fold = conversation.preference.is_some() || matches!(method, Method::Guidance(_));
-    let mut request = request(&args.decoding, conversation, method.clone());
+    let mut request = request(&decoding, conversation, method.clone());
     request.fold = fold;
     request.stop.clone_from(&args.stop);
     request.trace = args.trace.as_ref().map(|_| args.trace_top);
@@ -99,11 +102,35 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     }
     let answer = answer(&loaded, &request, !args.json, recorder.as_mut())?;
     if args.json {
-        let mut object = describe(&loaded, &request, &args.decoding, &answer);
+        let mut object = describe(&loaded, &request, &decoding, &answer);
         notes::record(&mut object, prompting.system);
         print_json(&object)?;
     }
     Ok(())
+}
+
+/// The method for a preference where none is named: what was measured to suit the model, with its strength and guard; else
+/// amulet. Where the arguments say how to lean, that counts.
+fn recommended(model: &ModelArgs, decoding: &mut DecodingArgs) -> anyhow::Result<MethodName> {
+    let known = match decoding.leans() {
+        true => None,
+        false => store::known(model.model.as_deref())?,
+    };
+    let Some((spec, suits)) = known.and_then(|spec| Some((spec, spec.recommended?))) else {
+        return Ok(MethodName::Amulet);
+    };
+    decoding.strength.strength = suits.strength;
+    decoding.sampling.plausibility = suits.plausibility;
+    say!(
+        "{} at k = {}, plausibility {}: what was measured to suit {} (--method amulet: the paper's own)",
+        suits.method,
+        decoding
+            .method(suits.method)
+            .map_or(0.0, |method| method.strength()),
+        suits.plausibility,
+        spec.name
+    );
+    Ok(suits.method)
 }
 
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
@@ -388,6 +415,7 @@ fn describe(
         "method": request.method.name(),
         "strength": request.method.strength(),
         "strengths": generation.strengths,
+        "plausibility": decoding.sampling.plausibility,
         "paper_compat": decoding.paper_compat,
         "device": loaded.session.device().info,
         "model": { "name": loaded.session.model_name(), "path": loaded.path },

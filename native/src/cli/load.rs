@@ -1,6 +1,6 @@
 //! From the arguments to a model that answers: the file, what is asked of it, the memory, the progress.
 
-use super::args::{KernelsArg, ModelArgs};
+use super::args::{KernelsArg, LoadArgs, ModelArgs};
 use super::{bar_style, memory, millis, models, reading, source, tuning};
 use crate::store;
 use anyhow::Context;
@@ -23,10 +23,12 @@ pub(super) struct Loaded {
 /// Opens the device, finds the model (pulling the default one where it is missing) and loads it.
 pub(super) fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
     let path = model_path(args.model.as_deref())?;
-    let device = pollster::block_on(device::open(args.device))?;
+    let device = pollster::block_on(device::open(args.load.device))?;
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let (session, memory) = load_as(&path, args, &device, &bar, Session::new, |session| session)?;
+    let (session, memory) = load_as(&path, &args.load, &device, &bar, Session::new, |session| {
+        session
+    })?;
     Ok(Loaded {
         session,
         path,
@@ -39,7 +41,7 @@ pub(super) fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
 /// of the model, they ask of this one, too.
 pub(super) fn load_classifier(
     model: &str,
-    args: &ModelArgs,
+    args: &LoadArgs,
     beside: &Loaded,
 ) -> anyhow::Result<(Classifier, PathBuf)> {
     let path = model_path(Some(model))?;
@@ -55,7 +57,7 @@ pub(super) fn load_classifier(
 /// compute as the arguments ask. Gives the bytes of memory that it needs, too; that they are there is seen to first.
 fn load_as<M>(
     path: &Path,
-    args: &ModelArgs,
+    args: &LoadArgs,
     device: &OpenDevice,
     bar: &ProgressBar,
     new: impl FnOnce(load::Model) -> Result<M, Error>,
@@ -79,7 +81,7 @@ fn load_as<M>(
 }
 
 /// What the arguments ask of a model that is loaded.
-fn settle(session: &mut Session, args: &ModelArgs) -> anyhow::Result<()> {
+fn settle(session: &mut Session, args: &LoadArgs) -> anyhow::Result<()> {
     match args.kernels {
         KernelsArg::Auto => tuning::apply(async |known, now| session.tune(known, now).await)?,
         KernelsArg::Floor => session.use_floor_kernels(),

@@ -16,7 +16,7 @@ pub fn run(args: &LogitsArgs) -> anyhow::Result<()> {
         (None, None) => None,
     };
     let mut session = load(&args.model)?.session;
-    session.kv = args.model.kv.map_or(KvType::F32, KvType::from);
+    session.kv = args.model.load.kv.map_or(KvType::F32, KvType::from);
     let ids = match (text, &given.ids) {
         (Some(text), _) if given.chat.is_some() => {
             let system = args.system.iter().map(|content| Message {

@@ -1,6 +1,6 @@
 //! Whether a model fits into memory, asked of its header before anything is loaded.
 
-use super::args::ModelArgs;
+use super::args::LoadArgs;
 use super::doctor::available_memory;
 use super::source;
 use indicatif::HumanBytes;
@@ -36,7 +36,7 @@ pub struct TooLarge {
 /// # Errors
 ///
 /// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
-pub fn check(gguf: &Gguf, args: &ModelArgs, device: &OpenDevice) -> anyhow::Result<u64> {
+pub fn check(gguf: &Gguf, args: &LoadArgs, device: &OpenDevice) -> anyhow::Result<u64> {
     let (available, known) = match (args.memory()?, device.info.shares_memory) {
         (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
         (None, true) => (available_memory(), "free memory of this machine"),

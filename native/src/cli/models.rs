@@ -167,7 +167,7 @@ impl Row {
             "memory_bytes": self.memory.bytes,
             "memory_estimated": self.memory.is_estimate,
             "fits": self.fits,
-            "recommended": spec.strength,
+            "recommended": spec.recommended,
         })
     }
 

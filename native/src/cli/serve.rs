@@ -1,19 +1,22 @@
 //! `periapt serve`: the page, and the model files of this machine, for a browser on this machine.
 //!
-//! The server listens on 127.0.0.1 alone, answers only requests that name it so (a foreign site's name that was
-//! rebound to this address does not), allows no other origin to read from it, and changes nothing.
+//! The server listens on 127.0.0.1 unless told otherwise, answers only requests that name it so (a foreign site's name that
+//! was rebound to this address does not), allows no other origin to read from it, and changes nothing. Beyond this machine it
+//! serves the API alone, to who has the key.
 //!
-//! Reading order: this file (what is served to whom), `page` (the page's files), `ranges` (parts of files), `connections`
-//! (how many, how long, and the end).
+//! Reading order: this file (what is served to whom), `page` (the page's files), `ranges` (parts of files), `api` (OpenAI's
+//! API), `connections` (how many, how long, and the end).
 
+mod api;
 mod connections;
 mod page;
 mod ranges;
 
 use super::Usage;
-use super::args::ServeArgs;
+use super::args::{LimitArgs, ServeArgs};
+use super::input;
 use crate::say;
-use crate::store::{State as Stored, Store};
+use crate::store::{State as Stored, Store, catalogue};
 use crate::terminal;
 use axum::Router;
 use axum::body::Body;
@@ -28,11 +31,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use connections::{Limits, Signals};
 use page::Page;
+use periapt_core::decoding::preference::is_empty;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +45,9 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::services::ServeFile;
 use tower_http::timeout::TimeoutLayer;
 
-/// Nothing here reads a request's body.
+/// Where the API's key stands, unless an argument says it.
+const KEY: &str = "PERIAPT_API_KEY";
+/// Nothing but the API reads a request's body.
 const MOST_BODY_BYTES: usize = 1024;
 /// Until an answer's head; its body may take as long as the browser reads.
 const MOST_SECONDS: u64 = 30;
@@ -69,37 +75,81 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         Some(folder) => Page::read(folder)?,
         None => Page::embedded()?,
     };
-    let offers = Arc::new(offers(&args.model)?);
+    let offers: Offers = Arc::new(offers(&args.model)?);
+    let default = default(&args.model, &offers);
+    let LimitArgs {
+        max_connections,
+        head_timeout,
+        stall_timeout,
+        ..
+    } = args.limits;
     let limits = Limits {
-        connections: args.max_connections,
-        head: Duration::from_secs(args.head_timeout),
-        stall: Duration::from_secs(args.stall_timeout),
+        connections: max_connections,
+        head: Duration::from_secs(head_timeout),
+        stall: Duration::from_secs(stall_timeout),
     };
+    let key = match &args.api.api_key {
+        Some(key) => Some(key.clone()),
+        None => std::env::var(KEY).ok(),
+    };
+    let key = key.filter(|key| !key.trim().is_empty());
+    if !args.host.is_loopback() && key.is_none() {
+        return Err(Usage(format!(
+            "--host {} lets other machines ask: give them a key with --api-key or {KEY}",
+            args.host
+        ))
+        .into());
+    }
+    let prefer = args.api.prefer.as_deref().map(input::typed);
+    if prefer.as_deref().is_some_and(is_empty) {
+        return Err(Usage("--prefer: the preference is empty".to_owned()).into());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+        let address = SocketAddr::from((args.host, args.port));
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Usage(format!(
                 "cannot listen on {address} ({error}): choose another --port, or 0 for a free one"
             ))
         })?;
-        let port = listener.local_addr()?.port();
-        let url = format!("http://127.0.0.1:{port}/");
+        let address = listener.local_addr()?;
+        let (port, url) = (address.port(), format!("http://{address}/"));
+        let names = ["127.0.0.1", "localhost", "[::1]"];
+        let settings = api::Settings {
+            load: args.load.clone(),
+            prefer,
+            key,
+            origins: args.api.allow_origin.clone(),
+            own: names.map(|name| format!("http://{name}:{port}")).to_vec(),
+            queue: args.limits.max_queue,
+            body: usize::try_from(args.limits.max_body).unwrap_or(usize::MAX),
+            patience: Duration::from_secs(args.limits.head_timeout),
+            tokens: args.api.max_tokens,
+        };
+        let (api, finishing) = api::router(settings, Arc::clone(&offers), default)?;
+        let count = offers.len();
+        let router = match args.host.is_loopback() {
+            true => router(page, offers)
+                .merge(api)
+                .layer(middleware::from_fn_with_state(port, only_by_name)),
+            false => api,
+        };
         // Before anybody knows the address: who reads it may end us.
         let signals = Signals::listen()?;
         writeln!(terminal::report(), "{url}")?;
         say!(
             "{} of this machine's models on offer; Ctrl+C ends the server",
-            offers.len()
+            count
         );
         if args.open
             && let Err(error) = opener::open_browser(&url)
         {
             say!("no browser could be opened ({error}): open the address yourself");
         }
-        connections::serve(listener, router(page, offers, port), limits, signals).await;
+        let finished = finishing.wait(Duration::from_secs(args.limits.drain_timeout));
+        connections::serve(listener, router, limits, signals, finished).await;
         Ok(())
     });
     // A file that is being read (over a network, say) delays no end.
@@ -163,7 +213,20 @@ fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
     Ok(offers)
 }
 
-fn router(page: Page, offers: Offers, port: u16) -> Router {
+/// The name of the model that answers as the API's `default`: the first of `--model`, else the catalogue's default, its small
+/// one, or whichever comes first.
+fn default(files: &[PathBuf], offers: &Offers) -> Option<String> {
+    let given = files.first().and_then(|path| path.file_name());
+    let given = given.map(|name| name.to_string_lossy().into_owned());
+    let known = [catalogue().default_model(), catalogue().small_model()];
+    let known = known.into_iter().find_map(|spec| {
+        let is_it = |(_, offer): &(&String, &Offer)| offer.model == Some(spec.name);
+        Some(offers.iter().find(is_it)?.0.clone())
+    });
+    given.or(known).or_else(|| offers.keys().next().cloned())
+}
+
+fn router(page: Page, offers: Offers) -> Router {
     Router::new()
         .route("/models.json", get(list))
         .route("/models/{*name}", get(model))
@@ -171,7 +234,6 @@ fn router(page: Page, offers: Offers, port: u16) -> Router {
         .fallback(move |request| page.clone().answer(request))
         .layer(middleware::from_fn(ranges::ranges))
         .layer(middleware::from_fn(guard))
-        .layer(middleware::from_fn_with_state(port, only_by_name))
         .layer(RequestBodyLimitLayer::new(MOST_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
@@ -193,7 +255,7 @@ async fn only_by_name(State(port): State<u16>, request: Request, next: Next) -> 
         None => host,
     };
     let (name, number) = host.rsplit_once(':').unwrap_or((host, "80"));
-    let is_own = ["127.0.0.1", "localhost", "localhost."]
+    let is_own = ["127.0.0.1", "localhost", "localhost.", "[::1]"]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own));
     // Browsers leave port 80 out of the name.

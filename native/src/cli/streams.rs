@@ -124,7 +124,7 @@ pub fn attach(
     for (name, file) in stream_models(method, args)? {
         other.model = Some(file);
         let loaded = load(&other)?;
-        other.leave(loaded.memory)?;
+        other.load.leave(loaded.memory)?;
         let number = session.attach(loaded.session)?;
         if let Method::Guidance(streams) = method {
             let own = streams.iter_mut().filter(|stream| stream.name == name);

@@ -49,21 +49,21 @@ pub struct ModelSpec {
     pub sha256: Option<&'static str>,
     /// Where to get it; tried in this order until one gives the right bytes.
     pub sources: Vec<Source>,
-    /// How it is best leaned, by measurement.
+    /// How it is best leaned, where that was measured.
     #[serde(default)]
-    pub strength: Option<Recommended>,
+    pub recommended: Option<Recommended>,
 }
 
-/// The settings that suit a model, those that were measured.
+/// How a model is best leaned where a preference is given, as benches/evidence measured it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recommended {
-    /// How to answer where a preference is given.
-    pub method: Option<MethodName>,
-    /// Guidance strength k.
-    pub strength: Option<f64>,
+    /// The method: `la`, or `amulet` at the paper's own strength.
+    pub method: MethodName,
+    /// la's strength k.
+    pub strength: f64,
     /// The plausibility cut, from 0 to 1.
-    pub plausibility: Option<f64>,
+    pub plausibility: f64,
 }
 
 /// One place that holds a model file.
@@ -223,21 +223,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn measured_settings_are_read() {
-        let text = TEXT.replacen(
-            r#""sources""#,
-            r#""strength": { "method": "amulet", "plausibility": 0.1 }, "sources""#,
-            1,
-        );
-        let catalogue: Catalogue = serde_json::from_str(text.leak()).unwrap();
-        let strength = catalogue.models[0].strength.unwrap();
-        assert_eq!(strength.method, Some(MethodName::Amulet));
-        assert_eq!(
-            (strength.strength, strength.plausibility),
-            (None, Some(0.1))
-        );
     }
 }

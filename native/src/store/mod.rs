@@ -121,6 +121,23 @@ pub fn resolve(model: Option<&str>) -> Result<Resolved, StoreError> {
     }
 }
 
+/// The known model that `--model` names, or whose file it is: by name and size.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn known(model: Option<&str>) -> Result<Option<&'static ModelSpec>, StoreError> {
+    let path = match resolve(model)? {
+        Resolved::Known(spec) => return Ok(Some(spec)),
+        Resolved::Hub(_) => return Ok(None),
+        Resolved::File(path) => path,
+    };
+    let bytes = fs::metadata(&path).map_or(0, |about| about.len());
+    let is_its = |spec: &&ModelSpec| {
+        spec.bytes == bytes && path.file_name().is_some_and(|name| name == spec.file)
+    };
+    Ok(catalogue().models.iter().find(is_its))
+}
+
 impl Store {
     /// The user's store: `PERIAPT_MODELS` where set, else `periapt/models` in the user's cache folder
     /// (`XDG_CACHE_HOME` where set, `~/.cache` on Unix). Nothing is created yet.

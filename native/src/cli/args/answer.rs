@@ -21,7 +21,8 @@ pub struct GenerateArgs {
     /// number always text
     #[arg(long, value_name = "P")]
     pub prefer: Vec<String>,
-    /// How to decode [default: amulet with one --prefer, guidance with several or with --stream, else base]
+    /// How to decode [default: with one --prefer what was measured to suit the model (`periapt models
+    /// list`), else amulet; guidance with several or with --stream, else base]
     #[arg(long, value_enum)]
     pub method: Option<MethodName>,
     #[command(flatten)]

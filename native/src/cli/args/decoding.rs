@@ -6,7 +6,7 @@ use periapt_core::contract::Length;
 use periapt_core::decoding::beam::BeamParams;
 use periapt_core::decoding::{AmuletParams, Method, MethodName, PromptSet, Sampling, Strength};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Decoding")]
 pub struct DecodingArgs {
     #[command(flatten)]
@@ -33,6 +33,18 @@ impl DecodingArgs {
     /// The method where its two prompts follow from a preference; `None` for beam search and guidance.
     pub fn method(&self, name: MethodName) -> Option<Method> {
         name.of_preference(self.amulet, self.strength)
+    }
+
+    /// Whether anything says how far to lean, or what guards it.
+    pub fn leans(&self) -> bool {
+        let (own, none) = (&self.sampling, Sampling::default());
+        self.paper_compat
+            || self.amulet != AmuletParams::default()
+            || self.strength != Strength::default()
+            || own.plausibility != none.plausibility
+            || own.nucleus != none.nucleus
+            || own.kl_budget.is_some()
+            || own.adaptive.is_some()
     }
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod convert;
 mod decoding;
 mod eval;
+mod serve;
 mod tpo;
 
 pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
@@ -12,6 +13,7 @@ pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
 pub use eval::EvalArgs;
+pub use serve::{LimitArgs, ServeArgs};
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use super::Usage;
@@ -63,7 +65,7 @@ pub enum Command {
     AmuletUpdate(AmuletUpdateArgs),
     /// The models on this machine
     Models(ModelsArgs),
-    /// Serve the page and this machine's models to a browser here
+    /// Serve the page, this machine's models to a browser here, and OpenAI's API
     Serve(ServeArgs),
     /// How fast a model runs here, and how near that is to what the device can do
     Bench(BenchArgs),
@@ -79,6 +81,13 @@ pub struct ModelArgs {
     /// token for gated models. By default qwen2.5-coder:0.5b; for `bench` and `eval` smollm2:135m. What is missing is pulled
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// How a model is loaded, whichever it is.
+#[derive(Debug, Clone, Args)]
+pub struct LoadArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
@@ -112,7 +121,9 @@ impl ModelArgs {
             .get_or_insert_with(|| catalogue().small_model().name.to_owned());
         args
     }
+}
 
+impl LoadArgs {
     /// The day to tell templates.
     pub fn today(&self) -> Today {
         self.date.unwrap_or_else(|| {
@@ -340,31 +351,6 @@ pub enum ModelsCommand {
         /// The model's name
         name: String,
     },
-}
-
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// The port on 127.0.0.1; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 8642)]
-    pub port: u16,
-    /// Open the page in the browser
-    #[arg(long)]
-    pub open: bool,
-    /// Serve the page in this folder, as it is when the server starts [default: the page that was built into this program]
-    #[arg(long, value_name = "DIR")]
-    pub page: Option<PathBuf>,
-    /// Offer this GGUF file, too, beside those of the store
-    #[arg(long, value_name = "FILE")]
-    pub model: Vec<PathBuf>,
-    /// Connections at once; for one more, the one that has been idle for the longest is closed
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
-    pub max_connections: usize,
-    /// Seconds that a connection may take for a request's head, or stay without a request
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub head_timeout: u64,
-    /// Seconds that a browser may leave an answer unread before its connection is closed
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub stall_timeout: u64,
 }
 
 #[derive(Debug, Args)]

@@ -118,8 +118,8 @@ impl Subject {
                 load_ms: loaded.load_ms,
             });
         };
-        let device = pollster::block_on(device::open(args.model.device))?;
-        let floor = args.model.kernels == KernelsArg::Floor;
+        let device = pollster::block_on(device::open(args.model.load.device))?;
+        let floor = args.model.load.kernels == KernelsArg::Floor;
         let started = Instant::now();
         let candidates = device.variants(floor);
         let (config, head) = shape.config();
@@ -141,7 +141,7 @@ impl Subject {
         Ok(Self {
             name: format!("random weights, {shape:?} {}", args.weights.name()),
             decoder,
-            kv: args.model.kv.map_or(kv, KvType::from),
+            kv: args.model.load.kv.map_or(kv, KvType::from),
             device,
             load_ms,
         })

@@ -76,8 +76,15 @@ impl Signals {
     }
 }
 
-/// Serves until a signal comes; then idle connections end at once, others get a moment, or none at a second signal.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut signals: Signals) {
+/// Serves until a signal comes; then idle connections end at once, others get a moment and until `finished`, or no time at a
+/// second signal.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    mut signals: Signals,
+    finished: impl Future<Output = ()>,
+) {
     let open = Arc::new(Open::default());
     let (end, ends) = watch::channel(());
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
@@ -110,7 +117,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut si
     let _ = end.send(());
     tokio::select! {
         _ = all_gone.recv() => {}
-        () = sleep(DRAIN) => {}
+        () = async { finished.await; sleep(DRAIN).await } => {}
         () = signals.next() => {}
     }
 }

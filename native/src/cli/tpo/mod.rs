@@ -126,7 +126,7 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let session = &loaded.session;
     notes::of_session(session);
     let scorer = match &args.reward_model {
-        Some(model) => Some(load_classifier(model, &args.model, &loaded)?),
+        Some(model) => Some(load_classifier(model, &args.model.load, &loaded)?),
         None => None,
     };
     let by_size = || PromptSet::for_size(session.decoder().parameters() as u64).into();

@@ -1,0 +1,492 @@
+//! OpenAI's API (https://platform.openai.com/docs/api-reference), so that the programs that speak it are aligned with their
+//! user: all that is Periapt's own stands in one object, `alignment`.
+//!
+//! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), `answer` (how
+//! that is told), `error`, `metrics`.
+
+mod answer;
+mod engine;
+mod error;
+mod metrics;
+mod request;
+
+use super::Offers;
+use crate::cli::args::LoadArgs;
+use crate::store::{Recommended, catalogue};
+use answer::{Answers, Frame, Kind};
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    AUTHORIZATION, CONTENT_TYPE, ORIGIN, VARY,
+};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use engine::{Ask, Engine, Told};
+use error::ApiError;
+use futures_core::Stream;
+use metrics::Metrics;
+use periapt_core::contract::Chat;
+use request::{Defaults, object};
+use serde_json::{Map, Value, json};
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{sleep, timeout};
+
+/// How requests are met, as the command line says.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How models are loaded.
+    pub load: LoadArgs,
+    /// The preference of chats that name none.
+    pub prefer: Option<String>,
+    /// The key that every request must bring.
+    pub key: Option<String>,
+    /// Pages of other origins that may ask.
+    pub origins: Vec<String>,
+    /// The server's own origins.
+    pub own: Vec<String>,
+    /// Requests that may wait for the one that is met.
+    pub queue: usize,
+    /// A body's bytes.
+    pub body: usize,
+    /// For a body to come.
+    pub patience: Duration,
+    /// Tokens of a chat's answer that names no limit.
+    pub tokens: usize,
+}
+
+/// What the addresses share.
+#[derive(Clone)]
+struct Api(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    offers: Offers,
+    /// The name of the model that answers as `default`.
+    default: Option<String>,
+    engine: Engine,
+    metrics: Arc<Metrics>,
+}
+
+/// A model that was asked for.
+struct Named {
+    path: PathBuf,
+    preference: Option<String>,
+    recommended: Option<Recommended>,
+}
+
+/// The API's addresses, and what is open until all its requests are met.
+pub fn router(
+    settings: Settings,
+    offers: Offers,
+    default: Option<String>,
+) -> std::io::Result<(Router, Finishing)> {
+    let metrics = Arc::new(Metrics::default());
+    let engine = Engine::start(settings.load.clone(), settings.queue, Arc::clone(&metrics))?;
+    let finishing = Finishing(Arc::clone(&metrics));
+    let api = Api(Arc::new(Shared {
+        settings,
+        offers,
+        default,
+        engine,
+        metrics,
+    }));
+    let router = Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*name}", get(model))
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(completions))
+        .route("/tokenize", post(tokenize))
+        .route("/detokenize", post(detokenize))
+        .route(
+            "/v1/{*rest}",
+            axum::routing::any(async || ApiError::no_route()),
+        )
+        .method_not_allowed_fallback(async || ApiError::no_method())
+        .route("/metrics", get(counts))
+        .layer(middleware::from_fn_with_state(api.clone(), only_allowed))
+        .route(
+            "/health",
+            get(async || json_response(&json!({ "status": "ok" }))),
+        )
+        .with_state(api);
+    Ok((router, finishing))
+}
+
+/// Whether requests are still met.
+pub struct Finishing(Arc<Metrics>);
+
+impl Finishing {
+    /// Comes back once none is, or after `limit`.
+    pub async fn wait(self, limit: Duration) {
+        let none = async {
+            while self.0.waiting() > 0 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // What is not done by then is broken off.
+        let _ = timeout(limit, none).await;
+    }
+}
+
+/// Refuses pages of other origins, and who has not the key; counts the others.
+async fn only_allowed(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let Shared {
+        settings, metrics, ..
+    } = &*api.0;
+    let origin = request.headers().get(ORIGIN).cloned();
+    let text = origin
+        .as_ref()
+        .map(|origin| origin.to_str().unwrap_or_default());
+    let is_own = |origin: &str| settings.own.iter().any(|own| own == origin);
+    let is_named = |origin: &str| {
+        settings
+            .origins
+            .iter()
+            .any(|own| own == origin || own == "*")
+    };
+    let named = text.is_some_and(is_named);
+    if text.is_some_and(|origin| !is_own(origin)) && !named {
+        return ApiError::origin().into_response();
+    }
+    let route = match request.uri().path() {
+        "/v1/chat/completions" => "chat",
+        "/v1/completions" => "completions",
+        "/tokenize" => "tokenize",
+        "/detokenize" => "detokenize",
+        "/metrics" => "metrics",
+        _ => "models",
+    };
+    let asks_first = named && request.method() == Method::OPTIONS;
+    let mut response = if asks_first {
+        StatusCode::NO_CONTENT.into_response()
+    } else if brings_key(settings.key.as_deref(), &request) {
+        next.run(request).await
+    } else {
+        ApiError::key().into_response()
+    };
+    metrics.request(route, response.status().as_u16());
+    if let Some(origin) = origin.filter(|_| named) {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(VARY, HeaderValue::from_static("origin"));
+        let methods = HeaderValue::from_static("GET, POST, OPTIONS");
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        // A page's client sends some of its own.
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("*, authorization"),
+        );
+    }
+    response
+}
+
+fn brings_key(key: Option<&str>, request: &Request) -> bool {
+    let Some(key) = key else { return true };
+    let given = request.headers().get(AUTHORIZATION);
+    let given = given.and_then(|value| value.to_str().ok()?.split_once(' '));
+    let (Some((kind, given)), true) = (given, !key.is_empty()) else {
+        return false;
+    };
+    // All bytes are looked at, however many are right.
+    let given = given.trim().as_bytes();
+    let differs = given.len() != key.len();
+    let wrong = given
+        .iter()
+        .zip(key.as_bytes())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
+    kind.eq_ignore_ascii_case("bearer") && !differs && wrong == 0
+}
+
+impl Api {
+    /// The names of the models that can be asked for: what the catalogue calls them, or else their files' names.
+    fn names(&self) -> impl Iterator<Item = (String, &super::Offer)> {
+        self.0.offers.iter().map(|(file, offer)| {
+            let own = file.strip_suffix(".gguf").unwrap_or(file);
+            (offer.model.unwrap_or(own).to_owned(), offer)
+        })
+    }
+
+    /// The model called `name`: `default`, or one of [`Api::names`], perhaps with `@` and a preference behind it.
+    fn named(&self, name: Option<&str>) -> Result<Named, ApiError> {
+        let name = name.unwrap_or("default");
+        let (wanted, preference) = match self.offer(name) {
+            Some(_) => (name, None),
+            None => match name.split_once('@') {
+                Some((model, wish)) => (model, Some(wish.to_owned())),
+                None => (name, None),
+            },
+        };
+        let Some(offer) = self.offer(wanted) else {
+            let names: Vec<String> = self.names().map(|(name, _)| name).collect();
+            return Err(ApiError::no_model(match names.is_empty() {
+                true => "there is no model on this machine yet: `periapt models pull` gets one; then start the server again"
+                    .to_owned(),
+                false => format!(
+                    "there is no model {wanted:?} here: take `default` or one of {}; `periapt models pull` gets more",
+                    names.join(", ")
+                ),
+            }));
+        };
+        let known = offer
+            .model
+            .and_then(|name| catalogue().models.iter().find(|spec| spec.name == name));
+        Ok(Named {
+            path: offer.path.clone(),
+            preference,
+            recommended: known.and_then(|spec| spec.recommended),
+        })
+    }
+
+    fn offer(&self, name: &str) -> Option<&super::Offer> {
+        let name = match (name, &self.0.default) {
+            ("default", Some(default)) => default,
+            _ => name,
+        };
+        self.names()
+            .find(|(own, offer)| {
+                let is_file = offer.path.file_name().is_some_and(|file| file == name);
+                own.eq_ignore_ascii_case(name) || is_file
+            })
+            .map(|(_, offer)| offer)
+    }
+
+    /// The body's object, and the model that it names.
+    async fn read(&self, body: Body) -> Result<(Map<String, Value>, String, Named), ApiError> {
+        let settings = &self.0.settings;
+        let bytes: Bytes = timeout(settings.patience, to_bytes(body, settings.body))
+            .await
+            .map_err(|_| ApiError::slow())?
+            .map_err(|_| ApiError::too_large(settings.body))?;
+        let mut fields = object(&bytes)?;
+        let name = request::text(&mut fields, "model")?;
+        let named = self.named(name.as_deref())?;
+        Ok((fields, name.unwrap_or_else(|| "default".to_owned()), named))
+    }
+
+    /// Asks the engine, and tells what comes.
+    async fn answer(
+        &self,
+        frame: Frame,
+        count: usize,
+        model: &Named,
+        ask: Ask,
+    ) -> Result<Response, ApiError> {
+        let mut told = self.0.engine.ask(&model.path, ask)?;
+        let stream = frame.telling.stream;
+        let mut answers = Answers::new(frame, count);
+        if stream {
+            // What goes wrong at once is told by the status.
+            let first = told.recv().await.ok_or_else(ApiError::ended)?;
+            let first = answers.hear(first)?;
+            let events = Events {
+                told,
+                answers,
+                first,
+                end: End::Open,
+            };
+            return Ok(Sse::new(events)
+                .keep_alive(KeepAlive::default())
+                .into_response());
+        }
+        while !answers.complete() {
+            let next = told.recv().await.ok_or_else(ApiError::ended)?;
+            answers.hear(next)?;
+        }
+        Ok(json_response(&answers.whole()))
+    }
+}
+
+/// How far a stream's end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Counts,
+    Mark,
+    Closed,
+}
+
+/// The answers as server-sent events.
+struct Events {
+    told: UnboundedReceiver<Told>,
+    answers: Answers,
+    first: Option<Value>,
+    end: End,
+}
+
+impl Stream for Events {
+    type Item = Result<Event, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let event = |value: &Value| Poll::Ready(Some(Ok(Event::default().data(value.to_string()))));
+        if let Some(first) = self.first.take() {
+            return event(&first);
+        }
+        loop {
+            match self.end {
+                End::Open if self.answers.complete() => self.end = End::Counts,
+                End::Open => {
+                    let Some(told) = ready!(self.told.poll_recv(task)) else {
+                        self.end = End::Closed;
+                        return event(&ApiError::ended().json());
+                    };
+                    match self.answers.hear(told) {
+                        Ok(None) => {}
+                        Ok(Some(chunk)) => return event(&chunk),
+                        Err(error) => {
+                            self.end = End::Closed;
+                            return event(&error.json());
+                        }
+                    }
+                }
+                End::Counts => {
+                    self.end = End::Mark;
+                    if let Some(counts) = self.answers.last_chunk() {
+                        return event(&counts);
+                    }
+                }
+                End::Mark => {
+                    self.end = End::Closed;
+                    return Poll::Ready(Some(Ok(Event::default().data("[DONE]"))));
+                }
+                End::Closed => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    let (mut fields, name, model) = api.read(body).await?;
+    let settings = &api.0.settings;
+    if !fields.contains_key("max_completion_tokens") {
+        fields.entry("max_tokens").or_insert(json!(settings.tokens));
+    }
+    let own = model.preference.as_deref().or(settings.prefer.as_deref());
+    let defaults = Defaults {
+        preference: own,
+        recommended: model.recommended,
+    };
+    let asked = request::chat(fields, defaults)?;
+    let (request, telling) = (asked.request, asked.telling);
+    let count = request.conversations.len();
+    let mut frame = Frame::new(Kind::Chat, name, telling, count);
+    let mut alignment = Map::new();
+    alignment.insert("method".to_owned(), json!(request.method.name()));
+    alignment.insert("preference".to_owned(), json!(asked.preference));
+    alignment.insert("strength".to_owned(), json!(request.method.strength()));
+    alignment.insert(
+        "plausibility".to_owned(),
+        json!(request.sampling.plausibility),
+    );
+    frame.alignment = Some(alignment);
+    let ask = Ask::Generate(Box::new(request));
+    api.answer(frame, count, &model, ask).await
+}
+
+async fn completions(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    let (fields, name, model) = api.read(body).await?;
+    let asked = request::completion(fields)?;
+    let count = asked.prompts.len() * asked.n;
+    let mut frame = Frame::new(Kind::Completion, name, asked.telling, asked.n);
+    frame.echo = asked.echo;
+    let ask = Ask::Complete {
+        request: Box::new(asked.request),
+        prompts: asked.prompts,
+        n: asked.n,
+        rate: asked.echo,
+    };
+    api.answer(frame, count, &model, ask).await
+}
+
+/// The one thing that the engine tells of a request that is no answer.
+async fn told(api: &Api, model: &Named, ask: Ask) -> Result<Told, ApiError> {
+    let mut told = api.0.engine.ask(&model.path, ask)?;
+    match told.recv().await {
+        Some(Told::Failed(error)) => Err(error),
+        Some(told) => Ok(told),
+        None => Err(ApiError::ended()),
+    }
+}
+
+/// `{content, add_special?}` or `{messages}` to `{tokens}`, as llama.cpp's server has it.
+async fn tokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    let (mut fields, _, model) = api.read(body).await?;
+    let text = match fields.remove("messages") {
+        Some(messages) => {
+            let chat: Chat = serde_json::from_value(messages)
+                .map_err(|error| ApiError::field("messages", error.to_string()))?;
+            Err(chat.0)
+        }
+        None => {
+            let text = request::text(&mut fields, "content")?;
+            Ok(text.ok_or_else(|| {
+                ApiError::field("content", "give a text as content, or a chat as messages")
+            })?)
+        }
+    };
+    let special = fields
+        .remove("add_special")
+        .is_some_and(|flag| flag == true);
+    if let Some(name) = fields.keys().next() {
+        return Err(ApiError::unknown(name));
+    }
+    match told(&api, &model, Ask::Tokenize { text, special }).await? {
+        Told::Ids(ids) => Ok(json_response(&json!({ "tokens": ids }))),
+        _ => Err(ApiError::internal("the engine told something else")),
+    }
+}
+
+/// `{tokens}` to `{content}`.
+async fn detokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
+    let (mut fields, _, model) = api.read(body).await?;
+    let ids = fields.remove("tokens").unwrap_or_default();
+    let ids: Vec<u32> = serde_json::from_value(ids)
+        .map_err(|_| ApiError::field("tokens", "tokens must be a list of token ids"))?;
+    if let Some(name) = fields.keys().next() {
+        return Err(ApiError::unknown(name));
+    }
+    match told(&api, &model, Ask::Detokenize(ids)).await? {
+        Told::Text(text) => Ok(json_response(&json!({ "content": text }))),
+        _ => Err(ApiError::internal("the engine told something else")),
+    }
+}
+
+fn json_response(value: &Value) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(CONTENT_TYPE, json)], value.to_string()).into_response()
+}
+
+fn card(name: &str) -> Value {
+    json!({ "id": name, "object": "model", "created": 0, "owned_by": "periapt" })
+}
+
+async fn models(State(api): State<Api>) -> Response {
+    let default = api.0.default.iter().map(|_| card("default"));
+    let all: Vec<Value> = default
+        .chain(api.names().map(|(name, _)| card(&name)))
+        .collect();
+    json_response(&json!({ "object": "list", "data": all }))
+}
+
+async fn model(
+    State(api): State<Api>,
+    axum::extract::Path(name): axum::extract::Path<String>,
+) -> Result<Response, ApiError> {
+    api.named(Some(&name))?;
+    Ok(json_response(&card(&name)))
+}
+
+async fn counts(State(api): State<Api>) -> Response {
+    let text = HeaderValue::from_static("text/plain; version=0.0.4");
+    ([(CONTENT_TYPE, text)], api.0.metrics.text()).into_response()
+}

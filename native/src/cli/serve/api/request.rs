@@ -1,0 +1,440 @@
+//! What clients of OpenAI's API send, as requests to the engine. A field is heeded, ignored as [`IGNORED`] says, taken
+//! where it asks for nothing, or refused by name.
+
+use super::error::ApiError;
+use crate::store::Recommended;
+use periapt_core::contract::GenerateParams;
+use periapt_core::decoding::Method;
+use periapt_core::session::GenerateRequest;
+use serde_json::{Map, Value, json};
+
+/// What clients send along, and what has no meaning on one's own machine.
+const IGNORED: [&str; 13] = [
+    "best_of",
+    "metadata",
+    "parallel_tool_calls",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "stream_options",
+    "user",
+    "verbosity",
+];
+
+/// A field, its value, and the same in words.
+type Taken = (&'static str, fn(&Value) -> bool, &'static str);
+
+/// Fields that ask for nothing where they hold this.
+const TAKEN: [Taken; 7] = [
+    ("functions", is_empty, "function calls"),
+    ("tools", is_empty, "tools"),
+    ("tool_choice", |v| v == "none" || v == "auto", "tools"),
+    ("logit_bias", is_empty, "biases of single tokens"),
+    (
+        "response_format",
+        |v| v["type"] == "text",
+        "answers of a given form",
+    ),
+    ("modalities", |v| *v == json!(["text"]), "anything but text"),
+    ("suffix", |v| v == "", "a text behind the answer"),
+];
+
+/// OpenAI's numbers, and what the engine calls them.
+const NUMBERS: [(&str, &str); 10] = [
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("top_k", "top_k"),
+    ("min_p", "min_p"),
+    ("presence_penalty", "presence_penalty"),
+    ("frequency_penalty", "frequency_penalty"),
+    ("repetition_penalty", "repetition_penalty"),
+    ("seed", "seed"),
+    ("n", "n"),
+    ("max_tokens", "max_new_tokens"),
+];
+
+/// The most likely tokens that a client may ask for.
+const MOST_TOP: u64 = 20;
+
+/// What says in `alignment` how far to lean.
+const LEANING: [&str; 11] = [
+    "method",
+    "strength",
+    "alpha",
+    "lambda",
+    "eta",
+    "iterations",
+    "plausibility",
+    "nucleus",
+    "kl_budget",
+    "adaptive",
+    "preferences",
+];
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// How the answers are to be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Telling {
+    /// Token by token, as server-sent events.
+    pub stream: bool,
+    /// With the tokens' counts in an event of its own.
+    pub usage: bool,
+    /// Tokens' log-probabilities, with so many of the likeliest.
+    pub logprobs: Option<usize>,
+    /// The trace of each token.
+    pub trace: bool,
+}
+
+/// What all requests for text have.
+struct Common {
+    fields: Map<String, Value>,
+    telling: Telling,
+}
+
+/// What the server itself says, where a request is silent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Defaults<'a> {
+    /// The preference of every chat.
+    pub preference: Option<&'a str>,
+    /// What was measured to suit the model.
+    pub recommended: Option<Recommended>,
+}
+
+/// A chat, `/v1/chat/completions`.
+pub struct ChatRequest {
+    pub request: GenerateRequest,
+    pub telling: Telling,
+    /// The preference as it was given, with where it came from.
+    pub preference: Option<String>,
+}
+
+/// The object that every body is.
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect()),
+        Ok(_) => Err(ApiError::invalid("the body must be a JSON object")),
+        Err(error) => Err(ApiError::invalid(format!("the body is no JSON: {error}"))),
+    }
+}
+
+/// The field `name`, as text.
+pub fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, ApiError> {
+    match fields.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ApiError::field(name, format!("{name} must be text"))),
+    }
+}
+
+fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, ApiError> {
+    match fields.remove(name) {
+        None => Ok(false),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(ApiError::field(
+            name,
+            format!("{name} must be true or false"),
+        )),
+    }
+}
+
+fn count(fields: &mut Map<String, Value>, name: &str) -> Result<Option<usize>, ApiError> {
+    let Some(value) = fields.remove(name) else {
+        return Ok(None);
+    };
+    match value.as_u64().filter(|count| *count <= MOST_TOP) {
+        Some(count) => Ok(Some(count as usize)),
+        None => Err(ApiError::field(
+            name,
+            format!("{name} must be a whole number from 0 to {MOST_TOP}"),
+        )),
+    }
+}
+
+impl Common {
+    /// Reads what both addresses share; what is left in `rest` is for neither.
+    fn take(rest: &mut Map<String, Value>) -> Result<Self, ApiError> {
+        let mut fields = Map::new();
+        if let Some(most) = rest.remove("max_completion_tokens") {
+            rest.insert("max_tokens".to_owned(), most);
+        }
+        for (theirs, ours) in NUMBERS {
+            if let Some(value) = rest.remove(theirs) {
+                if !value.is_number() {
+                    return Err(ApiError::field(
+                        theirs,
+                        format!("{theirs} must be a number"),
+                    ));
+                }
+                fields.insert(ours.to_owned(), value);
+            }
+        }
+        match rest.remove("stop") {
+            None => {}
+            Some(Value::String(stop)) => {
+                fields.insert("stop".to_owned(), json!([stop]));
+            }
+            Some(Value::Array(stops)) if stops.iter().all(Value::is_string) => {
+                fields.insert("stop".to_owned(), Value::Array(stops));
+            }
+            Some(_) => {
+                let what = "stop must be a text, or a list of texts";
+                return Err(ApiError::field("stop", what));
+            }
+        }
+        let usage = rest
+            .get("stream_options")
+            .is_some_and(|options| options["include_usage"] == json!(true));
+        let telling = Telling {
+            stream: flag(rest, "stream")?,
+            usage,
+            ..Telling::default()
+        };
+        for (name, asks_nothing, what) in TAKEN {
+            if let Some(value) = rest.remove(name)
+                && !asks_nothing(&value)
+            {
+                return Err(ApiError::field(
+                    name,
+                    format!("{name}: this server has no {what}; leave it out"),
+                ));
+            }
+        }
+        for name in IGNORED {
+            rest.remove(name);
+        }
+        Ok(Self { fields, telling })
+    }
+}
+
+/// Refuses what nobody took.
+fn nothing_else(rest: &Map<String, Value>) -> Result<(), ApiError> {
+    match rest.keys().next() {
+        Some(name) => Err(ApiError::unknown(name)),
+        None => Ok(()),
+    }
+}
+
+/// A message's content: text, or parts that are text.
+fn content(value: &Value) -> Result<String, ApiError> {
+    let wrong = || {
+        ApiError::field(
+            "messages",
+            "a message's content must be text, or a list of parts of the type text: this server reads nothing else",
+        )
+    };
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Null => Ok(String::new()),
+        Value::Array(parts) => {
+            let text = |part: &Value| match (part["type"].as_str(), part["text"].as_str()) {
+                (Some("text"), Some(text)) => Ok(text.to_owned()),
+                _ => Err(wrong()),
+            };
+            let parts = parts.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+            Ok(parts.join("\n"))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Messages as the engine has them: system prompts at the beginning become one.
+fn messages(value: Option<Value>) -> Result<Value, ApiError> {
+    let Some(Value::Array(given)) = value else {
+        return Err(ApiError::field("messages", "messages must be a list"));
+    };
+    let mut messages: Vec<(String, String)> = Vec::new();
+    for message in &given {
+        let role = match message["role"].as_str() {
+            Some("developer") => "system",
+            Some(role @ ("system" | "user" | "assistant")) => role,
+            _ => {
+                let what = "a message's role must be system, developer, user or assistant";
+                return Err(ApiError::field("messages", what));
+            }
+        };
+        let content = content(&message["content"])?;
+        match messages.last_mut() {
+            Some((last, before)) if role == "system" && last == "system" => {
+                *before = format!("{before}\n\n{content}");
+            }
+            _ => messages.push((role.to_owned(), content)),
+        }
+    }
+    let one = |(role, content): &(String, String)| json!({ "role": role, "content": content });
+    Ok(messages.iter().map(one).collect())
+}
+
+/// Reads a chat's body, without its `model`.
+pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<ChatRequest, ApiError> {
+    let Common {
+        mut fields,
+        mut telling,
+    } = Common::take(&mut rest)?;
+    fields.insert("messages".to_owned(), messages(rest.remove("messages"))?);
+    let top = count(&mut rest, "top_logprobs")?;
+    if flag(&mut rest, "logprobs")? {
+        telling.logprobs = Some(top.unwrap_or(0));
+    } else if top.is_some() {
+        let what = "top_logprobs goes with logprobs = true";
+        return Err(ApiError::field("top_logprobs", what));
+    }
+    let mut alignment = match rest.remove("alignment") {
+        None => Map::new(),
+        Some(Value::Object(alignment)) => alignment,
+        Some(_) => return Err(ApiError::field("alignment", "alignment must be an object")),
+    };
+    nothing_else(&rest)?;
+    alignment.retain(|_, value| !value.is_null());
+    let wishes = |name: &str| alignment.contains_key(name);
+    let silent = !wishes("preference") && !wishes("preferences") && !wishes("method");
+    if let Some(preference) = defaults.preference.filter(|_| silent) {
+        alignment.insert("preference".to_owned(), json!(preference));
+    }
+    let preference = alignment.get("preference").and_then(Value::as_str);
+    let preference = preference
+        .map(str::to_owned)
+        .filter(|text| !text.trim().is_empty());
+    let leans = LEANING.iter().any(|name| alignment.contains_key(*name));
+    if let Some(suits) = defaults
+        .recommended
+        .filter(|_| preference.is_some() && !leans)
+    {
+        alignment.insert("method".to_owned(), json!(suits.method));
+        alignment.insert("strength".to_owned(), json!(suits.strength));
+        alignment.insert("plausibility".to_owned(), json!(suits.plausibility));
+    }
+    telling.trace = alignment.contains_key("trace");
+    for (name, value) in alignment {
+        let theirs = NUMBERS.iter().any(|(_, ours)| *ours == name);
+        if theirs || name == "messages" || name == "stop" {
+            return Err(ApiError::field(
+                &format!("alignment.{name}"),
+                format!("{name} stands beside alignment, not in it"),
+            ));
+        }
+        fields.insert(name, value);
+    }
+    // The likeliest tokens come out of the trace.
+    if let Some(top @ 1..) = telling.logprobs {
+        let traced = fields.get("trace").and_then(Value::as_u64).unwrap_or(0);
+        fields.insert("trace".to_owned(), json!(traced.max(top as u64)));
+    }
+    let params: GenerateParams = serde_json::from_value(Value::Object(fields))
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
+    let mut request = params.into_request()?;
+    // A plain question is asked as the transformers library would ask it.
+    let conversations = &request.conversations;
+    request.fold = matches!(request.method, Method::Guidance(_))
+        || conversations.iter().any(|one| one.preference.is_some());
+    request.validate().map_err(periapt_core::Error::from)?;
+    Ok(ChatRequest {
+        request,
+        telling,
+        preference,
+    })
+}
+
+/// A prompt to go on from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prompt {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+/// Texts to go on from, `/v1/completions`.
+pub struct CompletionRequest {
+    pub prompts: Vec<Prompt>,
+    /// Each prompt's answers.
+    pub n: usize,
+    /// Without its prompts.
+    pub request: GenerateRequest,
+    pub telling: Telling,
+    /// Whether the prompt comes back before the answer.
+    pub echo: bool,
+}
+
+fn prompts(value: Option<Value>) -> Result<Vec<Prompt>, ApiError> {
+    let wrong = || {
+        let what =
+            "prompt must be a text, a list of texts, a list of token ids, or a list of such lists";
+        ApiError::field("prompt", what)
+    };
+    let ids = |list: &[Value]| -> Option<Prompt> {
+        let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
+        Some(Prompt::Ids(list.iter().map(id).collect::<Option<_>>()?))
+    };
+    let prompts = match value.ok_or_else(wrong)? {
+        Value::String(text) => vec![Prompt::Text(text)],
+        Value::Array(list) if list.first().is_some_and(Value::is_number) => {
+            vec![ids(&list).ok_or_else(wrong)?]
+        }
+        Value::Array(list) => {
+            let one = |value: &Value| match value {
+                Value::String(text) => Some(Prompt::Text(text.clone())),
+                Value::Array(list) => ids(list),
+                _ => None,
+            };
+            list.iter()
+                .map(one)
+                .collect::<Option<_>>()
+                .ok_or_else(wrong)?
+        }
+        _ => return Err(wrong()),
+    };
+    match prompts.is_empty() {
+        true => Err(wrong()),
+        false => Ok(prompts),
+    }
+}
+
+/// Reads a completion's body, without its `model`.
+pub fn completion(mut rest: Map<String, Value>) -> Result<CompletionRequest, ApiError> {
+    let Common {
+        mut fields,
+        mut telling,
+    } = Common::take(&mut rest)?;
+    let prompts = prompts(rest.remove("prompt"))?;
+    telling.logprobs = count(&mut rest, "logprobs")?;
+    let echo = flag(&mut rest, "echo")?;
+    if rest.contains_key("alignment") {
+        let what = "a preference is said in a chat: take /v1/chat/completions for it";
+        return Err(ApiError::field("alignment", what));
+    }
+    nothing_else(&rest)?;
+    if let Some(top @ 1..) = telling.logprobs {
+        fields.insert("trace".to_owned(), json!(top));
+    }
+    // Any chat will do: what is read is how to decode.
+    fields.insert(
+        "messages".to_owned(),
+        json!([{ "role": "user", "content": "" }]),
+    );
+    fields.entry("max_new_tokens").or_insert(json!(16));
+    let params: GenerateParams = serde_json::from_value(Value::Object(fields))
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
+    let mut request = params.into_request()?;
+    let n = request.conversations.len();
+    request.conversations.clear();
+    request.validate().map_err(periapt_core::Error::from)?;
+    Ok(CompletionRequest {
+        prompts,
+        n,
+        request,
+        telling,
+        echo,
+    })
+}

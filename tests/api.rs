@@ -1,0 +1,520 @@
+//! OpenAI's API of `periapt serve`: the real binary, a tiny model, real sockets.
+
+use crate::common::page::{Answer, Page};
+use crate::common::place::Place;
+use crate::common::{device, json, load};
+use periapt_core::DeviceChoice;
+use periapt_core::model::KvType;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+use temp_dir::TempDir;
+
+/// A server with a tiny model that is called `tiny`.
+fn start(place: &Place, args: &[&str]) -> Page {
+    let model = place.text("tiny.gguf");
+    let fixed = ["--device", "cpu", "--model", &model];
+    Page::with(TempDir::new().unwrap(), &[&fixed[..], args].concat())
+}
+
+fn post(server: &Page, path: &str, body: &Value) -> Answer {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\nHost: HOST\nContent-Length: {}",
+        body.len()
+    );
+    server.post(&head, body.as_bytes())
+}
+
+fn said(answer: &Answer) -> Value {
+    let text = String::from_utf8_lossy(&answer.body);
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{} {text}", answer.head))
+}
+
+fn ask(server: &Page, path: &str, body: &Value) -> Value {
+    let answer = post(server, path, body);
+    assert_eq!(answer.status, 200, "{body}: {}", said(&answer));
+    said(&answer)
+}
+
+/// A body in chunks, put together.
+fn unchunked(body: &[u8]) -> String {
+    let (mut rest, mut whole) = (body, Vec::new());
+    while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&rest[..at]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        whole.extend_from_slice(&rest[at + 2..at + 2 + size]);
+        rest = &rest[at + 4 + size..];
+    }
+    String::from_utf8(whole).unwrap()
+}
+
+/// The events of a stream, whose last is the mark of its end.
+fn events(server: &Page, path: &str, mut body: Value) -> Vec<Value> {
+    body["stream"] = json!(true);
+    let answer = post(server, path, &body);
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let text = unchunked(&answer.body);
+    let mut events: Vec<&str> = text
+        .split("\n\n")
+        .filter(|event| !event.is_empty())
+        .collect();
+    assert_eq!(events.pop(), Some("data: [DONE]"));
+    let parsed = |event: &str| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+    events.into_iter().map(parsed).collect()
+}
+
+fn chat(question: &str, more: Value) -> Value {
+    let mut body = json!({
+        "model": "tiny",
+        "messages": [{ "role": "user", "content": question }],
+        "max_tokens": 24,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+const CHAT: &str = "/v1/chat/completions";
+const TEXT: &str = "/v1/completions";
+
+#[test]
+fn a_chat_answers_as_generate_does() {
+    let place = Place::new();
+    let server = start(&place, &[]);
+    let model = place.text("tiny.gguf");
+    for method in ["base", "pref", "la", "amulet"] {
+        let args = [
+            "generate", "--device", "cpu", "--model", &model, "--prefer", "brief",
+        ];
+        let more = [
+            "--prompt-set",
+            "paper",
+            "-n",
+            "24",
+            "--json",
+            "--method",
+            method,
+            "Why?",
+        ];
+        let want = json(&[&args[..], &more].concat());
+        let alignment = json!({ "preference": "brief", "method": method, "prompt_set": "paper" });
+        let body = chat("Why?", json!({ "alignment": alignment }));
+        let got = ask(&server, CHAT, &body);
+        let choice = &got["choices"][0];
+        assert_eq!(choice["message"]["content"], want["text"], "{method}");
+        assert_eq!(choice["finish_reason"], want["finish_reason"]);
+        assert_eq!(got["alignment"]["method"], method);
+        assert_eq!(got["alignment"]["strength"], want["strength"]);
+        let tokens = want["token_ids"].as_array().unwrap().len();
+        assert_eq!(got["usage"]["completion_tokens"], tokens);
+        let prompts = want["prompt_token_ids"].as_object().unwrap().values();
+        let longest = prompts.map(|ids| ids.as_array().unwrap().len()).max();
+        assert_eq!(got["usage"]["prompt_tokens"], longest.unwrap());
+
+        // As a stream: the same text, with who speaks once, the end once, and the counts at the end.
+        let mut body = body;
+        body["stream_options"] = json!({ "include_usage": true });
+        let events = events(&server, CHAT, body);
+        let (counts, events) = events.split_last().unwrap();
+        assert_eq!(
+            (&counts["usage"], &counts["choices"]),
+            (&got["usage"], &json!([]))
+        );
+        let choices: Vec<&Value> = events.iter().map(|event| &event["choices"][0]).collect();
+        let texts = choices
+            .iter()
+            .filter_map(|one| one["delta"]["content"].as_str());
+        assert_eq!(texts.collect::<String>(), want["text"].as_str().unwrap());
+        let speaks = |one: &&&Value| one["delta"].get("role").is_some();
+        assert_eq!(choices.iter().filter(speaks).count(), 1);
+        let ends: Vec<_> = choices
+            .iter()
+            .filter(|one| !one["finish_reason"].is_null())
+            .collect();
+        assert_eq!(
+            (ends.len(), &ends[0]["finish_reason"]),
+            (1, &want["finish_reason"])
+        );
+        assert_eq!(events.last().unwrap()["alignment"], got["alignment"]);
+    }
+}
+
+/// Programs that know nothing of preferences get one by the model's name, or from the server; who names one gets that.
+#[test]
+fn a_preference_comes_by_name_or_from_the_server() {
+    let place = Place::new();
+    let server = start(&place, &["--prefer", "in rhyme"]);
+    let preference = |body: &Value| ask(&server, CHAT, body)["alignment"]["preference"].clone();
+    assert_eq!(preference(&chat("Why?", json!({}))), "in rhyme");
+    let named = json!({ "model": "tiny@be brief" });
+    assert_eq!(preference(&chat("Why?", named)), "be brief");
+    let own = json!({ "alignment": { "preference": "be kind" } });
+    assert_eq!(preference(&chat("Why?", own)), "be kind");
+    let none = json!({ "alignment": { "method": "base" } });
+    assert_eq!(preference(&chat("Why?", none)), Value::Null);
+}
+
+#[test]
+fn several_answers_are_drawn_apart_and_again_alike() {
+    let place = Place::new();
+    let server = start(&place, &[]);
+    let alignment = json!({ "preference": "brief", "prompt_set": "paper", "trace": 2 });
+    let body = chat(
+        "Why?",
+        json!({ "n": 3, "temperature": 1.5, "seed": 5, "alignment": alignment, "logprobs": true, "top_logprobs": 2 }),
+    );
+    let got = ask(&server, CHAT, &body);
+    let choices = got["choices"].as_array().unwrap();
+    assert_eq!(choices.len(), 3);
+    assert_ne!(choices[0]["message"], choices[1]["message"]);
+    assert_eq!(ask(&server, CHAT, &body)["choices"], got["choices"]);
+    for choice in choices {
+        let content = choice["logprobs"]["content"].as_array().unwrap();
+        assert_eq!(
+            content.len(),
+            choice["alignment"]["trace"].as_array().unwrap().len()
+        );
+        for token in content {
+            assert!(token["logprob"].as_f64().unwrap() <= 0.0);
+            assert_eq!(token["top_logprobs"].as_array().unwrap().len(), 2);
+        }
+    }
+}
+
+/// What harnesses that rate texts ask for: the prompt again, each token with its log-probability and the likeliest one.
+#[test]
+fn a_prompt_is_rated_as_the_logits_say() {
+    let place = Place::new();
+    let server = start(&place, &[]);
+    let text = "The owl sees the moon.";
+    let body =
+        json!({ "model": "tiny", "prompt": text, "echo": true, "logprobs": 1, "max_tokens": 0 });
+    let got = ask(&server, TEXT, &body);
+    let choice = &got["choices"][0];
+    let of = &choice["logprobs"];
+    let session = load(
+        Path::new(&place.text("tiny.gguf")),
+        &device(DeviceChoice::Cpu).unwrap(),
+        KvType::F32,
+    );
+    let ids = session.encode_text(text).unwrap();
+    assert_eq!(of["tokens"].as_array().unwrap().len(), ids.len());
+    assert!(choice["text"].as_str().unwrap().ends_with(text));
+    assert_eq!(
+        (&of["token_logprobs"][0], &of["top_logprobs"][0]),
+        (&Value::Null, &Value::Null)
+    );
+    for at in 1..ids.len() {
+        let logits = pollster::block_on(session.next_logits(&ids[..at])).unwrap();
+        let highest = logits.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f64 = logits.iter().map(|l| f64::from(l - highest).exp()).sum();
+        let of_id = |logit: f32| f64::from(logit - highest) - sum.ln();
+        let own = of["token_logprobs"][at].as_f64().unwrap();
+        assert!((own - of_id(logits[ids[at] as usize])).abs() < 1e-4, "{at}");
+        let tops = of["top_logprobs"][at].as_object().unwrap();
+        let best = tops
+            .values()
+            .map(|v| v.as_f64().unwrap())
+            .fold(f64::MIN, f64::max);
+        assert!((best - of_id(highest)).abs() < 1e-4, "{at}");
+    }
+    // Ids, several prompts, and answers behind them.
+    let body = json!({ "prompt": [[5, 6, 7], [8, 9]], "model": "tiny", "n": 2, "max_tokens": 3, "temperature": 1 });
+    let got = ask(&server, TEXT, &body);
+    assert_eq!(got["choices"].as_array().unwrap().len(), 4);
+    assert_eq!(got["usage"]["prompt_tokens"], 5);
+    let texts = events(
+        &server,
+        TEXT,
+        json!({ "model": "tiny", "prompt": "The owl", "max_tokens": 9 }),
+    );
+    let streamed: String = texts
+        .iter()
+        .map(|e| e["choices"][0]["text"].as_str().unwrap())
+        .collect();
+    let body = json!({ "model": "tiny", "prompt": "The owl", "max_tokens": 9 });
+    assert_eq!(ask(&server, TEXT, &body)["choices"][0]["text"], streamed);
+    let tokens = ask(
+        &server,
+        "/tokenize",
+        &json!({ "model": "tiny", "content": text }),
+    );
+    let content = ask(
+        &server,
+        "/detokenize",
+        &json!({ "model": "tiny", "tokens": tokens["tokens"] }),
+    );
+    assert_eq!(content["content"], text);
+}
+
+#[test]
+fn what_is_wrong_is_said_by_name() {
+    let place = Place::new();
+    let server = start(&place, &["--max-body", "2000"]);
+    let wrong = |path: &str, body: Value, status: u16, code: &str, says: &str| {
+        let answer = post(&server, path, &body);
+        let error = &said(&answer)["error"];
+        assert_eq!(
+            (answer.status, &error["code"]),
+            (status, &json!(code)),
+            "{body}: {error}"
+        );
+        assert!(error.to_string().contains(says), "{body}: {error}");
+    };
+    for (more, code, says) in [
+        (json!({ "foo": 1 }), "unknown_parameter", "\"foo\""),
+        (
+            json!({ "alignment": { "foo": 1 } }),
+            "invalid_value",
+            "`foo`",
+        ),
+        (
+            json!({ "alignment": { "temperature": 1 } }),
+            "invalid_value",
+            "beside alignment",
+        ),
+        (json!({ "alignment": [] }), "invalid_value", "object"),
+        (
+            json!({ "alignment": { "preference": "a", "method": "beam" } }),
+            "invalid_value",
+            "beam",
+        ),
+        (
+            json!({ "alignment": { "method": "la" } }),
+            "invalid_value",
+            "preference",
+        ),
+        (json!({ "temperature": -1 }), "invalid_value", "temperature"),
+        (
+            json!({ "temperature": "hot" }),
+            "invalid_value",
+            "temperature",
+        ),
+        (json!({ "n": 0 }), "invalid_value", "n = 0"),
+        (json!({ "stop": 5 }), "invalid_value", "stop"),
+        (json!({ "tools": [{}] }), "invalid_value", "tools"),
+        (
+            json!({ "response_format": { "type": "json_object" } }),
+            "invalid_value",
+            "response_format",
+        ),
+        (json!({ "top_logprobs": 3 }), "invalid_value", "logprobs"),
+        (
+            json!({ "logprobs": true, "top_logprobs": 21 }),
+            "invalid_value",
+            "20",
+        ),
+        (json!({ "messages": [] }), "invalid_value", "user's"),
+        (
+            json!({ "messages": [{ "role": "tool", "content": "a" }] }),
+            "invalid_value",
+            "role",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+            "invalid_value",
+            "text",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": "so ".repeat(600) }] }),
+            "context_length_exceeded",
+            "1024",
+        ),
+    ] {
+        wrong(CHAT, chat("Why?", more), 400, code, says);
+    }
+    wrong(
+        CHAT,
+        chat("Why?", json!({ "model": "gpt-5" })),
+        404,
+        "model_not_found",
+        "tiny",
+    );
+    wrong(
+        CHAT,
+        chat(&"long ".repeat(500), json!({})),
+        413,
+        "body_too_large",
+        "--max-body",
+    );
+    wrong(
+        TEXT,
+        json!({ "model": "tiny", "prompt": [] }),
+        400,
+        "invalid_value",
+        "prompt",
+    );
+    wrong(
+        TEXT,
+        json!({ "model": "tiny", "prompt": [5000] }),
+        400,
+        "invalid_value",
+        "5000",
+    );
+    wrong(
+        TEXT,
+        json!({ "model": "tiny", "prompt": "a", "alignment": {} }),
+        400,
+        "invalid_value",
+        "chat",
+    );
+    wrong("/v1/embeddings", json!({}), 404, "not_found", "README");
+    let get = server.get(CHAT, &[]);
+    assert_eq!(
+        (get.status, &said(&get)["error"]["code"]),
+        (405, &json!("method_not_allowed"))
+    );
+    // What is wrong shows in the status of a stream, too.
+    let late =
+        json!({ "stream": true, "messages": [{ "role": "user", "content": "so ".repeat(600) }] });
+    assert_eq!(post(&server, CHAT, &chat("Why?", late)).status, 400);
+    // What clients send along is ignored, and what asks for nothing taken.
+    let along = json!({
+        "user": "me", "store": false, "metadata": {}, "tools": [], "tool_choice": "auto", "seed": null,
+        "response_format": { "type": "text" }, "logit_bias": {},
+        "messages": [
+            { "role": "developer", "content": "Be kind." },
+            { "role": "system", "content": "Be brief." },
+            { "role": "user", "content": [{ "type": "text", "text": "Why?" }], "name": "me" },
+        ],
+    });
+    ask(&server, CHAT, &chat("", along));
+}
+
+#[test]
+fn only_who_may_ask_is_answered() {
+    let place = Place::new();
+    let args = [
+        "--api-key",
+        "open sesame",
+        "--allow-origin",
+        "https://chat.example",
+    ];
+    let server = start(&place, &args);
+    let status = |headers: &[&str]| server.get("/v1/models", headers).status;
+    assert_eq!(status(&[]), 401);
+    assert_eq!(status(&["Authorization: Bearer open"]), 401);
+    let key = "Authorization: Bearer open sesame";
+    assert_eq!(status(&[key]), 200);
+    assert_eq!(status(&[key, "Origin: https://evil.example"]), 403);
+    let own = server.get(
+        "/v1/models",
+        &[key, &format!("Origin: http://127.0.0.1:{}", server.port)],
+    );
+    assert_eq!(
+        (own.status, own.header("access-control-allow-origin")),
+        (200, None)
+    );
+    let named = server.get("/v1/models", &[key, "Origin: https://chat.example"]);
+    assert_eq!(
+        named.header("access-control-allow-origin"),
+        Some("https://chat.example")
+    );
+    let first = server.send("OPTIONS", CHAT, &["Origin: https://chat.example"]);
+    assert_eq!(first.status, 204);
+    assert_eq!(
+        server
+            .raw("GET /v1/models HTTP/1.1\nHost: evil.example")
+            .status,
+        403
+    );
+    assert_eq!(server.get("/health", &[]).status, 200);
+    assert_eq!(server.get("/metrics", &[]).status, 401);
+    let open = ["serve", "--port", "0", "--host", "0.0.0.0"];
+    crate::common::fails(&open, 2, &["--api-key"]);
+}
+
+/// The number behind a line of `/metrics`.
+fn metric(server: &Page, name: &str) -> f64 {
+    let text = String::from_utf8(server.get("/metrics", &[]).body).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name));
+    line.unwrap_or_else(|| panic!("{text}"))
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+fn until(what: impl Fn() -> bool) {
+    while !what() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An answer that takes a while: as long as the context leaves room, eight times.
+fn long() -> Value {
+    chat(
+        "Why?",
+        json!({ "n": 8, "max_tokens": 900, "temperature": 5, "stream": true }),
+    )
+}
+
+#[test]
+fn who_hangs_up_is_answered_no_further() {
+    let place = Place::new();
+    let server = start(&place, &["--max-queue", "1", "--head-timeout", "1"]);
+    let body = long().to_string();
+    let mut streams: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = server.connect();
+            let head = format!(
+                "POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n\r\n",
+                server.port,
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(body.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // One is met and one waits, or two; the others are refused at once.
+    let mut refused = 0;
+    for stream in &mut streams[2..] {
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).unwrap();
+        refused += usize::from(start.ends_with(b"503"));
+    }
+    assert!(refused >= 1, "{refused}");
+    drop(streams);
+    until(|| metric(&server, "periapt_requests_in_progress") == 0.0);
+    let tokens = metric(&server, "periapt_generated_tokens_total");
+    assert!(tokens < 8.0 * 8.0 * 900.0, "{tokens}");
+    // Others are served, also while a body does not come.
+    let mut slow = server.connect();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 50\r\n\r\n{{",
+        server.port
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    ask(&server, CHAT, &chat("Why?", json!({})));
+    let mut start = [0; 12];
+    slow.read_exact(&mut start).unwrap();
+    assert!(start.ends_with(b"408"), "{start:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_lets_running_answers_end() {
+    let place = Place::new();
+    let mut server = start(&place, &[]);
+    let mut body = long();
+    body["stream"] = json!(false);
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| post(&server, CHAT, &body));
+        until(|| metric(&server, "periapt_generated_tokens_total") > 0.0);
+        let process = server.process.as_ref().unwrap().id().to_string();
+        let kill = std::process::Command::new("kill")
+            .args(["-TERM", &process])
+            .status();
+        assert!(kill.unwrap().success());
+        let answer = answer.join().unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(said(&answer)["choices"].as_array().unwrap().len(), 8);
+    });
+    assert!(server.process.take().unwrap().wait().unwrap().success());
+}
