@@ -428,6 +428,117 @@ fn only_who_may_ask_is_answered() {
     crate::common::fails(&open, 2, &["--api-key"]);
 }
 
+/// Requests of all kinds, that differ in all that they may.
+fn assorted() -> Vec<Value> {
+    let methods = ["base", "pref", "la", "amulet"];
+    (0..16)
+        .map(|n| {
+            let alignment = json!({
+                "preference": format!("brief, {n}"),
+                "method": methods[n % 4],
+                "prompt_set": "paper",
+                "plausibility": if n % 3 == 0 { 0.1 } else { 0.0 },
+            });
+            let more = json!({
+                "alignment": alignment,
+                "n": 1 + n % 3,
+                "temperature": if n % 2 == 0 { 0.0 } else { 1.0 },
+                "seed": n,
+                "max_tokens": 10 + 9 * n,
+            });
+            chat(&"Why so? ".repeat(1 + 5 * (n % 5)), more)
+        })
+        .collect()
+}
+
+#[test]
+fn who_else_is_there_changes_nothing() {
+    let place = Place::new();
+    let server = start(&place, &[]);
+    let requests = assorted();
+    let choices = |body: &Value| ask(&server, CHAT, body)["choices"].clone();
+    // With an empty cache: a server each.
+    let alone: Vec<Value> = requests
+        .iter()
+        .map(|body| ask(&start(&place, &["--cache", "4M"]), CHAT, body)["choices"].clone())
+        .collect();
+    for _ in 0..2 {
+        std::thread::scope(|scope| {
+            let at_once: Vec<_> = requests
+                .iter()
+                .map(|body| scope.spawn(|| choices(body)))
+                .collect();
+            for ((at_once, alone), body) in at_once.into_iter().zip(&alone).zip(&requests) {
+                assert_eq!(at_once.join().unwrap(), *alone, "{body}");
+            }
+        });
+    }
+}
+
+/// The next turn of a chat computes what is new, and is answered as if all were.
+#[test]
+fn a_chat_goes_on_from_what_was_read() {
+    let place = Place::new();
+    let server = start(&place, &[]);
+    let mut messages =
+        vec![json!({ "role": "user", "content": "Why are owls so silent? ".repeat(8) })];
+    for turn in 0..4 {
+        let alignment = json!({ "preference": "brief", "prompt_set": "paper" });
+        let body = chat(
+            "",
+            json!({ "messages": messages, "alignment": alignment, "max_tokens": 40 }),
+        );
+        let (read, reused) = ("periapt_model_read_tokens", "periapt_model_reused_tokens");
+        let before = (turn > 0).then(|| (metric(&server, read), metric(&server, reused)));
+        let got = ask(&server, CHAT, &body);
+        // The engine counts before it takes what comes next.
+        ask(
+            &server,
+            "/tokenize",
+            &json!({ "model": "tiny", "content": "a" }),
+        );
+        if let Some((before, already)) = before {
+            // Two prompts, of each less than a page, the question and the template's own again.
+            let new = metric(&server, read) - before;
+            assert!(new < 2.0 * (64.0 + 140.0), "{turn}: {new}");
+            let again = metric(&server, reused) - already;
+            assert!(again >= 2.0 * 128.0, "{turn}: {again}, {new}");
+        }
+        let cold = ask(&start(&place, &[]), CHAT, &body);
+        assert_eq!(got["choices"], cold["choices"]);
+        messages.push(
+            json!({ "role": "assistant", "content": got["choices"][0]["message"]["content"] }),
+        );
+        messages.push(json!({ "role": "user", "content": "And then?" }));
+    }
+}
+
+/// A cache that holds one request lets the others wait, and one that it can't hold is refused.
+#[test]
+fn a_small_cache_makes_requests_wait() {
+    let place = Place::new();
+    let server = start(&place, &["--cache", "600K"]);
+    let body = chat("Why?", json!({ "max_tokens": 200 }));
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| ask(&server, CHAT, &body)["choices"].clone()))
+            .collect();
+        let all: Vec<Value> = all.into_iter().map(|one| one.join().unwrap()).collect();
+        assert!(all.iter().all(|one| *one == all[0]));
+    });
+    let large = post(
+        &server,
+        CHAT,
+        &chat("Why?", json!({ "n": 64, "max_tokens": 900 })),
+    );
+    assert_eq!(large.status, 400, "{}", said(&large));
+    assert!(
+        said(&large).to_string().contains("--cache"),
+        "{}",
+        said(&large)
+    );
+}
+
 /// The number behind a line of `/metrics`.
 fn metric(server: &Page, name: &str) -> f64 {
     let text = String::from_utf8(server.get("/metrics", &[]).body).unwrap();
@@ -472,9 +583,9 @@ fn who_hangs_up_is_answered_no_further() {
             stream
         })
         .collect();
-    // One is met and one waits, or two; the others are refused at once.
+    // One is met; the others are refused at once.
     let mut refused = 0;
-    for stream in &mut streams[2..] {
+    for stream in &mut streams {
         let mut start = [0; 12];
         stream.read_exact(&mut start).unwrap();
         refused += usize::from(start.ends_with(b"503"));

@@ -1,10 +1,11 @@
 //! The command line as a user meets it: the real binary, real files, exit codes.
 
-use crate::common::{self, fails, json, model_arg, stderr};
+use crate::common::{self, fails, json, model_arg, periapt, stderr};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use temp_dir::TempDir;
 
 #[test]
 fn generate_prints_the_documented_object() {
@@ -331,4 +332,26 @@ fn an_answer_ends_at_a_stop_text() {
             .trim_end_matches('\n'),
         before
     );
+}
+
+#[test]
+fn shells_and_man_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = periapt(&["completions", shell]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            script.contains("generate") && script.contains("prompt-set"),
+            "{shell}"
+        );
+    }
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("man/man1");
+    let output = periapt(&["man", crate::common::str(&place)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for name in ["periapt.1", "periapt-generate.1", "periapt-tpo-report.1"] {
+        let page = std::fs::read_to_string(place.join(name)).unwrap();
+        assert!(page.contains(".SH NAME"), "{name}");
+    }
+    fails(&["man", "/dev/null/man1"], 1, &["/dev/null/man1"]);
 }

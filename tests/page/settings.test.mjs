@@ -33,6 +33,17 @@ describe("settings and runs", () => {
     }
   });
 
+  test("a model's own strength is taken, and what a person chose is kept", () => {
+    const own = { method: "la", strength: 1, plausibility: 0.1 };
+    const other = { method: "la", strength: 2, plausibility: 0.1 };
+    const leaned = page.suited({ ...usual, seed: 7 }, own, [own, other]);
+    assert.deepEqual(leaned, { ...usual, ...own, seed: 7 });
+    assert.deepEqual(page.suited(leaned, other, [own, other]), { ...leaned, ...other });
+    assert.deepEqual(page.suited(leaned, undefined, [own, other]), { ...usual, seed: 7 });
+    const chosen = { ...usual, plausibility: 0.3 };
+    assert.equal(page.suited(chosen, own, [own, other]), chosen);
+  });
+
   test("Amulet's strength is the paper's, and alpha is found for each", () => {
     const { alpha, lambda, eta, iterations } = usual;
     near(page.amuletStrength(usual), 4.648699006951201);

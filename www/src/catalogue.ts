@@ -34,5 +34,22 @@ function known(name: string): Known {
   };
 }
 
+/** How a model is best leaned where a preference is given, as benches/evidence measured it. */
+export interface Recommended {
+  method: "la" | "amulet";
+  strength: number;
+  plausibility: number;
+}
+
+const measured = models as { file: string; recommended?: Recommended }[];
+
+/** All that was measured. */
+export const RECOMMENDED = measured.flatMap(({ recommended }) => recommended ?? []);
+
+/** What was measured for the model of that file. */
+export function recommendedFor(file: string): Recommended | undefined {
+  return measured.find((model) => model.file === file)?.recommended;
+}
+
 export const SMALL = known(small);
 export const BETTER = known(better);

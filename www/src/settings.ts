@@ -40,6 +40,21 @@ export function defaults(): Settings {
   };
 }
 
+type Leaning = Pick<Settings, "method" | "strength" | "plausibility">;
+
+/**
+ * The same settings, leaned as suits a model: as was measured for it, else as usual. Whoever leans otherwise than any of `all`
+ * chose so, and keeps it.
+ */
+export function suited(settings: Settings, own: Leaning | undefined, all: readonly Leaning[]): Settings {
+  const usual = defaults();
+  const { method, strength, plausibility } = own ?? usual;
+  const isAsIs = [usual, ...all].some(
+    (one) => one.method === settings.method && one.strength === settings.strength && one.plausibility === settings.plausibility,
+  );
+  return isAsIs ? { ...settings, method, strength, plausibility } : settings;
+}
+
 export function isAllowed(name: FieldName, value: number): boolean {
   const { min, max, whole } = FIELDS[name];
   return value >= min && value <= max && (!whole || Number.isInteger(value));

@@ -11,9 +11,11 @@ import {
 } from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
+import { RECOMMENDED, recommendedFor } from "./catalogue.ts";
 import { type Preference, profileOf, restoredProfiles } from "./profiles.ts";
 import type { Run } from "./run.ts";
 import { asOffers, asked, restored } from "./schema/page.ts";
+import { suited } from "./settings.ts";
 import { recall, remember } from "./storage.ts";
 import { strings } from "./strings.ts";
 
@@ -147,6 +149,7 @@ export async function load(source: ModelSource): Promise<void> {
       },
     });
     model.value = { ...info, file: name, seconds: (performance.now() - started) / 1000 };
+    settings.value = suited(settings.value, recommendedFor(name), RECOMMENDED);
   } catch (error) {
     if (!stop.signal.aborted) modelFault.value = faultOf(error);
   }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Tokens of all rows that go through the decoder at once during prefill.
-pub(super) const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
 /// Unnormalized next-token scores, `[rows, vocab]`; of a classifier its outputs, `[rows, classes]`.
 #[derive(Debug, Clone)]
@@ -229,6 +229,15 @@ impl Decoder {
         let runs: Vec<(usize, usize)> = rows.iter().map(|row| (*row, 1)).collect();
         let hidden = self.forward(tokens, &runs, 1, cache)?;
         Ok(self.logits(hidden))
+    }
+
+    /// Whether all of these are tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::BadToken`] for the first that is none.
+    pub fn check_tokens(&self, ids: &[u32]) -> Result<(), ModelError> {
+        self.check(ids)
     }
 
     pub(super) fn check(&self, ids: &[u32]) -> Result<(), ModelError> {

@@ -119,6 +119,26 @@ impl KvCache {
         self.rows.len() - 1
     }
 
+    /// [`KvCache::fork`] into a row that was released.
+    pub(super) fn fork_into(&mut self, into: usize, row: usize, tokens: usize) {
+        self.rows[into] = self.pages.fork(&self.rows[row], tokens);
+    }
+
+    /// Pages that no row holds.
+    pub(super) fn free_pages(&self) -> usize {
+        self.pages.free()
+    }
+
+    /// The most pages that so many new tokens of these rows take, the copy of a shared one included.
+    pub(super) fn growth(&self, runs: &[(usize, usize)]) -> usize {
+        let of_run = |(row, count): &(usize, usize)| {
+            let row = &self.rows[*row];
+            let copies = usize::from(!row.tokens.is_multiple_of(PAGE));
+            (row.tokens + count).div_ceil(PAGE) - row.pages.len() + copies
+        };
+        runs.iter().map(of_run).sum()
+    }
+
     /// Gives a row's pages up.
     pub fn release(&mut self, row: usize) {
         let row = std::mem::take(&mut self.rows[row]);

@@ -13,15 +13,18 @@ mod memory;
 mod pages;
 mod random;
 mod rope;
+mod shared_cache;
 mod tune;
 
 pub use config::{DecoderConfig, Traits};
+pub(crate) use decoder::CHUNK;
 pub use decoder::{Decoder, Logits, OnReading, Prefill};
 pub use kv_cache::KvCache;
 pub use kv_type::KvType;
 pub use load::DecoderBuilder;
 pub use memory::{Memory, Usage, largest_context};
 pub use rope::{Rope, RopeScaling};
+pub use shared_cache::SharedCache;
 
 use crate::formats::gguf::GgufError;
 use crate::formats::quant::QuantError;

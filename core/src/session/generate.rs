@@ -2,9 +2,10 @@
 
 use super::batch::{Batch, Pending};
 use super::{Error, FinishReason, Session, read, read_while};
+use crate::decoding::sampler::{self, Chosen};
 use crate::decoding::streams::Stream;
 use crate::decoding::trace::{self, TokenTrace};
-use crate::decoding::{Conversation, DecodingError, Method, Sampling, preference, sampler};
+use crate::decoding::{Conversation, DecodingError, Method, Sampling, preference};
 use crate::kernels::measure::flush;
 use crate::model::ModelError;
 use crate::text::{DetokenizeStream, Encoded, StopTexts};
@@ -156,11 +157,34 @@ pub struct Generation {
 }
 
 /// An answer under way.
-struct Answer<'a> {
-    generation: Generation,
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    pub generation: Generation,
     tokens: Option<DetokenizeStream<'a>>,
     stop: StopTexts,
-    done: bool,
+    pub done: bool,
+}
+
+/// A token that an answer took, for who wants to hear of it.
+pub(super) struct Taken {
+    id: u32,
+    text: String,
+    k: f64,
+    trace: Option<TokenTrace>,
+}
+
+impl Taken {
+    pub fn event(&self, answer: usize, chosen: &Chosen) -> Event<'_> {
+        Event::Token {
+            answer,
+            id: self.id,
+            text: &self.text,
+            log_prob: chosen.log_prob,
+            k: self.k,
+            kl: chosen.kl,
+            trace: self.trace.as_ref(),
+        }
+    }
 }
 
 impl Session {
@@ -178,19 +202,7 @@ impl Session {
         request.validate()?;
         let method = &request.method;
         let streams = method.streams();
-        let mut prompts = request.plain.clone();
-        for conversation in &request.conversations {
-            let of_streams = self.prompts(
-                conversation,
-                &streams,
-                request.generation_prompt,
-                request.fold,
-            )?;
-            for Encoded { mut ids, .. } in of_streams {
-                ids.extend(self.text.tokenizer.encode(&request.prefix)?);
-                prompts.push(ids);
-            }
-        }
+        let prompts = self.all_prompts(request, &streams)?;
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
@@ -242,31 +254,10 @@ impl Session {
                 if answer.done {
                     continue;
                 }
-                let id = chosen.id.ok_or_else(|| Error::NotANumber {
-                    device: self.device.info.name.clone(),
-                })?;
-                let share = f64::from(chosen.share);
-                let trace = request.trace.map(|top| {
-                    let rows = logits.chunks_exact(vocab);
-                    let rows: Vec<&[f32]> = rows
-                        .skip(index * streams.len())
-                        .take(streams.len())
-                        .collect();
-                    let piece = |id| self.text.tokenizer.piece(id).unwrap_or_default();
-                    trace::token(method, &rows, share, &request.sampling, id, top, &piece)
-                });
-                let k = share * method.strength();
-                let text = answer.push(self, id, k, chosen.kl, count == most)?;
-                let event = Event::Token {
-                    answer: place,
-                    id,
-                    text: &text,
-                    log_prob: chosen.log_prob,
-                    k,
-                    kl: chosen.kl,
-                    trace: trace.as_ref(),
-                };
-                let mut heard = on_event(event).await;
+                let rows = logits.chunks_exact(vocab);
+                let rows = rows.skip(index * streams.len()).take(streams.len());
+                let taken = answer.take(self, request, &chosen, rows.collect(), count == most)?;
+                let mut heard = on_event(taken.event(place, &chosen)).await;
                 if answer.done && heard.is_continue() {
                     let generation = &answer.generation;
                     heard = on_event(Event::Done {
@@ -294,7 +285,29 @@ impl Session {
             .collect())
     }
 
-    fn answer(&self, streams: &[Stream], prompts: &[Vec<u32>], stop: &[String]) -> Answer<'_> {
+    /// The prompts of all answers, an answer's streams one after the other.
+    pub(super) fn all_prompts(
+        &self,
+        request: &GenerateRequest,
+        streams: &[Stream],
+    ) -> Result<Vec<Vec<u32>>, Error> {
+        let mut prompts = request.plain.clone();
+        for conversation in &request.conversations {
+            let (generation, fold) = (request.generation_prompt, request.fold);
+            for Encoded { mut ids, .. } in self.prompts(conversation, streams, generation, fold)? {
+                ids.extend(self.text.tokenizer.encode(&request.prefix)?);
+                prompts.push(ids);
+            }
+        }
+        Ok(prompts)
+    }
+
+    pub(super) fn answer(
+        &self,
+        streams: &[Stream],
+        prompts: &[Vec<u32>],
+        stop: &[String],
+    ) -> Answer<'_> {
         let names = streams.iter().map(|stream| stream.name.clone());
         Answer {
             generation: Generation {
@@ -313,6 +326,29 @@ impl Session {
 }
 
 impl Answer<'_> {
+    /// Takes the token that was chosen, from its streams' `logits` where it is to be traced; `last` ends the answer.
+    pub fn take(
+        &mut self,
+        session: &Session,
+        request: &GenerateRequest,
+        chosen: &Chosen,
+        logits: Vec<&[f32]>,
+        last: bool,
+    ) -> Result<Taken, Error> {
+        let id = chosen.id.ok_or_else(|| Error::NotANumber {
+            device: session.device.info.name.clone(),
+        })?;
+        let (method, sampling) = (&request.method, &request.sampling);
+        let share = f64::from(chosen.share);
+        let trace = request.trace.map(|top| {
+            let piece = |id| session.text.tokenizer.piece(id).unwrap_or_default();
+            trace::token(method, &logits, share, sampling, id, top, &piece)
+        });
+        let k = share * method.strength();
+        let text = self.push(session, id, k, chosen.kl, last)?;
+        Ok(Taken { id, text, k, trace })
+    }
+
     /// Takes the next token; gives the text it completes.
     fn push(
         &mut self,

@@ -7,6 +7,7 @@ mod companions;
 mod finish;
 mod generate;
 mod prompts;
+mod scheduler;
 mod score;
 mod steps;
 
@@ -15,6 +16,7 @@ pub use classifier::Classifier;
 pub use finish::FinishReason;
 pub use generate::{Event, GenerateRequest, Generation};
 pub use prompts::Prompting;
+pub use scheduler::{Counts, RequestId, Scheduler};
 pub use score::{Rated, Score};
 pub use steps::{StepTime, Steps};
 

@@ -3,6 +3,7 @@
 mod amulet_update;
 mod args;
 mod bench;
+mod completions;
 mod convert;
 mod doctor;
 mod eval;
@@ -91,6 +92,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
     }
 }
 

@@ -45,8 +45,6 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::services::ServeFile;
 use tower_http::timeout::TimeoutLayer;
 
-/// Where the API's key stands, unless an argument says it.
-const KEY: &str = "PERIAPT_API_KEY";
 /// Nothing but the API reads a request's body.
 const MOST_BODY_BYTES: usize = 1024;
 /// Until an answer's head; its body may take as long as the browser reads.
@@ -88,14 +86,11 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         head: Duration::from_secs(head_timeout),
         stall: Duration::from_secs(stall_timeout),
     };
-    let key = match &args.api.api_key {
-        Some(key) => Some(key.clone()),
-        None => std::env::var(KEY).ok(),
-    };
+    let key = args.api.api_key.clone();
     let key = key.filter(|key| !key.trim().is_empty());
     if !args.host.is_loopback() && key.is_none() {
         return Err(Usage(format!(
-            "--host {} lets other machines ask: give them a key with --api-key or {KEY}",
+            "--host {} lets other machines ask: give them a key with --api-key or PERIAPT_API_KEY",
             args.host
         ))
         .into());
@@ -123,6 +118,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
             key,
             origins: args.api.allow_origin.clone(),
             own: names.map(|name| format!("http://{name}:{port}")).to_vec(),
+            cache: args.api.cache,
             queue: args.limits.max_queue,
             body: usize::try_from(args.limits.max_body).unwrap_or(usize::MAX),
             patience: Duration::from_secs(args.limits.head_timeout),

@@ -3,6 +3,7 @@
 import type { Adaptive } from "@periapt/engine";
 import { DECODING, METHODS, PROMPT_SETS } from "@periapt/engine/contract";
 import { ask, stopAsking } from "../ask.ts";
+import { recommendedFor } from "../catalogue.ts";
 import {
   defaults,
   type FieldGroup,
@@ -11,6 +12,7 @@ import {
   isAllowed,
   type Settings,
   strengthOf,
+  suited,
   withStrength,
 } from "../settings.ts";
 import { asking, loading, model, preferences, question, settings, show, view } from "../state.ts";
@@ -224,7 +226,7 @@ function Advanced() {
           </div>
         </fieldset>
       ))}
-      <button type="button" class="small" onClick={() => change(defaults())}>
+      <button type="button" class="small" onClick={() => change(suited(defaults(), recommendedFor(model.value?.file ?? ""), []))}>
         {words.reset}
       </button>
     </details>

@@ -71,6 +71,10 @@ pub enum Command {
     Bench(BenchArgs),
     /// What this machine can compute on, and whether a generation is possible
     Doctor(DoctorArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -351,6 +355,20 @@ pub enum ModelsCommand {
         /// The model's name
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder for them, such as ~/.local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -44,7 +44,7 @@ pub struct LimitArgs {
     /// Seconds that a browser may leave an answer unread before its connection is closed
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub stall_timeout: u64,
-    /// Requests of the API that may wait for the one that is met; one more is refused (503)
+    /// Requests of the API that may be under way or wait at once; one more is refused (503)
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub max_queue: usize,
     /// Bytes of an API request's body, such as 4M
@@ -63,12 +63,21 @@ pub struct ApiArgs {
     /// may hold one, too: `default@concise`
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,
-    /// The key that requests must bring (`Authorization: Bearer KEY`) [default: PERIAPT_API_KEY, or else none]
-    #[arg(long, value_name = "KEY")]
+    /// The key that requests must bring (`Authorization: Bearer KEY`)
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "PERIAPT_API_KEY",
+        hide_env_values = true
+    )]
     pub api_key: Option<String>,
     /// Let pages of this origin ask, too, such as https://chat.example; `*` for all
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
+    /// Keys and values of the model that is loaded, such as 1G: of all answers under way, and of those before them, with which
+    /// a chat's next turn goes on
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_bytes)]
+    pub cache: u64,
     /// The most tokens of a chat's answer that names no limit
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
     pub max_tokens: usize,

@@ -1,18 +1,21 @@
-//! The engine's own thread: it loads models on demand, one at a time, and meets requests in the order in which they came. Who
-//! hangs up is answered no further: the thread hears of it at the next token.
+//! The engine's own thread: it loads models on demand, one at a time, and decodes all requests for one as one batch. Who hangs
+//! up is answered no further: the thread hears of it before the next step.
 
 use super::error::ApiError;
 use super::metrics::Metrics;
+use super::request::Prompt;
 use crate::cli::args::{LoadArgs, ModelArgs};
-use crate::cli::load::{Loaded, load};
+use crate::cli::load::load;
 use periapt_core::Session;
 use periapt_core::decoding::trace::TokenTrace;
-use periapt_core::session::{Event, FinishReason, GenerateRequest, Generation, Rated};
+use periapt_core::session::{
+    Event, FinishReason, GenerateRequest, Generation, Rated, RequestId, Scheduler,
+};
 use periapt_core::text::SystemPrompt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -73,7 +76,7 @@ pub enum Ask {
     /// Answers to prompts that are texts or ids, which [`Told::Rated`] goes before where they are to be rated.
     Complete {
         request: Box<GenerateRequest>,
-        prompts: Vec<super::request::Prompt>,
+        prompts: Vec<Prompt>,
         n: usize,
         rate: bool,
     },
@@ -89,7 +92,7 @@ struct Job {
     model: PathBuf,
     ask: Ask,
     tell: UnboundedSender<Told>,
-    _waits: Waits,
+    waits: Waits,
 }
 
 /// While this is there, a request waits or is met.
@@ -104,19 +107,24 @@ impl Drop for Waits {
 /// The way to the engine's thread.
 #[derive(Clone)]
 pub struct Engine {
-    jobs: SyncSender<Job>,
+    jobs: Sender<Job>,
     metrics: Arc<Metrics>,
     most: usize,
 }
 
 impl Engine {
-    /// Starts the thread. `args` say how to load a model; up to `most` requests wait for the one that is met.
-    pub fn start(args: LoadArgs, most: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let (jobs, asked) = sync_channel(most);
+    /// Starts the thread. `args` say how to load a model, whose cache has `cache` bytes; up to `most` requests are met or wait.
+    pub fn start(
+        args: LoadArgs,
+        cache: u64,
+        most: usize,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let (jobs, asked) = channel();
         let of_thread = Arc::clone(&metrics);
         std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || run(&args, &asked, &of_thread))?;
+            .spawn(move || run(&args, cache, &asked, &of_thread))?;
         Ok(Self {
             jobs,
             metrics,
@@ -132,159 +140,130 @@ impl Engine {
             model: model.to_owned(),
             ask,
             tell,
-            _waits: Waits(Arc::clone(&self.metrics)),
+            waits: Waits(Arc::clone(&self.metrics)),
         };
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(told),
-            Err(TrySendError::Full(_)) => Err(ApiError::busy(self.most)),
-            Err(TrySendError::Disconnected(_)) => Err(ApiError::ended()),
+        if self.metrics.waiting() > self.most as u64 {
+            return Err(ApiError::busy(self.most));
         }
+        self.jobs.send(job).map_err(|_| ApiError::ended())?;
+        Ok(told)
     }
 }
 
-fn run(args: &LoadArgs, asked: &Receiver<Job>, metrics: &Metrics) {
-    let mut here: Option<Loaded> = None;
-    while let Ok(job) = asked.recv() {
+fn run(args: &LoadArgs, cache: u64, asked: &Receiver<Job>, metrics: &Metrics) {
+    let mut here: Option<(PathBuf, Session)> = None;
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| asked.recv().ok()) {
         if job.tell.is_closed() {
             continue;
         }
-        if here.as_ref().is_none_or(|here| here.path != job.model) {
+        if here.as_ref().is_none_or(|(path, _)| *path != job.model) {
             // The memory of one is the other's.
             here = None;
-            let model = job.model.to_string_lossy().into_owned();
             let args = ModelArgs {
-                model: Some(model),
+                model: Some(job.model.to_string_lossy().into_owned()),
                 load: args.clone(),
             };
             match load(&args) {
-                Ok(loaded) => {
-                    here = Some(Loaded {
-                        path: job.model.clone(),
-                        ..loaded
-                    })
-                }
+                Ok(loaded) => here = Some((job.model.clone(), loaded.session)),
                 Err(error) => {
-                    tell(
-                        &job.tell,
-                        Told::Failed(ApiError::internal(format!("{error:#}"))),
-                    );
+                    let error = ApiError::internal(format!("{error:#}"));
+                    tell(&job.tell, Told::Failed(error));
                     continue;
                 }
             }
         }
-        let Some(loaded) = &here else { continue };
-        if let Err(error) = meet(&loaded.session, job.ask, &job.tell, metrics) {
-            tell(&job.tell, Told::Failed(error));
+        if let Some((path, session)) = &here {
+            next = with_model(path, session, cache, job, asked, metrics);
         }
     }
 }
 
-/// Tells it, unless nobody listens any more.
-fn tell(to: &UnboundedSender<Told>, told: Told) {
-    // Who asked may have hung up.
-    let _ = to.send(told);
-}
-
-fn meet(
+/// Meets requests for one model as they come, until one for another comes, which is given back.
+fn with_model(
+    path: &Path,
     session: &Session,
-    ask: Ask,
-    to: &UnboundedSender<Told>,
+    cache: u64,
+    first: Job,
+    asked: &Receiver<Job>,
     metrics: &Metrics,
-) -> Result<(), ApiError> {
-    match ask {
-        Ask::Generate(request) => generate(session, &request, to, metrics),
-        Ask::Complete {
-            mut request,
-            prompts,
-            n,
-            rate,
-        } => {
-            for prompt in prompts {
-                let ids = match prompt {
-                    super::request::Prompt::Ids(ids) => ids,
-                    super::request::Prompt::Text(text) => session.encode_text(&text)?,
-                };
-                if rate {
-                    let rated = match ids.len() {
-                        0 | 1 => Vec::new(),
-                        _ => pollster::block_on(session.rate_tokens(&ids))?,
-                    };
-                    let rated = rated
-                        .into_iter()
-                        .map(|one| (one, piece(session, one.best_id)));
-                    tell(
-                        to,
-                        Told::Rated {
-                            ids: ids.iter().map(|id| piece(session, *id)).collect(),
-                            rated: rated.collect(),
-                        },
-                    );
-                }
-                request.plain.extend(std::iter::repeat_n(ids, n));
-                if to.is_closed() {
-                    return Ok(());
-                }
-            }
-            generate(session, &request, to, metrics)
+) -> Option<Job> {
+    let mut scheduler = match Scheduler::new(session, cache) {
+        Ok(scheduler) => scheduler,
+        Err(error) => {
+            tell(&first.tell, Told::Failed(error.into()));
+            return None;
         }
-        Ask::Tokenize { text, special } => {
-            let ids = match text {
-                Err(messages) => session.encode_chat(&messages)?,
-                Ok(text) if special => session.encode_text(&text)?,
-                Ok(text) => session.encode_answer(&text)?,
+    };
+    let (mut first, mut other) = (Some(first), None);
+    let mut under_way: Vec<UnderWay> = Vec::new();
+    loop {
+        while other.is_none() {
+            let job = match first.take() {
+                Some(job) => job,
+                None if scheduler.is_idle() => asked.recv().ok()?,
+                None => match asked.try_recv() {
+                    Ok(job) => job,
+                    Err(_) => break,
+                },
             };
-            tell(to, Told::Ids(ids));
-            Ok(())
+            if job.tell.is_closed() {
+                continue;
+            }
+            if job.model != path {
+                other = Some(job);
+                break;
+            }
+            let to = job.tell.clone();
+            match begin(session, &mut scheduler, job, metrics) {
+                Ok(begun) => under_way.extend(begun),
+                Err(error) => tell(&to, Told::Failed(error)),
+            }
         }
-        Ask::Detokenize(ids) => {
-            let text = session.tokenizer().decode(&ids);
-            let text = text.map_err(periapt_core::Error::from)?;
-            tell(to, Told::Text(text));
-            Ok(())
+        if scheduler.is_idle() {
+            return other;
         }
+        under_way.retain(|one| {
+            let hangs_up = one.tell.is_closed();
+            if hangs_up {
+                scheduler.cancel(one.id);
+            }
+            !hangs_up
+        });
+        let mut on_event = |id: RequestId, event: Event<'_>| {
+            if let Some(one) = under_way.iter_mut().find(|one| one.id == id) {
+                one.hear(session, event, metrics);
+            }
+        };
+        let advanced = pollster::block_on(scheduler.advance(&mut on_event));
+        metrics.counts(scheduler.counts());
+        if let Err(error) = advanced {
+            let error = ApiError::from(error);
+            for one in under_way {
+                tell(&one.tell, Told::Failed(error.clone()));
+            }
+            return other;
+        }
+        under_way.retain(|one| one.left > 0);
     }
 }
 
-/// What stands for a token: its text, where its bytes are one by themselves, and its bytes.
-fn piece(session: &Session, id: u32) -> Piece {
-    let tokenizer = session.tokenizer();
-    let bytes = tokenizer.token_bytes(id).map(|bytes| bytes.into_owned());
-    let bytes = bytes.unwrap_or_default();
-    let text = match tokenizer.is_control(id) {
-        true => tokenizer.piece(id).unwrap_or_default(),
-        false => String::from_utf8_lossy(&bytes).into_owned(),
-    };
-    Piece { text, bytes }
+/// A request whose answers are under way.
+struct UnderWay {
+    id: RequestId,
+    tell: UnboundedSender<Told>,
+    /// What is told once it is certain that there will be an answer.
+    begun: Option<Told>,
+    /// Answers that are not complete.
+    left: usize,
+    last: Instant,
+    _waits: Waits,
 }
 
-fn generate(
-    session: &Session,
-    request: &GenerateRequest,
-    to: &UnboundedSender<Told>,
-    metrics: &Metrics,
-) -> Result<(), ApiError> {
-    let system = match request.plain.is_empty() {
-        true => session.prompting(request)?.system,
-        false => None,
-    };
-    // Once it is certain that there will be an answer.
-    let mut begun = Some(Told::Begun(system));
-    let mut done = vec![false; request.conversations.len().max(request.plain.len())];
-    let mut last = Instant::now();
-    let complete = |answer: usize, generation: &Generation| {
-        let prompts = generation.prompt_token_ids.iter();
-        let prompt_tokens = prompts.map(|(_, ids)| ids.len()).max().unwrap_or(0);
-        metrics.answer(prompt_tokens);
-        Told::Done {
-            answer,
-            reason: generation.finish_reason,
-            tokens: generation.token_ids.len(),
-            prompt_tokens,
-        }
-    };
-    let mut on_event = async |event: Event<'_>| {
-        if let Some(begun) = begun.take() {
-            tell(to, begun);
+impl UnderWay {
+    fn hear(&mut self, session: &Session, event: Event<'_>, metrics: &Metrics) {
+        if let Some(begun) = self.begun.take() {
+            tell(&self.tell, begun);
         }
         match event {
             Event::Prefill { .. } => {}
@@ -297,8 +276,8 @@ fn generate(
                 kl,
                 trace,
             } => {
-                metrics.token(last.elapsed());
-                last = Instant::now();
+                metrics.token(self.last.elapsed());
+                self.last = Instant::now();
                 let best = trace.and_then(|trace| trace.top.get("final"));
                 let best = best.into_iter().flatten();
                 let token = Token {
@@ -313,22 +292,123 @@ fn generate(
                         .map(|top| (piece(session, top.id), top.log_prob))
                         .collect(),
                 };
-                tell(to, Told::Token(Box::new(token)));
+                tell(&self.tell, Told::Token(Box::new(token)));
             }
             Event::Done { answer, generation } => {
-                done[answer] = true;
-                tell(to, complete(answer, generation));
+                self.left -= 1;
+                tell(&self.tell, complete(answer, generation, metrics));
             }
         }
-        match to.is_closed() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+    }
+}
+
+/// Tells it, unless nobody listens any more.
+fn tell(to: &UnboundedSender<Told>, told: Told) {
+    // Who asked may have hung up.
+    let _ = to.send(told);
+}
+
+/// Begins with a request; gives what of it is then under way.
+fn begin(
+    session: &Session,
+    scheduler: &mut Scheduler<'_>,
+    job: Job,
+    metrics: &Metrics,
+) -> Result<Option<UnderWay>, ApiError> {
+    let to = job.tell;
+    let request = match job.ask {
+        Ask::Generate(request) => request,
+        Ask::Complete {
+            mut request,
+            prompts,
+            n,
+            rate,
+        } => {
+            for prompt in prompts {
+                let ids = match prompt {
+                    Prompt::Ids(ids) => ids,
+                    Prompt::Text(text) => session.encode_text(&text)?,
+                };
+                if rate {
+                    let rated = match ids.len() {
+                        0 | 1 => Vec::new(),
+                        _ => pollster::block_on(session.rate_tokens(&ids))?,
+                    };
+                    let rated = rated
+                        .into_iter()
+                        .map(|one| (one, piece(session, one.best_id)));
+                    let ids = ids.iter().map(|id| piece(session, *id)).collect();
+                    let rated = rated.collect();
+                    tell(&to, Told::Rated { ids, rated });
+                }
+                request.plain.extend(std::iter::repeat_n(ids, n));
+                if to.is_closed() {
+                    return Ok(None);
+                }
+            }
+            request
+        }
+        Ask::Tokenize { text, special } => {
+            let ids = match text {
+                Err(messages) => session.encode_chat(&messages)?,
+                Ok(text) if special => session.encode_text(&text)?,
+                Ok(text) => session.encode_answer(&text)?,
+            };
+            tell(&to, Told::Ids(ids));
+            return Ok(None);
+        }
+        Ask::Detokenize(ids) => {
+            let text = session.tokenizer().decode(&ids);
+            tell(&to, Told::Text(text.map_err(periapt_core::Error::from)?));
+            return Ok(None);
         }
     };
-    let answers = pollster::block_on(session.generate(request, &mut on_event))?;
-    // Those that had no token to tell.
-    for (answer, generation) in answers.iter().enumerate().filter(|(at, _)| !done[*at]) {
-        tell(to, complete(answer, generation));
+    let system = match request.plain.is_empty() {
+        true => session.prompting(&request)?.system,
+        false => None,
+    };
+    if request.max_new_tokens == 0 {
+        // There is nothing to decode.
+        let on_event = &mut async |_: Event<'_>| ControlFlow::Continue(());
+        let answers = pollster::block_on(session.generate(&request, on_event))?;
+        tell(&to, Told::Begun(system));
+        for (answer, generation) in answers.iter().enumerate() {
+            tell(&to, complete(answer, generation, metrics));
+        }
+        return Ok(None);
     }
-    Ok(())
+    let left = request.conversations.len().max(request.plain.len());
+    Ok(Some(UnderWay {
+        id: scheduler.submit(*request)?,
+        tell: to,
+        begun: Some(Told::Begun(system)),
+        left,
+        last: Instant::now(),
+        _waits: job.waits,
+    }))
+}
+
+/// What is told of an answer that is complete.
+fn complete(answer: usize, generation: &Generation, metrics: &Metrics) -> Told {
+    let prompts = generation.prompt_token_ids.iter();
+    let prompt_tokens = prompts.map(|(_, ids)| ids.len()).max().unwrap_or(0);
+    metrics.answer(prompt_tokens);
+    Told::Done {
+        answer,
+        reason: generation.finish_reason,
+        tokens: generation.token_ids.len(),
+        prompt_tokens,
+    }
+}
+
+/// What stands for a token: its text, where its bytes are one by themselves, and its bytes.
+fn piece(session: &Session, id: u32) -> Piece {
+    let tokenizer = session.tokenizer();
+    let bytes = tokenizer.token_bytes(id).map(|bytes| bytes.into_owned());
+    let bytes = bytes.unwrap_or_default();
+    let text = match tokenizer.is_control(id) {
+        true => tokenizer.piece(id).unwrap_or_default(),
+        false => String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    Piece { text, bytes }
 }

@@ -83,7 +83,7 @@ impl ApiError {
 
     pub fn busy(most: usize) -> Self {
         let what = format!(
-            "{most} requests are waiting already: try again, or start the server with a larger --max-queue"
+            "{most} requests are under way or wait already: try again, or start the server with a larger --max-queue"
         );
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_full", what)
     }
@@ -151,6 +151,12 @@ impl From<Error> for ApiError {
             Error::Model(ModelError::ContextFull { .. }) => Self {
                 code: "context_length_exceeded",
                 ..Self::invalid(message)
+            },
+            Error::Model(ModelError::CacheTooLarge { .. }) => Self {
+                code: "context_length_exceeded",
+                ..Self::invalid(format!(
+                    "{message}; ask for fewer tokens or answers, or start the server with a larger --cache"
+                ))
             },
             Error::Decoding(_)
             | Error::NoEffect { .. }

@@ -1,5 +1,6 @@
 //! What `/metrics` tells, in Prometheus' text format (exposition formats, version 0.0.4).
 
+use periapt_core::session::Counts;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,6 +16,7 @@ pub struct Metrics {
     tokens: AtomicU64,
     token_micros: AtomicU64,
     waiting: AtomicU64,
+    counts: Mutex<Counts>,
 }
 
 impl Metrics {
@@ -33,6 +35,11 @@ impl Metrics {
     /// An answer, to a prompt of so many tokens.
     pub fn answer(&self, prompt_tokens: usize) {
         self.prompt_tokens.fetch_add(prompt_tokens as u64, Relaxed);
+    }
+
+    /// What the engine's scheduler did with its present model.
+    pub fn counts(&self, counts: Counts) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
     /// A request came for the engine.
@@ -70,6 +77,7 @@ impl Metrics {
             );
         }
         drop(requests);
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         let prompt = load(&self.prompt_tokens);
         let (tokens, seconds) = (load(&self.tokens), load(&self.token_micros) as f64 / 1e6);
@@ -91,6 +99,24 @@ impl Metrics {
                 "counter",
                 "Seconds from each answer's beginning, or the token before, to each token.",
                 seconds,
+            ),
+            (
+                "periapt_model_steps",
+                "gauge",
+                "Steps of the loaded model, each for all answers under way.",
+                counts.steps as f64,
+            ),
+            (
+                "periapt_model_read_tokens",
+                "gauge",
+                "Prompts' tokens that the loaded model computed.",
+                counts.read as f64,
+            ),
+            (
+                "periapt_model_reused_tokens",
+                "gauge",
+                "Prompts' tokens that were in its cache already.",
+                counts.reused as f64,
             ),
             (
                 "periapt_requests_in_progress",

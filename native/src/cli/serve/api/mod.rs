@@ -55,7 +55,9 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The server's own origins.
     pub own: Vec<String>,
-    /// Requests that may wait for the one that is met.
+    /// Bytes of the loaded model's cache.
+    pub cache: u64,
+    /// Requests that may be met or wait.
     pub queue: usize,
     /// A body's bytes.
     pub body: usize,
@@ -92,7 +94,12 @@ pub fn router(
     default: Option<String>,
 ) -> std::io::Result<(Router, Finishing)> {
     let metrics = Arc::new(Metrics::default());
-    let engine = Engine::start(settings.load.clone(), settings.queue, Arc::clone(&metrics))?;
+    let engine = Engine::start(
+        settings.load.clone(),
+        settings.cache,
+        settings.queue,
+        Arc::clone(&metrics),
+    )?;
     let finishing = Finishing(Arc::clone(&metrics));
     let api = Api(Arc::new(Shared {
         settings,

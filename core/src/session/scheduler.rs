@@ -1,0 +1,425 @@
+//! Requests that come at any time, decoded as one batch: continuous batching. The caller drives it: there are no threads and no
+//! clock here.
+//!
+//! A request's prompts are read a chunk at a time, between the steps of the others; its answers then go along, a step at a time,
+//! until they end. What one is answered does not depend on who else is there: rows do not see each other, and each request has
+//! a sampler of its own.
+
+use super::generate::{Answer, GenerateRequest, most_tokens};
+use super::{Error, Event, Session, read, read_ids};
+use crate::decoding::sampler::{self, Sampler};
+use crate::decoding::streams::Stream;
+use crate::kernels::PAGE;
+use crate::model::{CHUNK, Logits, ModelError, SharedCache};
+use burn::tensor::Tensor;
+use std::collections::VecDeque;
+
+/// A request's name.
+pub type RequestId = u64;
+
+/// What a scheduler did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tokens of prompts that were computed.
+    pub read: u64,
+    /// Tokens of prompts that were there already.
+    pub reused: u64,
+    /// Steps of all answers together.
+    pub steps: u64,
+}
+
+/// Tokens of prompts that are read at once.
+#[derive(Default)]
+struct Chunk {
+    tokens: Vec<u32>,
+    /// Row and tokens of each part.
+    runs: Vec<(usize, usize)>,
+    /// Whose prompt ends, and at which of the tokens.
+    ends: Vec<(usize, usize)>,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Job<'a> {
+    id: RequestId,
+    request: GenerateRequest,
+    streams: Vec<Stream>,
+    /// Of all answers, an answer's streams one after the other.
+    prompts: Vec<Vec<u32>>,
+    /// The most tokens of an answer.
+    most: usize,
+    /// Pages that it takes at most.
+    pages: usize,
+    answers: Vec<Answer<'a>>,
+    sampler: Sampler,
+    /// The row of each prompt that was begun.
+    rows: Vec<usize>,
+    /// Tokens of the last of them that are read.
+    done: usize,
+    /// The hidden state after each prompt that is read whole, `[1, width]`.
+    last: Vec<Tensor<2>>,
+    /// Places of answers that are decoded.
+    active: Vec<usize>,
+    /// Tokens that each of them has.
+    tokens: usize,
+}
+
+/// The requests of one model.
+#[derive(Debug)]
+pub struct Scheduler<'a> {
+    session: &'a Session,
+    cache: SharedCache<'a>,
+    /// Those whose pages are not there yet, first come first.
+    waiting: VecDeque<Job<'a>>,
+    /// Those that are under way, first come first.
+    jobs: Vec<Job<'a>>,
+    next: RequestId,
+    counts: Counts,
+}
+
+impl<'a> Scheduler<'a> {
+    /// For `session`, with a cache of so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Model`] where there is no room for it.
+    pub fn new(session: &'a Session, bytes: u64) -> Result<Self, Error> {
+        Ok(Self {
+            cache: SharedCache::new(&session.decoder, session.kv, bytes)?,
+            session,
+            waiting: VecDeque::new(),
+            jobs: Vec::new(),
+            next: 0,
+            counts: Counts::default(),
+        })
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Takes a request up; [`Scheduler::advance`] tells of it under this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::generate`]; also where it asks for nothing, for a companion model, or for more than the cache can hold.
+    pub fn submit(&mut self, request: GenerateRequest) -> Result<RequestId, Error> {
+        request.validate()?;
+        let session = self.session;
+        let streams = request.method.streams();
+        if let Some(stream) = streams.iter().find(|stream| stream.model > 0) {
+            return Err(Error::NoCompanion(stream.model));
+        }
+        let prompts = session.all_prompts(&request, &streams)?;
+        if prompts.iter().any(Vec::is_empty) || prompts.is_empty() {
+            return Err(ModelError::EmptyPrompt.into());
+        }
+        for prompt in &prompts {
+            session.decoder.check_tokens(prompt)?;
+        }
+        let context = session.decoder.config().context;
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        let most = most_tokens(longest, request.max_new_tokens, context)?.max(1);
+        let pages = pages(&prompts, most);
+        if pages > self.cache.pages() {
+            return Err(ModelError::CacheTooLarge {
+                tokens: pages * PAGE,
+                most: self.cache.pages() * PAGE,
+            }
+            .into());
+        }
+        let answers: Vec<Answer<'a>> = prompts
+            .chunks(streams.len())
+            .map(|prompts| session.answer(&streams, prompts, &request.stop))
+            .collect();
+        let sampler = Sampler::new(
+            &request.sampling,
+            &request.method.batch_weights(answers.len()),
+            request.first,
+            0,
+            session.decoder.config().vocab,
+            &session.device.device,
+        )?;
+        let id = self.next;
+        self.next += 1;
+        self.waiting.push_back(Job {
+            id,
+            active: (0..answers.len()).collect(),
+            request,
+            streams,
+            prompts,
+            most,
+            pages,
+            answers,
+            sampler,
+            rows: Vec::new(),
+            done: 0,
+            last: Vec::new(),
+            tokens: 0,
+        });
+        Ok(id)
+    }
+
+    /// Breaks a request off: nothing more is told of it.
+    pub fn cancel(&mut self, id: RequestId) {
+        self.waiting.retain(|job| job.id != id);
+        if let Some(at) = self.jobs.iter().position(|job| job.id == id) {
+            let job = self.jobs.remove(at);
+            self.end(job);
+        }
+    }
+
+    /// Reads a chunk of a prompt, if one is to be read, and decodes a token of every answer that is under way. `on_event` hears
+    /// of each request by its name; a request is over once each of its answers is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the device fails: then no request can go on.
+    pub async fn advance(
+        &mut self,
+        on_event: &mut impl FnMut(RequestId, Event<'_>),
+    ) -> Result<(), Error> {
+        let mut held: usize = self.jobs.iter().map(|job| job.pages).sum();
+        while let Some(job) = self.waiting.pop_front() {
+            held += job.pages;
+            if held > self.cache.pages() {
+                self.waiting.push_front(job);
+                break;
+            }
+            self.jobs.push(job);
+        }
+        self.step(on_event).await?;
+        self.read(on_event).await?;
+        let (over, going) = std::mem::take(&mut self.jobs)
+            .into_iter()
+            .partition(|job| job.answers.iter().all(|answer| answer.done));
+        self.jobs = going;
+        let over: Vec<Job<'a>> = over;
+        over.into_iter().for_each(|job| self.end(job));
+        Ok(())
+    }
+
+    /// One step of all answers that are decoded.
+    async fn step(&mut self, on_event: &mut impl FnMut(RequestId, Event<'_>)) -> Result<(), Error> {
+        let (mut tokens, mut rows) = (Vec::new(), Vec::new());
+        for job in self.jobs.iter_mut().filter(|job| job.tokens > 0) {
+            tokens.push(job.sampler.begin_step());
+            let width = job.streams.len();
+            let of_answer = |place: &usize| place * width..(place + 1) * width;
+            rows.extend(job.active.iter().flat_map(of_answer).map(|at| job.rows[at]));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.counts.steps += 1;
+        let Logits(logits) = self.cache.step(Tensor::cat(tokens, 0), &rows)?;
+        let mut from = 0;
+        let mut stepped = Vec::new();
+        for job in self.jobs.iter_mut().filter(|job| job.tokens > 0) {
+            let count = job.active.len() * job.streams.len();
+            stepped.push((job, logits.clone().narrow(0, from, count)));
+            from += count;
+        }
+        take(self.session, stepped, &mut self.cache, on_event).await
+    }
+
+    /// The next chunk of prompts; with the last one of a request's come its answers' first tokens.
+    async fn read(&mut self, on_event: &mut impl FnMut(RequestId, Event<'_>)) -> Result<(), Error> {
+        let mut chunk = Chunk::default();
+        for (at, job) in self.jobs.iter_mut().enumerate() {
+            if job.tokens == 0 && chunk.tokens.len() < CHUNK {
+                job.fill(at, &mut chunk, &mut self.cache, &mut self.counts);
+            }
+        }
+        if !chunk.runs.is_empty() {
+            self.counts.read += chunk.tokens.len() as u64;
+            let hidden = self.cache.read(&chunk.tokens, &chunk.runs)?;
+            for (at, end) in chunk.ends {
+                self.jobs[at].last.push(hidden.clone().narrow(0, end, 1));
+            }
+        }
+        let mut begun = Vec::new();
+        for job in self.jobs.iter_mut().filter(|job| job.tokens == 0) {
+            let of = |prompts: &[Vec<u32>]| prompts.iter().map(Vec::len).sum::<usize>();
+            let done = of(&job.prompts[..job.last.len()]) + job.done;
+            let total = of(&job.prompts);
+            on_event(job.id, Event::Prefill { done, total });
+            if job.last.len() == job.prompts.len() {
+                let last = Tensor::cat(std::mem::take(&mut job.last), 0);
+                let Logits(logits) = self.cache.logits(last);
+                begun.push((job, logits));
+            }
+        }
+        take(self.session, begun, &mut self.cache, on_event).await
+    }
+
+    /// A job's rows are free for others, who may begin alike.
+    fn end(&mut self, job: Job<'a>) {
+        let width = job.streams.len();
+        for (place, row) in job.rows.iter().enumerate() {
+            if job.active.contains(&(place / width)) {
+                self.cache.end(*row, job.held(place));
+            }
+        }
+    }
+}
+
+impl Job<'_> {
+    /// The tokens of a prompt and its answer.
+    fn held(&self, place: usize) -> Vec<u32> {
+        let mut ids = self.prompts[place].clone();
+        ids.extend(
+            &self.answers[place / self.streams.len()]
+                .generation
+                .token_ids,
+        );
+        ids
+    }
+
+    /// Adds to a chunk what is next to be read.
+    fn fill(
+        &mut self,
+        at: usize,
+        chunk: &mut Chunk,
+        cache: &mut SharedCache<'_>,
+        counts: &mut Counts,
+    ) {
+        let mut ends = 0;
+        while chunk.tokens.len() < CHUNK && self.last.len() + ends < self.prompts.len() {
+            let place = self.last.len() + ends;
+            let prompt = &self.prompts[place];
+            if self.rows.len() == place {
+                let equal = self.prompts[..place].iter().position(|one| one == prompt);
+                if let Some(equal) = equal {
+                    // In this chunk, or computed already.
+                    if ends > 0 {
+                        return;
+                    }
+                    self.rows.push(cache.fork(self.rows[equal], prompt.len()));
+                    self.last.push(self.last[equal].clone());
+                    counts.reused += prompt.len() as u64;
+                    continue;
+                }
+                let prompts = self.prompts.iter().map(Vec::as_slice);
+                let others: Vec<_> = self.rows.iter().copied().zip(prompts).collect();
+                let (row, shared) = cache.begin(prompt, &others);
+                self.rows.push(row);
+                self.done = shared;
+                counts.reused += shared as u64;
+            }
+            let count = (CHUNK - chunk.tokens.len()).min(prompt.len() - self.done);
+            let next = &prompt[self.done..self.done + count];
+            chunk.tokens.extend_from_slice(next);
+            chunk.runs.push((self.rows[place], count));
+            self.done += count;
+            if self.done == prompt.len() {
+                chunk.ends.push((at, chunk.tokens.len() - 1));
+                self.done = 0;
+                ends += 1;
+            }
+        }
+    }
+
+    /// Takes the tokens that were chosen for the answers that are decoded.
+    fn deliver(
+        &mut self,
+        session: &Session,
+        chosen: &[i32],
+        logits: &[f32],
+        on_event: &mut impl FnMut(RequestId, Event<'_>),
+    ) -> Result<(), Error> {
+        let (width, vocab) = (self.streams.len(), session.decoder.config().vocab);
+        self.tokens += 1;
+        for (index, chosen) in sampler::read(chosen, self.active.len()).iter().enumerate() {
+            let place = self.active[index];
+            let answer = &mut self.answers[place];
+            if answer.done {
+                continue;
+            }
+            let rows = logits.chunks_exact(vocab).skip(index * width).take(width);
+            let last = self.tokens == self.most;
+            let taken = answer.take(session, &self.request, chosen, rows.collect(), last)?;
+            on_event(self.id, taken.event(place, chosen));
+            if answer.done {
+                let generation = &answer.generation;
+                let answer = place;
+                on_event(self.id, Event::Done { answer, generation });
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops answers that are done once they are a quarter of those that are decoded.
+    fn drop_done(&mut self, cache: &mut SharedCache<'_>) {
+        let (gone, going): (Vec<usize>, Vec<usize>) =
+            (0..self.active.len()).partition(|index| self.answers[self.active[*index]].done);
+        if going.is_empty() || 4 * gone.len() < self.active.len() {
+            return;
+        }
+        let width = self.streams.len();
+        self.sampler.keep(&going);
+        for index in gone {
+            let first = self.active[index] * width;
+            for place in first..first + width {
+                cache.end(self.rows[place], self.held(place));
+            }
+        }
+        self.active = going.into_iter().map(|index| self.active[index]).collect();
+    }
+}
+
+/// Chooses the next token of all answers of these jobs, from their streams' logits, with one readback.
+async fn take(
+    session: &Session,
+    jobs: Vec<(&mut Job<'_>, Tensor<2>)>,
+    cache: &mut SharedCache<'_>,
+    on_event: &mut impl FnMut(RequestId, Event<'_>),
+) -> Result<(), Error> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let (mut chosen, mut traced) = (Vec::new(), Vec::new());
+    let jobs: Vec<&mut Job<'_>> = jobs
+        .into_iter()
+        .map(|(job, logits)| {
+            traced.push(job.request.trace.map(|_| logits.clone()));
+            chosen.push(job.sampler.choose(Logits(logits)));
+            job
+        })
+        .collect();
+    let answers: usize = jobs.iter().map(|job| job.active.len()).sum();
+    let chosen = read_ids(Tensor::cat(chosen, 0), &session.device).await?;
+    let width = chosen.len() / answers.max(1);
+    let mut rest = chosen.as_slice();
+    for (job, logits) in jobs.into_iter().zip(traced) {
+        let logits = match logits {
+            Some(logits) => read(logits, &session.device).await?,
+            None => Vec::new(),
+        };
+        let (own, others) = rest.split_at((job.active.len() * width).min(rest.len()));
+        rest = others;
+        job.deliver(session, own, &logits, on_event)?;
+        job.drop_done(cache);
+    }
+    Ok(())
+}
+
+/// Pages that these prompts take with `most` tokens behind each; equal prompts share their whole pages.
+fn pages(prompts: &[Vec<u32>], most: usize) -> usize {
+    let of_prompt = |(at, prompt): (usize, &Vec<u32>)| {
+        let shared = match prompts[..at].contains(prompt) {
+            true => prompt.len() / PAGE,
+            false => 0,
+        };
+        (prompt.len() + most).div_ceil(PAGE) - shared
+    };
+    prompts.iter().enumerate().map(of_prompt).sum()
+}
