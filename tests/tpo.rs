@@ -305,6 +305,9 @@ fn the_report_has_the_figures_and_stands_alone() {
                 // By which a rewrite wins here, so that there is a difference to show.
                 "--reward",
                 "preference",
+                // With which some texts meet their limit.
+                "--seed",
+                "10",
                 "--dataset",
                 &place.text("questions.json"),
                 "--record",

@@ -129,7 +129,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         let router = match args.host.is_loopback() {
             true => router(page, offers)
                 .merge(api)
-                .layer(middleware::from_fn_with_state(port, only_by_name)),
+                .layer(middleware::from_fn_with_state(address, only_by_name)),
             false => api,
         };
         // Before anybody knows the address: who reads it may end us.
@@ -239,7 +239,7 @@ fn router(page: Page, offers: Offers) -> Router {
 
 /// Refuses who calls this server by another name than its own. What stands in the request's first line counts before the
 /// header (RFC 9112, section 3.2.2); a request without a name is none, unless it is older than names.
-async fn only_by_name(State(port): State<u16>, request: Request, next: Next) -> Response {
+async fn only_by_name(State(own): State<SocketAddr>, request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().unwrap_or_default(),
@@ -251,14 +251,16 @@ async fn only_by_name(State(port): State<u16>, request: Request, next: Next) -> 
         None => host,
     };
     let (name, number) = host.rsplit_once(':').unwrap_or((host, "80"));
-    let is_own = ["127.0.0.1", "localhost", "localhost.", "[::1]"]
+    let (address, port) = (own.to_string(), own.port());
+    let address = address.rsplit_once(':').map_or("", |(address, _)| address);
+    let is_own = [address, "localhost", "localhost."]
         .iter()
         .any(|own| name.eq_ignore_ascii_case(own));
     // Browsers leave port 80 out of the name.
     if is_own && number == port.to_string() {
         return next.run(request).await;
     }
-    let why = format!("This server answers as http://127.0.0.1:{port}/ alone.\n");
+    let why = format!("This server answers as http://{own}/ alone.\n");
     (StatusCode::FORBIDDEN, why).into_response()
 }
 
