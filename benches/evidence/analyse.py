@@ -227,9 +227,13 @@ def figure(title, found, path):
     """Constraints met against what the answers lose, an arm a point."""
     arms = {arm: row for arm, row in found["arms"].items() if row["constraints_met"] is not None and row["nll"] is not None}
     fig, ax = plt.subplots(figsize=(7.2, 4.4))
+    middle = (min(row["nll"] for row in arms.values()) + max(row["nll"] for row in arms.values())) / 2
     for arm, row in arms.items():
-        ax.scatter(row["nll"], 100 * row["constraints_met"], s=28, color="#2b5d8a")
-        ax.annotate(arm, (row["nll"], 100 * row["constraints_met"]), textcoords="offset points", xytext=(5, 3), fontsize=8)
+        point = (row["nll"], 100 * row["constraints_met"])
+        ax.scatter(*point, s=28, color="#2b5d8a")
+        # Towards the middle, where there is room.
+        side = {"xytext": (-6, 4), "ha": "right"} if row["nll"] > middle else {"xytext": (6, 4), "ha": "left"}
+        ax.annotate(arm, point, textcoords="offset points", fontsize=8, **side)
     ax.set_xlabel("negative log-likelihood without the wish, nats a token")
     ax.set_ylabel("constraints met, %")
     ax.set_title(title, fontsize=10)

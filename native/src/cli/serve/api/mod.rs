@@ -1,4 +1,4 @@
-//! OpenAI's API (https://platform.openai.com/docs/api-reference), so that the programs that speak it are aligned with their
+//! OpenAI's API (<https://platform.openai.com/docs/api-reference>), so that the programs that speak it are aligned with their
 //! user: all that is Periapt's own stands in one object, `alignment`.
 //!
 //! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), `answer` (how
