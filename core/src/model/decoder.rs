@@ -231,16 +231,8 @@ impl Decoder {
         Ok(self.logits(hidden))
     }
 
-    /// Whether all of these are tokens.
-    ///
-    /// # Errors
-    ///
-    /// [`ModelError::BadToken`] for the first that is none.
-    pub fn check_tokens(&self, ids: &[u32]) -> Result<(), ModelError> {
-        self.check(ids)
-    }
-
-    pub(super) fn check(&self, ids: &[u32]) -> Result<(), ModelError> {
+    /// Refuses the first of these that is no token.
+    pub(crate) fn check(&self, ids: &[u32]) -> Result<(), ModelError> {
         let vocab = self.config.vocab;
         match ids.iter().find(|id| **id as usize >= vocab) {
             Some(&id) => Err(ModelError::BadToken { id, vocab }),

@@ -114,12 +114,12 @@ impl KvCache {
 
     /// A new row that begins with the first `tokens` of `row`, of which nothing is copied; gives its number.
     pub fn fork(&mut self, row: usize, tokens: usize) -> usize {
-        let fork = self.pages.fork(&self.rows[row], tokens);
-        self.rows.push(fork);
-        self.rows.len() - 1
+        let fork = self.add();
+        self.fork_into(fork, row, tokens);
+        fork
     }
 
-    /// [`KvCache::fork`] into a row that was released.
+    /// [`KvCache::fork`] into a row that is empty.
     pub(super) fn fork_into(&mut self, into: usize, row: usize, tokens: usize) {
         self.rows[into] = self.pages.fork(&self.rows[row], tokens);
     }

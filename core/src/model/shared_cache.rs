@@ -50,12 +50,6 @@ impl<'a> SharedCache<'a> {
         self.pages
     }
 
-    /// Rows that are done, and stay while there is room.
-    #[must_use]
-    pub fn kept(&self) -> usize {
-        self.kept.len()
-    }
-
     /// A row for `prompt`, and how many of its tokens it holds already: those of the whole pages that it shares with a row
     /// that is done, or with one of `others` (row, prompt) as far as that was read; never all of them.
     pub fn begin(&mut self, prompt: &[u32], others: &[(usize, &[u32])]) -> (usize, usize) {
@@ -78,19 +72,19 @@ impl<'a> SharedCache<'a> {
                 }
                 (self.fork(row, shared), shared)
             }
-            _ => (self.empty.pop().unwrap_or_else(|| self.cache.add()), 0),
+            _ => (self.empty_row(), 0),
         }
     }
 
     /// A row that begins with the first `tokens` of `row`.
     pub fn fork(&mut self, row: usize, tokens: usize) -> usize {
-        match self.empty.pop() {
-            None => self.cache.fork(row, tokens),
-            Some(into) => {
-                self.cache.fork_into(into, row, tokens);
-                into
-            }
-        }
+        let into = self.empty_row();
+        self.cache.fork_into(into, row, tokens);
+        into
+    }
+
+    fn empty_row(&mut self) -> usize {
+        self.empty.pop().unwrap_or_else(|| self.cache.add())
     }
 
     /// Reads more tokens of prompts: `tokens` holds those of all `runs` (row, tokens), one after the other. Gives the hidden

@@ -149,13 +149,11 @@ impl<'a> Batch<'a> {
         Tensor::cat(logits, 0).select(0, ints(order, &device))
     }
 
-    /// Drops answers that are done once they are a quarter of those that are decoded.
+    /// Drops answers that are done, see [`worth_dropping`].
     pub fn drop_done(&mut self, done: impl Fn(usize) -> bool) {
-        let (gone, going): (Vec<usize>, Vec<usize>) =
-            (0..self.active.len()).partition(|index| done(self.active[*index]));
-        if going.is_empty() || 4 * gone.len() < self.active.len() {
+        let Some((gone, going)) = worth_dropping(&self.active, done) else {
             return;
-        }
+        };
         self.sampler.keep(&going);
         for index in gone {
             for part in &mut self.parts {
@@ -166,4 +164,15 @@ impl<'a> Batch<'a> {
         }
         self.active = going.into_iter().map(|index| self.active[index]).collect();
     }
+}
+
+/// Which of the answers that are decoded, by their indices, are done and which go on, once it is worth to go on without: a quarter
+/// is done, and not all.
+pub(super) fn worth_dropping(
+    active: &[usize],
+    done: impl Fn(usize) -> bool,
+) -> Option<(Vec<usize>, Vec<usize>)> {
+    let (gone, going): (Vec<usize>, Vec<usize>) =
+        (0..active.len()).partition(|index| done(active[*index]));
+    (!going.is_empty() && 4 * gone.len() >= active.len()).then_some((gone, going))
 }

@@ -95,8 +95,7 @@ impl Session {
         let chosen = read_ids(sampler.choose(logits), &self.device).await?;
         let chosen = sampler::read(&chosen, rows);
         if chosen.iter().any(|chosen| chosen.id.is_none()) {
-            let device = self.device.info.name.clone();
-            return Err(Error::NotANumber { device });
+            return Err(self.not_a_number());
         }
         Ok(chosen.into_iter().map(|chosen| chosen.top).collect())
     }

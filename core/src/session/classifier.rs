@@ -103,9 +103,7 @@ impl Classifier {
             let (Logits(outputs), _) = prefill.finish()?;
             let outputs = self.model.read(outputs).await?;
             if outputs.iter().any(|score| !score.is_finite()) {
-                return Err(Error::NotANumber {
-                    device: self.model.device.info.name.clone(),
-                });
+                return Err(self.model.not_a_number());
             }
             scores.extend(outputs);
         }

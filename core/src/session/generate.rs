@@ -94,6 +94,14 @@ impl GenerateRequest {
         }
         Ok(())
     }
+
+    /// Asks a plain question as the transformers library would: only where there is a preference, or streams, does a system
+    /// prompt that the template leaves out go before the question.
+    pub fn fold_where_wished(&mut self) {
+        let wished = |conversation: &Conversation| conversation.preference.is_some();
+        self.fold =
+            matches!(self.method, Method::Guidance(_)) || self.conversations.iter().any(wished);
+    }
 }
 
 /// What happens while generating.
@@ -335,9 +343,7 @@ impl Answer<'_> {
         logits: Vec<&[f32]>,
         last: bool,
     ) -> Result<Taken, Error> {
-        let id = chosen.id.ok_or_else(|| Error::NotANumber {
-            device: session.device.info.name.clone(),
-        })?;
+        let id = chosen.id.ok_or_else(|| session.not_a_number())?;
         let (method, sampling) = (&request.method, &request.sampling);
         let share = f64::from(chosen.share);
         let trace = request.trace.map(|top| {

@@ -299,6 +299,13 @@ impl Session {
             .collect())
     }
 
+    /// The device computed no number to choose by.
+    fn not_a_number(&self) -> Error {
+        Error::NotANumber {
+            device: self.device.info.name.clone(),
+        }
+    }
+
     /// Reads a tensor back: its values in row-major order.
     async fn read(&self, tensor: Tensor<2>) -> Result<Vec<f32>, Error> {
         read(tensor, &self.device).await

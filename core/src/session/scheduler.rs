@@ -5,6 +5,7 @@
 //! until they end. What one is answered does not depend on who else is there: rows do not see each other, and each request has
 //! a sampler of its own.
 
+use super::batch::worth_dropping;
 use super::generate::{Answer, GenerateRequest, most_tokens};
 use super::{Error, Event, Session, read, read_ids};
 use crate::decoding::sampler::{self, Sampler};
@@ -123,7 +124,7 @@ impl<'a> Scheduler<'a> {
             return Err(ModelError::EmptyPrompt.into());
         }
         for prompt in &prompts {
-            session.decoder.check_tokens(prompt)?;
+            session.decoder.check(prompt)?;
         }
         let context = session.decoder.config().context;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
@@ -172,8 +173,7 @@ impl<'a> Scheduler<'a> {
     pub fn cancel(&mut self, id: RequestId) {
         self.waiting.retain(|job| job.id != id);
         if let Some(at) = self.jobs.iter().position(|job| job.id == id) {
-            let job = self.jobs.remove(at);
-            self.end(job);
+            self.jobs.remove(at).end(&mut self.cache);
         }
     }
 
@@ -198,12 +198,11 @@ impl<'a> Scheduler<'a> {
         }
         self.step(on_event).await?;
         self.read(on_event).await?;
-        let (over, going) = std::mem::take(&mut self.jobs)
-            .into_iter()
-            .partition(|job| job.answers.iter().all(|answer| answer.done));
+        let jobs = std::mem::take(&mut self.jobs).into_iter();
+        let is_over = |job: &Job<'_>| job.answers.iter().all(|answer| answer.done);
+        let (over, going): (Vec<_>, Vec<_>) = jobs.partition(is_over);
         self.jobs = going;
-        let over: Vec<Job<'a>> = over;
-        over.into_iter().for_each(|job| self.end(job));
+        over.iter().for_each(|job| job.end(&mut self.cache));
         Ok(())
     }
 
@@ -260,28 +259,25 @@ impl<'a> Scheduler<'a> {
         }
         take(self.session, begun, &mut self.cache, on_event).await
     }
-
-    /// A job's rows are free for others, who may begin alike.
-    fn end(&mut self, job: Job<'a>) {
-        let width = job.streams.len();
-        for (place, row) in job.rows.iter().enumerate() {
-            if job.active.contains(&(place / width)) {
-                self.cache.end(*row, job.held(place));
-            }
-        }
-    }
 }
 
 impl Job<'_> {
-    /// The tokens of a prompt and its answer.
-    fn held(&self, place: usize) -> Vec<u32> {
-        let mut ids = self.prompts[place].clone();
-        ids.extend(
-            &self.answers[place / self.streams.len()]
-                .generation
-                .token_ids,
-        );
-        ids
+    /// The rows of all answers that are decoded are free for others, who may begin alike.
+    fn end(&self, cache: &mut SharedCache<'_>) {
+        self.active
+            .iter()
+            .for_each(|answer| self.end_answer(*answer, cache));
+    }
+
+    /// As [`Job::end`] of one answer, of whose prompts some may not have been begun.
+    fn end_answer(&self, answer: usize, cache: &mut SharedCache<'_>) {
+        let width = self.streams.len();
+        let places = answer * width..((answer + 1) * width).min(self.rows.len());
+        for place in places {
+            let mut ids = self.prompts[place].clone();
+            ids.extend(&self.answers[answer].generation.token_ids);
+            cache.end(self.rows[place], ids);
+        }
     }
 
     /// Adds to a chunk what is next to be read.
@@ -357,20 +353,15 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Drops answers that are done once they are a quarter of those that are decoded.
+    /// Drops answers that are done, see [`worth_dropping`].
     fn drop_done(&mut self, cache: &mut SharedCache<'_>) {
-        let (gone, going): (Vec<usize>, Vec<usize>) =
-            (0..self.active.len()).partition(|index| self.answers[self.active[*index]].done);
-        if going.is_empty() || 4 * gone.len() < self.active.len() {
+        let done = |answer: usize| self.answers[answer].done;
+        let Some((gone, going)) = worth_dropping(&self.active, done) else {
             return;
-        }
-        let width = self.streams.len();
+        };
         self.sampler.keep(&going);
         for index in gone {
-            let first = self.active[index] * width;
-            for place in first..first + width {
-                cache.end(self.rows[place], self.held(place));
-            }
+            self.end_answer(self.active[index], cache);
         }
         self.active = going.into_iter().map(|index| self.active[index]).collect();
     }

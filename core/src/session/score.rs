@@ -122,12 +122,9 @@ impl Session {
             let own = self.read(own.unsqueeze::<2>()).await?;
             let best = read_ids(best, &self.device).await?;
             for (log_prob, best) in own.into_iter().zip(sampler::read(&best, rows)) {
-                let best_id = best.id.ok_or_else(|| Error::NotANumber {
-                    device: self.device.info.name.clone(),
-                })?;
                 rated.push(Rated {
                     log_prob,
-                    best_id,
+                    best_id: best.id.ok_or_else(|| self.not_a_number())?,
                     best_log_prob: best.log_prob,
                 });
             }

@@ -84,10 +84,8 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         conversation.system = args.prompts.system(compat, wishes);
     }
     streams::stream_models(&method, &args.streams)?;
-    // A plain question is asked as the transformers library would ask it.
-    let fold = conversation.preference.is_some() || matches!(method, Method::Guidance(_));
     let mut request = request(&decoding, conversation, method.clone());
-    request.fold = fold;
+    request.fold_where_wished();
     request.stop.clone_from(&args.stop);
     request.trace = args.trace.as_ref().map(|_| args.trace_top);
     request.validate()?;

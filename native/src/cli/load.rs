@@ -20,15 +20,17 @@ pub(super) struct Loaded {
     pub load_ms: f64,
 }
 
-/// Opens the device, finds the model (pulling the default one where it is missing) and loads it.
+/// Finds the model (pulling the default one where it is missing), and loads it as [`load_at`] does.
 pub(super) fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
-    let path = model_path(args.model.as_deref())?;
-    let device = pollster::block_on(device::open(args.load.device))?;
+    load_at(model_path(args.model.as_deref())?, &args.load)
+}
+
+/// Opens the device and loads the model at `path`.
+pub(super) fn load_at(path: PathBuf, args: &LoadArgs) -> anyhow::Result<Loaded> {
+    let device = pollster::block_on(device::open(args.device))?;
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let (session, memory) = load_as(&path, &args.load, &device, &bar, Session::new, |session| {
-        session
-    })?;
+    let (session, memory) = load_as(&path, args, &device, &bar, Session::new, |session| session)?;
     Ok(Loaded {
         session,
         path,

@@ -13,10 +13,10 @@ mod page;
 mod ranges;
 
 use super::Usage;
-use super::args::{LimitArgs, ServeArgs};
+use super::args::ServeArgs;
 use super::input;
 use crate::say;
-use crate::store::{State as Stored, Store, catalogue};
+use crate::store::{ModelSpec, State as Stored, Store, catalogue};
 use crate::terminal;
 use axum::Router;
 use axum::body::Body;
@@ -32,7 +32,7 @@ use axum::routing::get;
 use connections::{Limits, Signals};
 use page::Page;
 use periapt_core::decoding::preference::is_empty;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -62,7 +62,7 @@ struct Offer {
     bytes: u64,
     sha256: Option<String>,
     /// What the catalogue calls it, if it is one of the known models.
-    model: Option<&'static str>,
+    model: Option<&'static ModelSpec>,
 }
 
 /// By the name in their address.
@@ -75,16 +75,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let offers: Offers = Arc::new(offers(&args.model)?);
     let default = default(&args.model, &offers);
-    let LimitArgs {
-        max_connections,
-        head_timeout,
-        stall_timeout,
-        ..
-    } = args.limits;
     let limits = Limits {
-        connections: max_connections,
-        head: Duration::from_secs(head_timeout),
-        stall: Duration::from_secs(stall_timeout),
+        connections: args.limits.max_connections,
+        head: Duration::from_secs(args.limits.head_timeout),
+        stall: Duration::from_secs(args.limits.stall_timeout),
     };
     let key = args.api.api_key.clone();
     let key = key.filter(|key| !key.trim().is_empty());
@@ -161,7 +155,7 @@ fn offers(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Offer>> {
     let mut known = BTreeMap::new();
     for spec in store.known() {
         if let Some(here) = store.standing(spec)? {
-            known.insert(here.path, spec.name);
+            known.insert(here.path, spec);
         }
     }
     let mut add = |name: String, path: &Path, bytes, sha256| {
@@ -216,7 +210,7 @@ fn default(files: &[PathBuf], offers: &Offers) -> Option<String> {
     let given = given.map(|name| name.to_string_lossy().into_owned());
     let known = [catalogue().default_model(), catalogue().small_model()];
     let known = known.into_iter().find_map(|spec| {
-        let is_it = |(_, offer): &(&String, &Offer)| offer.model == Some(spec.name);
+        let is_it = |(_, offer): &(&String, &Offer)| offer.model == Some(spec);
         Some(offers.iter().find(is_it)?.0.clone())
     });
     given.or(known).or_else(|| offers.keys().next().cloned())
@@ -306,17 +300,18 @@ async fn guard(request: Request, next: Next) -> Response {
 async fn list(State(offers): State<Offers>) -> impl IntoResponse {
     let one = |(name, offer): (&String, &Offer)| {
         let mut object = json!({ "name": name, "bytes": offer.bytes, "sha256": offer.sha256 });
-        if let Some(model) = offer.model {
-            object["model"] = json!(model);
+        if let Some(spec) = offer.model {
+            object["model"] = json!(spec.name);
         }
         object
     };
     let models: Vec<_> = offers.iter().map(one).collect();
+    json_response(&json!({ "models": models }))
+}
+
+fn json_response(value: &Value) -> Response {
     let json = HeaderValue::from_static("application/json");
-    (
-        [(CONTENT_TYPE, json)],
-        json!({ "models": models }).to_string(),
-    )
+    ([(CONTENT_TYPE, json)], value.to_string()).into_response()
 }
 
 /// A model file, or the range of it that was asked for.

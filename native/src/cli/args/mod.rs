@@ -13,7 +13,7 @@ pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
 pub use eval::EvalArgs;
-pub use serve::{LimitArgs, ServeArgs};
+pub use serve::ServeArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use super::Usage;

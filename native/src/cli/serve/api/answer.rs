@@ -26,8 +26,6 @@ pub struct Frame {
     pub telling: Telling,
     /// Answers a prompt.
     pub n: usize,
-    /// Whether prompts come back before the answers.
-    pub echo: bool,
     /// What `alignment` says beside each answer's own.
     pub alignment: Option<Map<String, Value>>,
 }
@@ -49,7 +47,6 @@ impl Frame {
             model,
             telling,
             n,
-            echo: false,
             alignment: None,
         }
     }
@@ -216,7 +213,9 @@ impl Answers {
         let mut object = self
             .frame
             .object(true, vec![self.choice(answer, text, log_probs)]);
-        if let (Some(alignment), Some(_)) = (self.alignment(answer), self.choices[answer].finish) {
+        if self.choices[answer].finish.is_some()
+            && let Some(alignment) = self.alignment(answer)
+        {
             object["alignment"] = alignment;
         }
         object
@@ -225,17 +224,16 @@ impl Answers {
     fn choice(&self, answer: usize, text: &str, log_probs: &[LogProb]) -> Value {
         let finish = self.choices[answer].finish.map(reason);
         // What is told is part of the answer already, but for a prompt that comes back.
-        let told = self.choices[answer].text.chars().count();
-        let is_first = told <= text.chars().count();
-        let offset = told.saturating_sub(text.chars().count());
+        let told = &self.choices[answer].text;
+        let before = told.strip_suffix(text).unwrap_or(told);
         let log_probs = match log_probs {
             [] => Value::Null,
-            log_probs => self.log_probs(log_probs, offset),
+            log_probs => self.log_probs(log_probs, before.chars().count()),
         };
         match self.frame.kind {
             Kind::Chat => {
                 let mut delta = Map::new();
-                if finish.is_none() && is_first {
+                if finish.is_none() && before.is_empty() {
                     delta.insert("role".to_owned(), json!("assistant"));
                 }
                 if finish.is_none() {

@@ -4,14 +4,14 @@
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::request::Prompt;
-use crate::cli::args::{LoadArgs, ModelArgs};
-use crate::cli::load::load;
+use crate::cli::args::LoadArgs;
+use crate::cli::load::load_at;
 use periapt_core::Session;
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::session::{
     Event, FinishReason, GenerateRequest, Generation, Rated, RequestId, Scheduler,
 };
-use periapt_core::text::SystemPrompt;
+use periapt_core::text::{Message, SystemPrompt};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,11 +80,13 @@ pub enum Ask {
         n: usize,
         rate: bool,
     },
-    /// A text's ids; of a chat where it is none.
+    /// A text's ids, with what begins texts where `special` is true.
     Tokenize {
-        text: Result<String, Vec<periapt_core::text::Message>>,
+        text: String,
         special: bool,
     },
+    /// A chat's.
+    TokenizeChat(Vec<Message>),
     Detokenize(Vec<u32>),
 }
 
@@ -97,6 +99,13 @@ struct Job {
 
 /// While this is there, a request waits or is met.
 struct Waits(Arc<Metrics>);
+
+impl Waits {
+    fn begin(metrics: &Arc<Metrics>) -> Self {
+        metrics.enter();
+        Self(Arc::clone(metrics))
+    }
+}
 
 impl Drop for Waits {
     fn drop(&mut self) {
@@ -135,12 +144,11 @@ impl Engine {
     /// Has the model at `model` meet `ask`.
     pub fn ask(&self, model: &Path, ask: Ask) -> Result<UnboundedReceiver<Told>, ApiError> {
         let (tell, told) = unbounded_channel();
-        self.metrics.enter();
         let job = Job {
             model: model.to_owned(),
             ask,
             tell,
-            waits: Waits(Arc::clone(&self.metrics)),
+            waits: Waits::begin(&self.metrics),
         };
         if self.metrics.waiting() > self.most as u64 {
             return Err(ApiError::busy(self.most));
@@ -160,11 +168,7 @@ fn run(args: &LoadArgs, cache: u64, asked: &Receiver<Job>, metrics: &Metrics) {
         if here.as_ref().is_none_or(|(path, _)| *path != job.model) {
             // The memory of one is the other's.
             here = None;
-            let args = ModelArgs {
-                model: Some(job.model.to_string_lossy().into_owned()),
-                load: args.clone(),
-            };
-            match load(&args) {
+            match load_at(job.model.clone(), args) {
                 Ok(loaded) => here = Some((job.model.clone(), loaded.session)),
                 Err(error) => {
                     let error = ApiError::internal(format!("{error:#}"));
@@ -349,12 +353,15 @@ fn begin(
             request
         }
         Ask::Tokenize { text, special } => {
-            let ids = match text {
-                Err(messages) => session.encode_chat(&messages)?,
-                Ok(text) if special => session.encode_text(&text)?,
-                Ok(text) => session.encode_answer(&text)?,
+            let ids = match special {
+                true => session.encode_text(&text)?,
+                false => session.encode_answer(&text)?,
             };
             tell(&to, Told::Ids(ids));
+            return Ok(None);
+        }
+        Ask::TokenizeChat(messages) => {
+            tell(&to, Told::Ids(session.encode_chat(&messages)?));
             return Ok(None);
         }
         Ask::Detokenize(ids) => {

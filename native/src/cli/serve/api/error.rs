@@ -1,6 +1,7 @@
 //! Errors as OpenAI's API has them: `{"error": {"message", "type", "param", "code"}}`. The message says what to do.
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use crate::cli::serve::json_response;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use periapt_core::Error;
@@ -127,9 +128,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let json = HeaderValue::from_static("application/json");
-        let mut response =
-            (self.status, [(CONTENT_TYPE, json)], self.json().to_string()).into_response();
+        let mut response = json_response(&self.json());
+        *response.status_mut() = self.status;
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             let soon = HeaderValue::from_static("5");
             response.headers_mut().insert(RETRY_AFTER, soon);

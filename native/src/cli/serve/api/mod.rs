@@ -10,9 +10,9 @@ mod error;
 mod metrics;
 mod request;
 
-use super::Offers;
+use super::{Offers, json_response};
 use crate::cli::args::LoadArgs;
-use crate::store::{Recommended, catalogue};
+use crate::store::Recommended;
 use answer::{Answers, Frame, Kind};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -220,7 +220,7 @@ impl Api {
     fn names(&self) -> impl Iterator<Item = (String, &super::Offer)> {
         self.0.offers.iter().map(|(file, offer)| {
             let own = file.strip_suffix(".gguf").unwrap_or(file);
-            (offer.model.unwrap_or(own).to_owned(), offer)
+            (offer.model.map_or(own, |spec| spec.name).to_owned(), offer)
         })
     }
 
@@ -245,13 +245,10 @@ impl Api {
                 ),
             }));
         };
-        let known = offer
-            .model
-            .and_then(|name| catalogue().models.iter().find(|spec| spec.name == name));
         Ok(Named {
             path: offer.path.clone(),
             preference,
-            recommended: known.and_then(|spec| spec.recommended),
+            recommended: offer.model.and_then(|spec| spec.recommended),
         })
     }
 
@@ -404,8 +401,7 @@ async fn completions(State(api): State<Api>, body: Body) -> Result<Response, Api
     let (fields, name, model) = api.read(body).await?;
     let asked = request::completion(fields)?;
     let count = asked.prompts.len() * asked.n;
-    let mut frame = Frame::new(Kind::Completion, name, asked.telling, asked.n);
-    frame.echo = asked.echo;
+    let frame = Frame::new(Kind::Completion, name, asked.telling, asked.n);
     let ask = Ask::Complete {
         request: Box::new(asked.request),
         prompts: asked.prompts,
@@ -428,26 +424,24 @@ async fn told(api: &Api, model: &Named, ask: Ask) -> Result<Told, ApiError> {
 /// `{content, add_special?}` or `{messages}` to `{tokens}`, as llama.cpp's server has it.
 async fn tokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
     let (mut fields, _, model) = api.read(body).await?;
-    let text = match fields.remove("messages") {
-        Some(messages) => {
-            let chat: Chat = serde_json::from_value(messages)
-                .map_err(|error| ApiError::field("messages", error.to_string()))?;
-            Err(chat.0)
-        }
-        None => {
-            let text = request::text(&mut fields, "content")?;
-            Ok(text.ok_or_else(|| {
-                ApiError::field("content", "give a text as content, or a chat as messages")
-            })?)
-        }
-    };
     let special = fields
         .remove("add_special")
         .is_some_and(|flag| flag == true);
-    if let Some(name) = fields.keys().next() {
-        return Err(ApiError::unknown(name));
-    }
-    match told(&api, &model, Ask::Tokenize { text, special }).await? {
+    let ask = match fields.remove("messages") {
+        Some(messages) => {
+            let chat: Chat = serde_json::from_value(messages)
+                .map_err(|error| ApiError::field("messages", error.to_string()))?;
+            Ask::TokenizeChat(chat.0)
+        }
+        None => {
+            let text = request::text(&mut fields, "content")?.ok_or_else(|| {
+                ApiError::field("content", "give a text as content, or a chat as messages")
+            })?;
+            Ask::Tokenize { text, special }
+        }
+    };
+    request::nothing_else(&fields)?;
+    match told(&api, &model, ask).await? {
         Told::Ids(ids) => Ok(json_response(&json!({ "tokens": ids }))),
         _ => Err(ApiError::internal("the engine told something else")),
     }
@@ -459,18 +453,11 @@ async fn detokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiE
     let ids = fields.remove("tokens").unwrap_or_default();
     let ids: Vec<u32> = serde_json::from_value(ids)
         .map_err(|_| ApiError::field("tokens", "tokens must be a list of token ids"))?;
-    if let Some(name) = fields.keys().next() {
-        return Err(ApiError::unknown(name));
-    }
+    request::nothing_else(&fields)?;
     match told(&api, &model, Ask::Detokenize(ids)).await? {
         Told::Text(text) => Ok(json_response(&json!({ "content": text }))),
         _ => Err(ApiError::internal("the engine told something else")),
     }
-}
-
-fn json_response(value: &Value) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(CONTENT_TYPE, json)], value.to_string()).into_response()
 }
 
 fn card(name: &str) -> Value {

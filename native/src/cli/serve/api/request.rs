@@ -3,8 +3,8 @@
 
 use super::error::ApiError;
 use crate::store::Recommended;
-use periapt_core::contract::GenerateParams;
-use periapt_core::decoding::Method;
+use periapt_core::contract::{GenerateParams, decoding_options};
+use periapt_core::options::OptionInfo;
 use periapt_core::session::GenerateRequest;
 use serde_json::{Map, Value, json};
 
@@ -59,21 +59,6 @@ const NUMBERS: [(&str, &str); 10] = [
 
 /// The most likely tokens that a client may ask for.
 const MOST_TOP: u64 = 20;
-
-/// What says in `alignment` how far to lean.
-const LEANING: [&str; 11] = [
-    "method",
-    "strength",
-    "alpha",
-    "lambda",
-    "eta",
-    "iterations",
-    "plausibility",
-    "nucleus",
-    "kl_budget",
-    "adaptive",
-    "preferences",
-];
 
 fn is_empty(value: &Value) -> bool {
     match value {
@@ -220,8 +205,29 @@ impl Common {
     }
 }
 
+/// Whether a field of `alignment` says how far to lean, or what guards it.
+fn leans(name: &str) -> bool {
+    let is_leaning = |option: &OptionInfo| {
+        option.name == name && matches!(option.group, "amulet" | "la" | "guard")
+    };
+    matches!(name, "method" | "preferences") || decoding_options().any(is_leaning)
+}
+
+/// The engine's own request, with as much of a trace as the log-probabilities that are to be told come out of.
+fn decoded(mut fields: Map<String, Value>, telling: &Telling) -> Result<GenerateRequest, ApiError> {
+    if let Some(top @ 1..) = telling.logprobs {
+        let traced = fields.get("trace").and_then(Value::as_u64).unwrap_or(0);
+        fields.insert("trace".to_owned(), json!(traced.max(top as u64)));
+    }
+    let params: GenerateParams = serde_json::from_value(Value::Object(fields))
+        .map_err(|error| ApiError::invalid(error.to_string()))?;
+    let request = params.into_request()?;
+    request.validate().map_err(periapt_core::Error::from)?;
+    Ok(request)
+}
+
 /// Refuses what nobody took.
-fn nothing_else(rest: &Map<String, Value>) -> Result<(), ApiError> {
+pub fn nothing_else(rest: &Map<String, Value>) -> Result<(), ApiError> {
     match rest.keys().next() {
         Some(name) => Err(ApiError::unknown(name)),
         None => Ok(()),
@@ -308,7 +314,7 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
     let preference = preference
         .map(str::to_owned)
         .filter(|text| !text.trim().is_empty());
-    let leans = LEANING.iter().any(|name| alignment.contains_key(*name));
+    let leans = alignment.keys().any(|name| leans(name));
     if let Some(suits) = defaults
         .recommended
         .filter(|_| preference.is_some() && !leans)
@@ -328,19 +334,8 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
         }
         fields.insert(name, value);
     }
-    // The likeliest tokens come out of the trace.
-    if let Some(top @ 1..) = telling.logprobs {
-        let traced = fields.get("trace").and_then(Value::as_u64).unwrap_or(0);
-        fields.insert("trace".to_owned(), json!(traced.max(top as u64)));
-    }
-    let params: GenerateParams = serde_json::from_value(Value::Object(fields))
-        .map_err(|error| ApiError::invalid(error.to_string()))?;
-    let mut request = params.into_request()?;
-    // A plain question is asked as the transformers library would ask it.
-    let conversations = &request.conversations;
-    request.fold = matches!(request.method, Method::Guidance(_))
-        || conversations.iter().any(|one| one.preference.is_some());
-    request.validate().map_err(periapt_core::Error::from)?;
+    let mut request = decoded(fields, &telling)?;
+    request.fold_where_wished();
     Ok(ChatRequest {
         request,
         telling,
@@ -415,21 +410,15 @@ pub fn completion(mut rest: Map<String, Value>) -> Result<CompletionRequest, Api
         return Err(ApiError::field("alignment", what));
     }
     nothing_else(&rest)?;
-    if let Some(top @ 1..) = telling.logprobs {
-        fields.insert("trace".to_owned(), json!(top));
-    }
     // Any chat will do: what is read is how to decode.
     fields.insert(
         "messages".to_owned(),
         json!([{ "role": "user", "content": "" }]),
     );
     fields.entry("max_new_tokens").or_insert(json!(16));
-    let params: GenerateParams = serde_json::from_value(Value::Object(fields))
-        .map_err(|error| ApiError::invalid(error.to_string()))?;
-    let mut request = params.into_request()?;
+    let mut request = decoded(fields, &telling)?;
     let n = request.conversations.len();
     request.conversations.clear();
-    request.validate().map_err(periapt_core::Error::from)?;
     Ok(CompletionRequest {
         prompts,
         n,
