@@ -10,7 +10,7 @@ use periapt_core::model::KvType;
 use periapt_core::session::{
     BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis,
 };
-use periapt_core::text::SystemPrompt;
+use periapt_core::text::{Message, Role, SystemPrompt};
 use periapt_core::tpo::{Generator, Local, WriteEvent, WriteRequest};
 use periapt_core::{Error, Session};
 use std::io::Cursor;
@@ -535,6 +535,76 @@ fn equal_prompts_are_computed_once() {
             for (number, answer) in batch.iter().enumerate() {
                 let alone = generate(&session, &request(1, number as u32));
                 assert_eq!(alone[0].token_ids, answer.token_ids, "{choice:?}, {words}");
+            }
+        }
+    }
+}
+
+/// A chat of five turns: each reads its new tokens alone and the rest of a page a stream, and is answered as by a session that
+/// keeps nothing, however little may be kept, and also after turns that were broken off.
+#[test]
+fn a_later_turn_reads_what_is_new() {
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(cold) = load(&Tiny::new(6), choice) else {
+            continue;
+        };
+        let page = 4 * 64 * 2 * 2 * 16 * 2;
+        for (keeps, method) in [
+            (1 << 20, Method::Base),
+            (1 << 20, Method::LinearAlignment { strength: 2.0 }),
+            (12 * page, Method::LinearAlignment { strength: 2.0 }),
+            (page, Method::Pref),
+        ] {
+            let mut warm = load(&Tiny::new(6), choice).unwrap();
+            warm.keeps = keeps;
+            let mut chat = conversation("Why is it so?");
+            let mut before = 0;
+            for turn in 0..5 {
+                let request = |most: usize| GenerateRequest {
+                    conversations: vec![chat.clone()],
+                    method: method.clone(),
+                    sampling: Sampling {
+                        temperature: 0.7,
+                        seed: turn,
+                        ..Sampling::default()
+                    },
+                    max_new_tokens: most,
+                    ..GenerateRequest::default()
+                };
+                // Broken off while it reads, and while it answers.
+                for most in 0..2 {
+                    let on_event = &mut async |event: Event<'_>| match event {
+                        Event::Prefill { .. } if most == 1 => ControlFlow::Continue(()),
+                        _ => ControlFlow::Break(()),
+                    };
+                    let request = request(1 + most);
+                    let broken = warm.generate(&request, on_event);
+                    assert!(pollster::block_on(broken).is_ok());
+                }
+                let mut read = 0;
+                let on_event = &mut async |event: Event<'_>| {
+                    if let Event::Prefill { total, .. } = event {
+                        read = total;
+                    }
+                    ControlFlow::Continue(())
+                };
+                let answer = pollster::block_on(warm.generate(&request(30), on_event)).unwrap();
+                let want = generate(&cold, &request(30));
+                assert_eq!(answer, want, "{choice:?}, {keeps}, {method:?}, turn {turn}");
+                let prompts = &answer[0].prompt_token_ids;
+                let all: usize = prompts.iter().map(|(_, ids)| ids.len()).sum();
+                // A turn that was broken off has read all but the rest of a page; the first was, too.
+                if keeps == 1 << 20 {
+                    assert!(read <= 64 * prompts.len(), "{read} of {all}");
+                    assert!(all > before);
+                }
+                before = all;
+                let text = answer[0].text.clone();
+                chat.earlier.extend(
+                    [(Role::User, chat.question.clone()), (Role::Assistant, text)]
+                        .map(|(role, content)| Message { role, content }),
+                );
+                chat.question = "And why is that? ".repeat(4);
             }
         }
     }

@@ -127,6 +127,9 @@ impl ModelLoader {
     }
 }
 
+/// Bytes of keys and values that stay for a chat's next turn: WASM has 4 GB for all.
+const KEEPS: u64 = 128 << 20;
+
 /// A model on the device.
 #[wasm_bindgen]
 #[derive(Debug)]
@@ -139,6 +142,7 @@ impl Model {
     fn new(loaded: Result<load::Model, LoadError>) -> JsResult<Self> {
         let session = loaded.map_err(Error::from).and_then(Session::new);
         let mut session = session.map_err(|error| error::to_js(&error))?;
+        session.keeps = KEEPS;
         let now = js_sys::Date::new_0();
         session.set_today(Today {
             year: now.get_full_year() as u16,

@@ -3,10 +3,10 @@
 use super::KvType;
 use super::kv_cache::KvCache;
 use super::layers::{Layer, RmsNorm};
-use super::{DecoderConfig, ModelError};
+use super::prompt_reader::{Chunk, PromptReader};
+use super::{DecoderConfig, ModelError, SharedCache};
 use crate::kernels::{Matrix, PAGE};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -64,13 +64,8 @@ pub(super) struct Weights {
 #[derive(Debug)]
 pub struct Prefill<'a> {
     decoder: &'a Decoder,
-    prompts: &'a [Vec<u32>],
-    cache: KvCache,
-    /// Rows with the tokens that are still to come, first row first.
-    waiting: VecDeque<(usize, usize)>,
-    /// Each row's hidden state after its last token, `[1, width]`, in order.
-    last: Vec<Tensor<2>>,
-    total: usize,
+    reader: PromptReader,
+    cache: SharedCache,
 }
 
 impl Decoder {
@@ -116,12 +111,12 @@ impl Decoder {
     ///
     /// [`ModelError::EmptyPrompt`], [`ModelError::BadToken`], or [`ModelError::ContextFull`] where
     /// the longest prompt with `more` tokens passes the model's context.
-    pub fn prefill<'a>(
-        &'a self,
-        prompts: &'a [Vec<u32>],
+    pub fn prefill(
+        &self,
+        prompts: &[Vec<u32>],
         more: usize,
         kv: KvType,
-    ) -> Result<Prefill<'a>, ModelError> {
+    ) -> Result<Prefill<'_>, ModelError> {
         self.prefill_forks(prompts, more, 1, kv)
     }
 
@@ -130,13 +125,55 @@ impl Decoder {
     /// # Errors
     ///
     /// As [`Decoder::prefill`].
-    pub fn prefill_forks<'a>(
-        &'a self,
-        prompts: &'a [Vec<u32>],
+    pub fn prefill_forks(
+        &self,
+        prompts: &[Vec<u32>],
         more: usize,
         forks: usize,
         kv: KvType,
-    ) -> Result<Prefill<'a>, ModelError> {
+    ) -> Result<Prefill<'_>, ModelError> {
+        self.check_prompts(prompts, more)?;
+        let reader = PromptReader::new(prompts.to_vec());
+        let cache = SharedCache::new(self, kv, reader.pages(more, forks))?;
+        self.begin(cache, reader, more, forks)
+    }
+
+    /// [`Decoder::prefill`] into a cache, which may hold beginnings of the prompts already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decoder::prefill`].
+    pub(crate) fn prefill_into(
+        &self,
+        cache: SharedCache,
+        prompts: Vec<Vec<u32>>,
+        more: usize,
+    ) -> Result<Prefill<'_>, ModelError> {
+        self.check_prompts(&prompts, more)?;
+        self.begin(cache, PromptReader::new(prompts), more, 1)
+    }
+
+    fn begin(
+        &self,
+        mut cache: SharedCache,
+        mut reader: PromptReader,
+        more: usize,
+        forks: usize,
+    ) -> Result<Prefill<'_>, ModelError> {
+        cache.admit(self, &mut reader, more, forks)?;
+        Ok(Prefill {
+            decoder: self,
+            reader,
+            cache,
+        })
+    }
+
+    /// Refuses prompts that can't be read, with `more` tokens after them.
+    pub(crate) fn check_prompts(
+        &self,
+        prompts: &[Vec<u32>],
+        more: usize,
+    ) -> Result<(), ModelError> {
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         if prompts.iter().any(Vec::is_empty) || prompts.is_empty() {
             return Err(ModelError::EmptyPrompt);
@@ -148,30 +185,7 @@ impl Decoder {
                 context: self.config.context,
             });
         }
-        let shared: Vec<(usize, usize)> = (0..prompts.len())
-            .map(|row| shared_prefix(&prompts[..row], &prompts[row]))
-            .collect();
-        // A fork shares the prompt's whole pages.
-        let fork = |prompt: &Vec<u32>| (prompt.len() % PAGE + more).div_ceil(PAGE);
-        let pages = prompts
-            .iter()
-            .zip(&shared)
-            .map(|(prompt, (_, tokens))| {
-                (prompt.len() + more).div_ceil(PAGE) - tokens / PAGE + (forks - 1) * fork(prompt)
-            })
-            .sum();
-        let cache = KvCache::new(&self.config, kv, pages, longest + more, &self.device)?;
-        let waiting = prompts.iter().zip(&shared);
-        Ok(Prefill {
-            decoder: self,
-            prompts,
-            cache,
-            total: waiting
-                .map(|(prompt, (_, tokens))| prompt.len() - tokens)
-                .sum(),
-            waiting: shared.into(),
-            last: Vec::with_capacity(prompts.len()),
-        })
+        Ok(())
     }
 
     /// A cache whose `rows` rows hold `tokens` tokens each that were never computed (zeros), with room for `more`: to
@@ -272,7 +286,7 @@ impl Decoder {
     }
 
     /// `hidden [rows, width]` to logits.
-    pub(super) fn logits(&self, hidden: Tensor<2>) -> Logits {
+    pub(crate) fn logits(&self, hidden: Tensor<2>) -> Logits {
         let head = self
             .weights
             .head
@@ -287,35 +301,11 @@ impl Decoder {
     }
 }
 
-/// The earlier prompt with which `prompt` shares most whole pages, and the tokens of these, fewer than all; of an equal
-/// one all its tokens.
-fn shared_prefix(earlier: &[Vec<u32>], prompt: &[u32]) -> (usize, usize) {
-    let alike = |other: &Vec<u32>| {
-        if other == prompt {
-            return prompt.len();
-        }
-        let same = other.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        same.min(prompt.len() - 1) / PAGE * PAGE
-    };
-    earlier
-        .iter()
-        .enumerate()
-        .map(|(row, other)| (row, alike(other)))
-        .max_by_key(|(row, tokens)| (*tokens, std::cmp::Reverse(*row)))
-        .unwrap_or((0, 0))
-}
-
 impl Prefill<'_> {
-    /// Tokens done and tokens in all; what prompts share counts once.
+    /// Tokens done and tokens in all, of those that are to be computed.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        let left: usize = self
-            .waiting
-            .iter()
-            .zip(self.last.len()..)
-            .map(|((_, done), row)| self.prompts[row].len() - done)
-            .sum();
-        (self.total - left, self.total)
+        self.reader.progress()
     }
 
     /// Runs the next chunk. Gives the logits after each row's last token with the last chunk,
@@ -325,65 +315,22 @@ impl Prefill<'_> {
     ///
     /// [`ModelError::CacheFull`] when called again after the last chunk.
     pub fn advance(&mut self) -> Result<Option<Logits>, ModelError> {
-        if let (0, total) = self.progress() {
-            self.decoder.reading.tell(0, total);
+        let (decoder, reader, cache) = (self.decoder, &mut self.reader, &mut self.cache);
+        if let (0, total) = reader.progress() {
+            decoder.reading.tell(0, total);
         }
-        let mut tokens: Vec<u32> = Vec::with_capacity(CHUNK);
-        let mut runs = Vec::new();
-        let mut ends = Vec::new();
-        while tokens.len() < CHUNK
-            && let Some((from, done)) = self.waiting.front_mut()
-        {
-            let row = self.last.len() + ends.len();
-            let prompt = &self.prompts[row];
-            // An equal one is computed already, or in this pass.
-            if *done == prompt.len() {
-                break;
-            }
-            if self.cache.rows() == row {
-                // What it shares is computed by a pass of its own first.
-                if self.cache.tokens(*from) < *done {
-                    break;
-                }
-                match *done {
-                    0 => self.cache.add(),
-                    shared => self.cache.fork(*from, shared),
-                };
-            }
-            let count = (CHUNK - tokens.len()).min(prompt.len() - *done);
-            tokens.extend(&prompt[*done..*done + count]);
-            runs.push((row, count));
-            *done += count;
-            if *done == prompt.len() {
-                ends.push(tokens.len() - 1);
-                self.waiting.pop_front();
-            }
+        let mut chunk = Chunk::default();
+        reader.fill(0, &mut chunk, cache);
+        if chunk.runs.is_empty() {
+            return Err(ModelError::CacheFull(reader.progress().1));
         }
-        if runs.is_empty() {
-            return Err(ModelError::CacheFull(self.total));
-        }
-        let ids = self.decoder.ids(&tokens);
-        let hidden = self
-            .decoder
-            .forward(ids, &runs, self.decoder.queries(), &mut self.cache)?;
-        for end in ends {
-            self.last.push(hidden.clone().narrow(0, end, 1));
-        }
-        while let Some(&(from, done)) = self.waiting.front()
-            && done == self.prompts[self.last.len()].len()
-        {
-            // A row that is under way, if there is one, comes before it.
-            self.cache.fork(from, done);
-            self.last.push(self.last[from].clone());
-            self.waiting.pop_front();
-        }
-        let (done, total) = self.progress();
-        self.decoder.reading.tell(done, total);
-        if !self.waiting.is_empty() {
-            return Ok(None);
-        }
-        let last = Tensor::cat(self.last.clone(), 0);
-        Ok(Some(self.decoder.logits(last)))
+        let hidden = cache.read(decoder, &chunk.tokens, &chunk.runs)?;
+        let ends = chunk.ends.iter();
+        let ends = ends.map(|(_, end)| hidden.clone().narrow(0, *end, 1));
+        reader.take(ends, cache);
+        let (done, total) = reader.progress();
+        decoder.reading.tell(done, total);
+        Ok(reader.hidden().map(|hidden| decoder.logits(hidden)))
     }
 
     /// Runs all chunks that are left; gives the logits after each row's last token, and the cache.
@@ -394,14 +341,13 @@ impl Prefill<'_> {
     pub fn finish(mut self) -> Result<(Logits, KvCache), ModelError> {
         loop {
             if let Some(logits) = self.advance()? {
-                return Ok((logits, self.cache));
+                return Ok((logits, self.cache.into_cache()));
             }
         }
     }
 
-    /// The cache, ready for [`Decoder::step`] once [`Prefill::advance`] has given the logits.
-    #[must_use]
-    pub fn into_cache(self) -> KvCache {
-        self.cache
+    /// The cache, ready for [`SharedCache::step`] once [`Prefill::advance`] has given the logits, and each prompt's row.
+    pub(crate) fn into_parts(self) -> (SharedCache, PromptReader) {
+        (self.cache, self.reader)
     }
 }

@@ -50,33 +50,70 @@ impl KvCache {
         positions: usize,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let shape = Self::shape(config, kv);
-        let most = Self::most_pages(config, kv, device);
+        let layer = || Tensor::zeros([1], (device, DType::I32));
+        let mut cache = Self {
+            layers: (0..config.layers).map(|_| layer()).collect(),
+            rope: Self::rope_table(config, positions, device),
+            pages: Pages::new(0),
+            rows: Vec::new(),
+            shape: Self::shape(config, kv),
+            device: device.clone(),
+        };
+        cache.grow(config, pages, positions)?;
+        Ok(cache)
+    }
+
+    /// Grows to `pages` pages and to positions below `positions`, where it has fewer.
+    ///
+    /// # Errors
+    ///
+    /// As [`KvCache::new`]; nothing has changed then.
+    pub(super) fn grow(
+        &mut self,
+        config: &DecoderConfig,
+        pages: usize,
+        positions: usize,
+    ) -> Result<(), ModelError> {
+        let words = self.shape.page_words();
+        let most = Self::layer_words(&self.device) / words;
         if pages > most {
             return Err(ModelError::CacheTooLarge {
                 tokens: pages * PAGE,
                 most: most * PAGE,
             });
         }
-        let words = [(pages * shape.page_words()).max(1)];
-        let zeros = || Tensor::zeros(words, (device, DType::I32));
-        Ok(Self {
-            layers: (0..config.layers).map(|_| zeros()).collect(),
-            rope: config.rope.table(
-                config.head_dim,
-                positions.next_multiple_of(PAGE).max(PAGE),
-                device,
-            ),
-            pages: Pages::new(pages),
-            rows: Vec::new(),
-            shape,
-            device: device.clone(),
-        })
+        if positions > self.rope.dims()[0] {
+            self.rope = Self::rope_table(config, positions, &self.device);
+        }
+        let there = self.pages.count();
+        if pages > there {
+            let more = [(pages - there) * words];
+            for layer in &mut self.layers {
+                let more = Tensor::zeros(more, (&self.device, DType::I32));
+                layer.inplace(|layer| match there {
+                    0 => more,
+                    _ => Tensor::cat(vec![layer, more], 0),
+                });
+            }
+            self.pages.add(pages - there);
+        }
+        Ok(())
+    }
+
+    /// cos and sin of positions below `positions`, and of a few more.
+    fn rope_table(config: &DecoderConfig, positions: usize, device: &Device) -> Tensor<2> {
+        let positions = positions.next_multiple_of(PAGE).max(PAGE);
+        config.rope.table(config.head_dim, positions, device)
+    }
+
+    /// The most words of a layer's pages.
+    fn layer_words(device: &Device) -> usize {
+        (binding_bytes(device) / 4) as usize
     }
 
     /// The most pages that a cache may have on `device`.
     pub(super) fn most_pages(config: &DecoderConfig, kv: KvType, device: &Device) -> usize {
-        (binding_bytes(device) / 4) as usize / Self::shape(config, kv).page_words()
+        Self::layer_words(device) / Self::shape(config, kv).page_words()
     }
 
     fn shape(config: &DecoderConfig, kv: KvType) -> CacheShape {
@@ -122,6 +159,16 @@ impl KvCache {
     /// [`KvCache::fork`] into a row that is empty.
     pub(super) fn fork_into(&mut self, into: usize, row: usize, tokens: usize) {
         self.rows[into] = self.pages.fork(&self.rows[row], tokens);
+    }
+
+    /// Pages in all.
+    pub(super) fn pages(&self) -> usize {
+        self.pages.count()
+    }
+
+    /// Whether keys and values are stored as `kv`.
+    pub(super) fn is(&self, kv: KvType) -> bool {
+        self.shape.f16 == (kv == KvType::F16)
     }
 
     /// Pages that no row holds.

@@ -11,20 +11,21 @@ mod load;
 mod log_probs;
 mod memory;
 mod pages;
+mod prompt_reader;
 mod random;
 mod rope;
 mod shared_cache;
 mod tune;
 
 pub use config::{DecoderConfig, Traits};
-pub(crate) use decoder::CHUNK;
 pub use decoder::{Decoder, Logits, OnReading, Prefill};
 pub use kv_cache::KvCache;
 pub use kv_type::KvType;
 pub use load::DecoderBuilder;
 pub use memory::{Memory, Usage, largest_context};
+pub(crate) use prompt_reader::{Chunk, PromptReader};
 pub use rope::{Rope, RopeScaling};
-pub use shared_cache::SharedCache;
+pub(crate) use shared_cache::SharedCache;
 
 use crate::formats::gguf::GgufError;
 use crate::formats::quant::QuantError;

@@ -32,10 +32,25 @@ pub(super) struct Copy {
 impl Pages {
     /// `count` free pages.
     pub fn new(count: usize) -> Self {
-        Self {
-            holders: vec![0; count],
-            free: (0..count as u32).rev().collect(),
-        }
+        let mut pages = Self {
+            holders: Vec::new(),
+            free: Vec::new(),
+        };
+        pages.add(count);
+        pages
+    }
+
+    /// `count` more of them.
+    pub fn add(&mut self, count: usize) {
+        let there = self.holders.len();
+        self.holders.resize(there + count, 0);
+        let fresh = (there..there + count).rev().map(|page| page as u32);
+        self.free.splice(0..0, fresh);
+    }
+
+    /// All pages.
+    pub fn count(&self) -> usize {
+        self.holders.len()
     }
 
     /// Pages that no row holds.

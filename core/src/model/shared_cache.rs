@@ -1,7 +1,8 @@
-//! One cache for all requests that a model meets: rows come and go, and those that are done stay as long as there is room, so
-//! that what begins as they do goes on from their pages.
+//! A cache whose rows come and go: those that are done stay as long as there is room, so that what begins as they do goes on
+//! from their pages.
 
-use super::{Decoder, KvCache, KvType, Logits, ModelError};
+use super::prompt_reader::whole_pages;
+use super::{Decoder, KvCache, KvType, Logits, ModelError, PromptReader};
 use crate::kernels::PAGE;
 use burn::tensor::{Int, Tensor};
 
@@ -12,79 +13,116 @@ struct Kept {
     ids: Vec<u32>,
 }
 
-/// A decoder with the rows of all requests. Rows have numbers, which are used again.
+/// The rows of a decoder's requests. They have numbers, which are used again.
 #[derive(Debug)]
-pub struct SharedCache<'a> {
-    decoder: &'a Decoder,
+pub(crate) struct SharedCache {
     cache: KvCache,
-    pages: usize,
+    /// As far as it may grow.
+    most: usize,
     /// Least recently used first.
     kept: Vec<Kept>,
     /// Numbers of rows that are empty.
     empty: Vec<usize>,
 }
 
-impl<'a> SharedCache<'a> {
-    /// A cache of `bytes` bytes at most, and of at least one page.
+impl SharedCache {
+    /// An empty cache, which may grow to `pages` pages of 64 tokens, as far as a layer can hold them.
     ///
     /// # Errors
     ///
     /// As [`KvCache`]'s own.
-    pub fn new(decoder: &'a Decoder, kv: KvType, bytes: u64) -> Result<Self, ModelError> {
-        let config = decoder.config();
-        let most = KvCache::most_pages(config, kv, &decoder.device);
-        let wanted = bytes / KvCache::row_bytes(config, kv, 1).max(1);
-        let pages = usize::try_from(wanted).unwrap_or(usize::MAX).clamp(1, most);
+    pub fn new(decoder: &Decoder, kv: KvType, pages: usize) -> Result<Self, ModelError> {
         Ok(Self {
-            cache: KvCache::new(config, kv, pages, config.context, &decoder.device)?,
-            decoder,
-            pages,
+            cache: KvCache::new(decoder.config(), kv, 0, 0, &decoder.device)?,
+            most: pages,
             kept: Vec::new(),
             empty: Vec::new(),
         })
     }
 
-    /// Pages of 64 tokens.
-    #[must_use]
-    pub fn pages(&self) -> usize {
-        self.pages
+    /// Pages that so many bytes hold, and a layer.
+    pub fn pages_in(decoder: &Decoder, kv: KvType, bytes: u64) -> usize {
+        let config = decoder.config();
+        let pages = bytes / KvCache::row_bytes(config, kv, 1).max(1);
+        let most = KvCache::most_pages(config, kv, &decoder.device);
+        usize::try_from(pages).unwrap_or(usize::MAX).min(most)
     }
 
-    /// A row for `prompt`, and how many of its tokens it holds already: those of the whole pages that it shares with a row
-    /// that is done, or with one of `others` (row, prompt) as far as that was read; never all of them.
-    pub fn begin(&mut self, prompt: &[u32], others: &[(usize, &[u32])]) -> (usize, usize) {
-        let alike = |row: usize, ids: &[u32]| {
-            let same = ids.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-            let there = same.min(self.cache.tokens(row));
-            there.min(prompt.len().saturating_sub(1)) / PAGE * PAGE
-        };
-        let of_kept = self.kept.iter().enumerate();
-        let of_kept = of_kept.map(|(at, kept)| (alike(kept.row, &kept.ids), kept.row, Some(at)));
-        let of_others = others
-            .iter()
-            .map(|(row, ids)| (alike(*row, ids), *row, None));
-        let best = of_kept.chain(of_others).max_by_key(|(shared, ..)| *shared);
-        match best {
-            Some((shared @ 1.., row, at)) => {
-                if let Some(at) = at {
-                    let used = self.kept.remove(at);
-                    self.kept.push(used);
-                }
-                (self.fork(row, shared), shared)
-            }
-            _ => (self.empty_row(), 0),
+    /// The cache alone, with the rows that it has.
+    pub(super) fn into_cache(self) -> KvCache {
+        self.cache
+    }
+
+    /// Pages of 64 tokens that it may have.
+    pub fn most_pages(&self) -> usize {
+        self.most
+    }
+
+    /// Whether rows are stored as `kv`.
+    pub fn is(&self, kv: KvType) -> bool {
+        self.cache.is(kv)
+    }
+
+    /// Takes prompts up, with `more` tokens behind each, of which each may go on as up to `forks` rows: they go on from kept
+    /// rows where they can, and the cache grows for them as far as it may.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::CacheTooLarge`] where a layer can't hold them.
+    pub fn admit(
+        &mut self,
+        decoder: &Decoder,
+        reader: &mut PromptReader,
+        more: usize,
+        forks: usize,
+    ) -> Result<(), ModelError> {
+        let pages = reader.pages(more, forks);
+        reader.recall(self);
+        self.reserve(decoder, pages, reader.longest() + more)
+    }
+
+    /// Makes room for `pages` more pages and for rows of `tokens` tokens, where it may grow so far.
+    fn reserve(
+        &mut self,
+        decoder: &Decoder,
+        pages: usize,
+        tokens: usize,
+    ) -> Result<(), ModelError> {
+        let (all, free) = (self.cache.pages(), self.cache.free_pages());
+        let pages = (all + pages.saturating_sub(free)).min(self.most);
+        self.cache.grow(decoder.config(), pages, tokens)
+    }
+
+    /// A new row that begins with what a kept one shares with `prompt`: whole pages, more than `better_than` tokens, and fewer
+    /// than all. Gives its number and these tokens.
+    pub(super) fn recall(&mut self, prompt: &[u32], better_than: usize) -> Option<(usize, usize)> {
+        let kept = self.kept.iter().enumerate();
+        let alike = kept.map(|(at, kept)| (whole_pages(&kept.ids, prompt), at));
+        let (tokens, at) = alike.max()?;
+        if tokens <= better_than {
+            return None;
         }
+        let used = self.kept.remove(at);
+        let row = self.fork(used.row, tokens);
+        self.kept.push(used);
+        Some((row, tokens))
     }
 
     /// A row that begins with the first `tokens` of `row`.
-    pub fn fork(&mut self, row: usize, tokens: usize) -> usize {
-        let into = self.empty_row();
+    pub(super) fn fork(&mut self, row: usize, tokens: usize) -> usize {
+        let into = self.add();
         self.cache.fork_into(into, row, tokens);
         into
     }
 
-    fn empty_row(&mut self) -> usize {
+    /// A new, empty row.
+    pub(super) fn add(&mut self) -> usize {
         self.empty.pop().unwrap_or_else(|| self.cache.add())
+    }
+
+    /// Tokens of a row.
+    pub(super) fn tokens(&self, row: usize) -> usize {
+        self.cache.tokens(row)
     }
 
     /// Reads more tokens of prompts: `tokens` holds those of all `runs` (row, tokens), one after the other. Gives the hidden
@@ -92,23 +130,16 @@ impl<'a> SharedCache<'a> {
     ///
     /// # Errors
     ///
-    /// [`ModelError::BadToken`], or [`ModelError::CacheFull`] where the rows that are not done fill the cache.
+    /// [`ModelError::CacheFull`] where the rows that are not done fill the cache.
     pub fn read(
         &mut self,
+        decoder: &Decoder,
         tokens: &[u32],
         runs: &[(usize, usize)],
     ) -> Result<Tensor<2>, ModelError> {
-        self.decoder.check(tokens)?;
-        self.make_room(runs);
-        let ids = self.decoder.ids(tokens);
-        let queries = self.decoder.queries();
-        self.decoder.forward(ids, runs, queries, &mut self.cache)
-    }
-
-    /// The logits after hidden states.
-    #[must_use]
-    pub fn logits(&self, hidden: Tensor<2>) -> Logits {
-        self.decoder.logits(hidden)
+        self.make_room(decoder, runs)?;
+        let ids = decoder.ids(tokens);
+        decoder.forward(ids, runs, decoder.queries(), &mut self.cache)
     }
 
     /// As [`Decoder::step_rows`].
@@ -116,17 +147,23 @@ impl<'a> SharedCache<'a> {
     /// # Errors
     ///
     /// As [`SharedCache::read`].
-    pub fn step(&mut self, tokens: Tensor<1, Int>, rows: &[usize]) -> Result<Logits, ModelError> {
+    pub fn step(
+        &mut self,
+        decoder: &Decoder,
+        tokens: Tensor<1, Int>,
+        rows: &[usize],
+    ) -> Result<Logits, ModelError> {
         let runs: Vec<(usize, usize)> = rows.iter().map(|row| (*row, 1)).collect();
-        self.make_room(&runs);
-        self.decoder.step_rows(tokens, rows, &mut self.cache)
+        self.make_room(decoder, &runs)?;
+        decoder.step_rows(tokens, rows, &mut self.cache)
     }
 
     /// A row is done: it held these tokens, and perhaps more, that nobody wants.
     pub fn end(&mut self, row: usize, mut ids: Vec<u32>) {
         ids.truncate(self.cache.tokens(row));
-        // What is shorter than a page is of no use to others.
-        if ids.len() < PAGE {
+        // What is shorter than a page is of no use to others, nor is what another one holds.
+        let holds = |kept: &Kept| kept.ids.starts_with(&ids);
+        if ids.len() < PAGE || self.kept.iter().any(holds) {
             return self.release(row);
         }
         self.kept.push(Kept { row, ids });
@@ -137,11 +174,16 @@ impl<'a> SharedCache<'a> {
         self.empty.push(row);
     }
 
-    /// Gives rows up that are done until the runs' tokens fit, where that can be.
-    fn make_room(&mut self, runs: &[(usize, usize)]) {
-        while self.cache.growth(runs) > self.cache.free_pages() && !self.kept.is_empty() {
+    /// Grows, or gives rows up that are done, until the runs' tokens fit, where that can be.
+    fn make_room(&mut self, decoder: &Decoder, runs: &[(usize, usize)]) -> Result<(), ModelError> {
+        let pages = self.cache.growth(runs);
+        let ends = runs.iter().map(|(row, count)| self.tokens(*row) + count);
+        let longest = ends.max().unwrap_or(0);
+        self.reserve(decoder, pages, longest)?;
+        while pages > self.cache.free_pages() && !self.kept.is_empty() {
             let oldest = self.kept.remove(0);
             self.release(oldest.row);
         }
+        Ok(())
     }
 }

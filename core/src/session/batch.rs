@@ -1,11 +1,12 @@
 //! A batch on the device: each model's rows, and the sampler over all of them.
 
+use super::generate::Answer;
 use super::{Error, Event, GenerateRequest, Session};
 use crate::decoding::streams::Stream;
 use crate::decoding::{Sampler, sampler::ints};
-use crate::model::{Decoder, KvCache, Logits};
+use crate::model::{Logits, Prefill, PromptReader, SharedCache};
 use burn::tensor::{Int, Tensor};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 /// One step's result, still on the device.
 pub(super) struct Pending {
@@ -18,11 +19,37 @@ pub(super) struct Pending {
 
 /// One model's streams.
 struct Part<'a> {
-    decoder: &'a Decoder,
+    session: &'a Session,
     /// Their places among an answer's streams.
     streams: Vec<usize>,
-    /// A row for each answer and stream.
-    cache: KvCache,
+    /// A prompt, and so a row, for each answer and stream.
+    reader: PromptReader,
+    cache: SharedCache,
+}
+
+impl<'a> Part<'a> {
+    fn new(session: &'a Session, streams: Vec<usize>, prefill: Prefill<'_>) -> Self {
+        let (cache, reader) = prefill.into_parts();
+        Self {
+            session,
+            streams,
+            reader,
+            cache,
+        }
+    }
+
+    /// The places of an answer's prompts.
+    fn of_answer(&self, answer: usize) -> Range<usize> {
+        let width = self.streams.len();
+        answer * width..(answer + 1) * width
+    }
+
+    /// The rows of an answer are done, with these tokens behind their prompts.
+    fn end(&mut self, answer: usize, tokens: &[u32]) {
+        for place in self.of_answer(answer) {
+            self.reader.end(place, tokens, &mut self.cache);
+        }
+    }
 }
 
 pub(super) struct Batch<'a> {
@@ -57,8 +84,10 @@ impl<'a> Batch<'a> {
                 .chunks_exact(count)
                 .flat_map(|answer| places.iter().map(|place| answer[*place].clone()))
                 .collect();
-            let decoder = session.model(model)?.decoder();
-            let mut prefill = decoder.prefill(&prompts, most, session.kv)?;
+            let answers = prompts.len() / places.len();
+            let of_model = session.model(model)?;
+            let cache = of_model.cache_for(&prompts, most)?;
+            let mut prefill = of_model.decoder.prefill_into(cache, prompts, most)?;
             logits.push(loop {
                 let logits = prefill.advance()?;
                 let (done, total) = prefill.progress();
@@ -68,17 +97,15 @@ impl<'a> Batch<'a> {
                     total: models.len() * total,
                 };
                 if on_event(event).await.is_break() {
+                    parts.push(Part::new(of_model, places, prefill));
+                    give_back(parts, (0..answers).map(|answer| (answer, [].as_slice())));
                     return Ok(None);
                 }
                 if let Some(Logits(logits)) = logits {
                     break logits;
                 }
             });
-            parts.push(Part {
-                decoder,
-                streams: places,
-                cache: prefill.into_cache(),
-            });
+            parts.push(Part::new(of_model, places, prefill));
         }
         let answers = prompts.len() / count;
         let rows = request.method.batch_weights(answers);
@@ -102,11 +129,11 @@ impl<'a> Batch<'a> {
         let mut logits = Vec::with_capacity(self.parts.len());
         let several = self.parts.len() > 1;
         for part in &mut self.parts {
-            let width = part.streams.len();
-            let rows = self.active.iter();
-            let rows: Vec<usize> = rows
-                .flat_map(|answer| answer * width..(answer + 1) * width)
-                .collect();
+            let places = self
+                .active
+                .iter()
+                .flat_map(|answer| part.of_answer(*answer));
+            let rows: Vec<usize> = places.map(|place| part.reader.rows()[place]).collect();
             let mut own = tokens.clone();
             if several {
                 let places = (0..self.active.len())
@@ -114,7 +141,7 @@ impl<'a> Batch<'a> {
                 let places = places.map(|(answer, s)| (answer * self.streams + s) as i32);
                 own = own.select(0, ints(places.collect(), &device));
             }
-            let Logits(of_part) = part.decoder.step_rows(own, &rows, &mut part.cache)?;
+            let Logits(of_part) = part.cache.step(&part.session.decoder, own, &rows)?;
             logits.push(of_part);
         }
         Ok(self.choose(logits))
@@ -150,19 +177,36 @@ impl<'a> Batch<'a> {
     }
 
     /// Drops answers that are done, see [`worth_dropping`].
-    pub fn drop_done(&mut self, done: impl Fn(usize) -> bool) {
+    pub fn drop_done(&mut self, answers: &[Answer<'_>]) {
+        let done = |answer: usize| answers[answer].done;
         let Some((gone, going)) = worth_dropping(&self.active, done) else {
             return;
         };
         self.sampler.keep(&going);
         for index in gone {
-            for part in &mut self.parts {
-                let width = part.streams.len();
-                let first = self.active[index] * width;
-                (first..first + width).for_each(|row| part.cache.release(row));
-            }
+            let answer = self.active[index];
+            let tokens = &answers[answer].generation.token_ids;
+            let parts = self.parts.iter_mut();
+            parts.for_each(|part| part.end(answer, tokens));
         }
         self.active = going.into_iter().map(|index| self.active[index]).collect();
+    }
+
+    /// The batch is over: what its rows hold is kept for others.
+    pub fn end(self, answers: &[Answer<'_>]) {
+        let active = self.active.iter();
+        let tokens = |answer: &usize| (*answer, &*answers[*answer].generation.token_ids);
+        give_back(self.parts, active.map(tokens));
+    }
+}
+
+/// These answers' rows, with the tokens behind their prompts, are for others to go on from.
+fn give_back<'t>(parts: Vec<Part<'_>>, answers: impl Iterator<Item = (usize, &'t [u32])> + Clone) {
+    for mut part in parts {
+        answers
+            .clone()
+            .for_each(|(answer, tokens)| part.end(answer, tokens));
+        part.session.keep(part.cache);
     }
 }
 

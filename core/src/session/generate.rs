@@ -275,18 +275,20 @@ impl Session {
                     .await;
                 }
                 if heard.is_break() {
+                    batch.end(&answers);
                     return Ok(cancelled(answers));
                 }
             }
             if answers.iter().all(|answer| answer.done) {
                 break;
             }
-            batch.drop_done(|place| answers[place].done);
+            batch.drop_done(&answers);
             pending = match ahead {
                 Some(ahead) => ahead,
                 None => batch.step()?,
             };
         }
+        batch.end(&answers);
         Ok(answers
             .into_iter()
             .map(|answer| answer.generation)

@@ -27,13 +27,14 @@ use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::load::{LoadError, Model, TextSide, load};
-use crate::model::{Decoder, KvType, Logits, ModelError, OnReading};
+use crate::model::{Decoder, KvType, Logits, ModelError, OnReading, PromptReader, SharedCache};
 use crate::options::OutOfRange;
 use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
 use std::future::{Future, poll_fn};
 use std::io::{Read, Seek};
 use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 /// Anything that can go wrong between a model file and an answer.
@@ -131,6 +132,9 @@ pub struct Session {
     companions: Vec<Session>,
     /// How keys and values are stored.
     pub kv: KvType,
+    /// Bytes of keys and values that stay after an answer, for prompts that begin alike; 0: none.
+    pub keeps: u64,
+    kept: Mutex<Option<SharedCache>>,
 }
 
 impl Session {
@@ -153,6 +157,8 @@ impl Session {
             text: model.text,
             device: model.device,
             companions: Vec::new(),
+            keeps: 0,
+            kept: Mutex::default(),
         }
     }
 
@@ -297,6 +303,28 @@ impl Session {
             .chunks_exact(tokens.len())
             .map(<[f32]>::to_vec)
             .collect())
+    }
+
+    /// A cache for these prompts, with `more` tokens behind each: the one that was kept, where it may hold them all.
+    fn cache_for(&self, prompts: &[Vec<u32>], more: usize) -> Result<SharedCache, ModelError> {
+        let needed = PromptReader::new(prompts.to_vec()).pages(more, 1);
+        let most = SharedCache::pages_in(&self.decoder, self.kv, self.keeps);
+        let kept = (needed <= most).then(|| self.lock().take()).flatten();
+        match kept.filter(|cache| cache.is(self.kv) && cache.most_pages() == most) {
+            Some(cache) => Ok(cache),
+            None => SharedCache::new(&self.decoder, self.kv, needed.max(most)),
+        }
+    }
+
+    /// Keeps a cache whose rows are done, unless it has grown past what may be kept.
+    fn keep(&self, cache: SharedCache) {
+        if cache.most_pages() <= SharedCache::pages_in(&self.decoder, self.kv, self.keeps) {
+            *self.lock() = Some(cache);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<SharedCache>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The device computed no number to choose by.

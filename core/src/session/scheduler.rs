@@ -11,7 +11,7 @@ use super::{Error, Event, Session, read, read_ids};
 use crate::decoding::sampler::{self, Sampler};
 use crate::decoding::streams::Stream;
 use crate::kernels::PAGE;
-use crate::model::{CHUNK, Logits, ModelError, SharedCache};
+use crate::model::{Chunk, Logits, ModelError, PromptReader, SharedCache};
 use burn::tensor::Tensor;
 use std::collections::VecDeque;
 
@@ -29,36 +29,20 @@ pub struct Counts {
     pub steps: u64,
 }
 
-/// Tokens of prompts that are read at once.
-#[derive(Default)]
-struct Chunk {
-    tokens: Vec<u32>,
-    /// Row and tokens of each part.
-    runs: Vec<(usize, usize)>,
-    /// Whose prompt ends, and at which of the tokens.
-    ends: Vec<(usize, usize)>,
-}
-
 /// A request on its way.
 #[derive(Debug)]
 struct Job<'a> {
     id: RequestId,
     request: GenerateRequest,
     streams: Vec<Stream>,
-    /// Of all answers, an answer's streams one after the other.
-    prompts: Vec<Vec<u32>>,
+    /// Reads the prompts of all answers, an answer's streams one after the other.
+    reader: PromptReader,
     /// The most tokens of an answer.
     most: usize,
     /// Pages that it takes at most.
     pages: usize,
     answers: Vec<Answer<'a>>,
     sampler: Sampler,
-    /// The row of each prompt that was begun.
-    rows: Vec<usize>,
-    /// Tokens of the last of them that are read.
-    done: usize,
-    /// The hidden state after each prompt that is read whole, `[1, width]`.
-    last: Vec<Tensor<2>>,
     /// Places of answers that are decoded.
     active: Vec<usize>,
     /// Tokens that each of them has.
@@ -69,7 +53,7 @@ struct Job<'a> {
 #[derive(Debug)]
 pub struct Scheduler<'a> {
     session: &'a Session,
-    cache: SharedCache<'a>,
+    cache: SharedCache,
     /// Those whose pages are not there yet, first come first.
     waiting: VecDeque<Job<'a>>,
     /// Those that are under way, first come first.
@@ -85,8 +69,10 @@ impl<'a> Scheduler<'a> {
     ///
     /// [`Error::Model`] where there is no room for it.
     pub fn new(session: &'a Session, bytes: u64) -> Result<Self, Error> {
+        let (decoder, kv) = (&session.decoder, session.kv);
+        let pages = SharedCache::pages_in(decoder, kv, bytes).max(1);
         Ok(Self {
-            cache: SharedCache::new(&session.decoder, session.kv, bytes)?,
+            cache: SharedCache::new(decoder, kv, pages)?,
             session,
             waiting: VecDeque::new(),
             jobs: Vec::new(),
@@ -120,27 +106,23 @@ impl<'a> Scheduler<'a> {
             return Err(Error::NoCompanion(stream.model));
         }
         let prompts = session.all_prompts(&request, &streams)?;
-        if prompts.iter().any(Vec::is_empty) || prompts.is_empty() {
-            return Err(ModelError::EmptyPrompt.into());
-        }
-        for prompt in &prompts {
-            session.decoder.check(prompt)?;
-        }
         let context = session.decoder.config().context;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         let most = most_tokens(longest, request.max_new_tokens, context)?.max(1);
-        let pages = pages(&prompts, most);
-        if pages > self.cache.pages() {
-            return Err(ModelError::CacheTooLarge {
-                tokens: pages * PAGE,
-                most: self.cache.pages() * PAGE,
-            }
-            .into());
-        }
+        session.decoder.check_prompts(&prompts, 0)?;
         let answers: Vec<Answer<'a>> = prompts
             .chunks(streams.len())
             .map(|prompts| session.answer(&streams, prompts, &request.stop))
             .collect();
+        let reader = PromptReader::new(prompts);
+        let (pages, there) = (reader.pages(most, 1), self.cache.most_pages());
+        if pages > there {
+            return Err(ModelError::CacheTooLarge {
+                tokens: pages * PAGE,
+                most: there * PAGE,
+            }
+            .into());
+        }
         let sampler = Sampler::new(
             &request.sampling,
             &request.method.batch_weights(answers.len()),
@@ -156,14 +138,11 @@ impl<'a> Scheduler<'a> {
             active: (0..answers.len()).collect(),
             request,
             streams,
-            prompts,
+            reader,
             most,
             pages,
             answers,
             sampler,
-            rows: Vec::new(),
-            done: 0,
-            last: Vec::new(),
             tokens: 0,
         });
         Ok(id)
@@ -188,12 +167,15 @@ impl<'a> Scheduler<'a> {
         on_event: &mut impl FnMut(RequestId, Event<'_>),
     ) -> Result<(), Error> {
         let mut held: usize = self.jobs.iter().map(|job| job.pages).sum();
-        while let Some(job) = self.waiting.pop_front() {
+        while let Some(mut job) = self.waiting.pop_front() {
             held += job.pages;
-            if held > self.cache.pages() {
+            if held > self.cache.most_pages() {
                 self.waiting.push_front(job);
                 break;
             }
+            let decoder = &self.session.decoder;
+            self.cache.admit(decoder, &mut job.reader, job.most, 1)?;
+            self.counts.reused += job.reader.reused() as u64;
             self.jobs.push(job);
         }
         self.step(on_event).await?;
@@ -213,13 +195,20 @@ impl<'a> Scheduler<'a> {
             tokens.push(job.sampler.begin_step());
             let width = job.streams.len();
             let of_answer = |place: &usize| place * width..(place + 1) * width;
-            rows.extend(job.active.iter().flat_map(of_answer).map(|at| job.rows[at]));
+            rows.extend(
+                job.active
+                    .iter()
+                    .flat_map(of_answer)
+                    .map(|at| job.reader.rows()[at]),
+            );
         }
         if rows.is_empty() {
             return Ok(());
         }
         self.counts.steps += 1;
-        let Logits(logits) = self.cache.step(Tensor::cat(tokens, 0), &rows)?;
+        let Logits(logits) =
+            self.cache
+                .step(&self.session.decoder, Tensor::cat(tokens, 0), &rows)?;
         let mut from = 0;
         let mut stepped = Vec::new();
         for job in self.jobs.iter_mut().filter(|job| job.tokens > 0) {
@@ -232,28 +221,30 @@ impl<'a> Scheduler<'a> {
 
     /// The next chunk of prompts; with the last one of a request's come its answers' first tokens.
     async fn read(&mut self, on_event: &mut impl FnMut(RequestId, Event<'_>)) -> Result<(), Error> {
+        let (decoder, cache) = (&self.session.decoder, &mut self.cache);
         let mut chunk = Chunk::default();
         for (at, job) in self.jobs.iter_mut().enumerate() {
-            if job.tokens == 0 && chunk.tokens.len() < CHUNK {
-                job.fill(at, &mut chunk, &mut self.cache, &mut self.counts);
+            if job.tokens == 0 {
+                job.reader.fill(at, &mut chunk, cache);
             }
         }
-        if !chunk.runs.is_empty() {
-            self.counts.read += chunk.tokens.len() as u64;
-            let hidden = self.cache.read(&chunk.tokens, &chunk.runs)?;
-            for (at, end) in chunk.ends {
-                self.jobs[at].last.push(hidden.clone().narrow(0, end, 1));
-            }
+        if chunk.runs.is_empty() {
+            return Ok(());
         }
+        self.counts.read += chunk.tokens.len() as u64;
+        let hidden = cache.read(decoder, &chunk.tokens, &chunk.runs)?;
         let mut begun = Vec::new();
-        for job in self.jobs.iter_mut().filter(|job| job.tokens == 0) {
-            let of = |prompts: &[Vec<u32>]| prompts.iter().map(Vec::len).sum::<usize>();
-            let done = of(&job.prompts[..job.last.len()]) + job.done;
-            let total = of(&job.prompts);
+        for (at, job) in self.jobs.iter_mut().enumerate() {
+            if job.tokens > 0 {
+                continue;
+            }
+            let ends = chunk.ends.iter().filter(|(whose, _)| *whose == at);
+            let ends = ends.map(|(_, end)| hidden.clone().narrow(0, *end, 1));
+            job.reader.take(ends, cache);
+            let (done, total) = job.reader.progress();
             on_event(job.id, Event::Prefill { done, total });
-            if job.last.len() == job.prompts.len() {
-                let last = Tensor::cat(std::mem::take(&mut job.last), 0);
-                let Logits(logits) = self.cache.logits(last);
+            if let Some(last) = job.reader.hidden() {
+                let Logits(logits) = decoder.logits(last);
                 begun.push((job, logits));
             }
         }
@@ -263,65 +254,17 @@ impl<'a> Scheduler<'a> {
 
 impl Job<'_> {
     /// The rows of all answers that are decoded are free for others, who may begin alike.
-    fn end(&self, cache: &mut SharedCache<'_>) {
+    fn end(&self, cache: &mut SharedCache) {
         self.active
             .iter()
             .for_each(|answer| self.end_answer(*answer, cache));
     }
 
-    /// As [`Job::end`] of one answer, of whose prompts some may not have been begun.
-    fn end_answer(&self, answer: usize, cache: &mut SharedCache<'_>) {
+    fn end_answer(&self, answer: usize, cache: &mut SharedCache) {
         let width = self.streams.len();
-        let places = answer * width..((answer + 1) * width).min(self.rows.len());
-        for place in places {
-            let mut ids = self.prompts[place].clone();
-            ids.extend(&self.answers[answer].generation.token_ids);
-            cache.end(self.rows[place], ids);
-        }
-    }
-
-    /// Adds to a chunk what is next to be read.
-    fn fill(
-        &mut self,
-        at: usize,
-        chunk: &mut Chunk,
-        cache: &mut SharedCache<'_>,
-        counts: &mut Counts,
-    ) {
-        let mut ends = 0;
-        while chunk.tokens.len() < CHUNK && self.last.len() + ends < self.prompts.len() {
-            let place = self.last.len() + ends;
-            let prompt = &self.prompts[place];
-            if self.rows.len() == place {
-                let equal = self.prompts[..place].iter().position(|one| one == prompt);
-                if let Some(equal) = equal {
-                    // In this chunk, or computed already.
-                    if ends > 0 {
-                        return;
-                    }
-                    self.rows.push(cache.fork(self.rows[equal], prompt.len()));
-                    self.last.push(self.last[equal].clone());
-                    counts.reused += prompt.len() as u64;
-                    continue;
-                }
-                let prompts = self.prompts.iter().map(Vec::as_slice);
-                let others: Vec<_> = self.rows.iter().copied().zip(prompts).collect();
-                let (row, shared) = cache.begin(prompt, &others);
-                self.rows.push(row);
-                self.done = shared;
-                counts.reused += shared as u64;
-            }
-            let count = (CHUNK - chunk.tokens.len()).min(prompt.len() - self.done);
-            let next = &prompt[self.done..self.done + count];
-            chunk.tokens.extend_from_slice(next);
-            chunk.runs.push((self.rows[place], count));
-            self.done += count;
-            if self.done == prompt.len() {
-                chunk.ends.push((at, chunk.tokens.len() - 1));
-                self.done = 0;
-                ends += 1;
-            }
-        }
+        let tokens = &self.answers[answer].generation.token_ids;
+        (answer * width..(answer + 1) * width)
+            .for_each(|place| self.reader.end(place, tokens, cache));
     }
 
     /// Takes the tokens that were chosen for the answers that are decoded.
@@ -354,7 +297,7 @@ impl Job<'_> {
     }
 
     /// Drops answers that are done, see [`worth_dropping`].
-    fn drop_done(&mut self, cache: &mut SharedCache<'_>) {
+    fn drop_done(&mut self, cache: &mut SharedCache) {
         let done = |answer: usize| self.answers[answer].done;
         let Some((gone, going)) = worth_dropping(&self.active, done) else {
             return;
@@ -371,7 +314,7 @@ impl Job<'_> {
 async fn take(
     session: &Session,
     jobs: Vec<(&mut Job<'_>, Tensor<2>)>,
-    cache: &mut SharedCache<'_>,
+    cache: &mut SharedCache,
     on_event: &mut impl FnMut(RequestId, Event<'_>),
 ) -> Result<(), Error> {
     if jobs.is_empty() {
@@ -401,16 +344,4 @@ async fn take(
         job.drop_done(cache);
     }
     Ok(())
-}
-
-/// Pages that these prompts take with `most` tokens behind each; equal prompts share their whole pages.
-fn pages(prompts: &[Vec<u32>], most: usize) -> usize {
-    let of_prompt = |(at, prompt): (usize, &Vec<u32>)| {
-        let shared = match prompts[..at].contains(prompt) {
-            true => prompt.len() / PAGE,
-            false => 0,
-        };
-        (prompt.len() + most).div_ceil(PAGE) - shared
-    };
-    prompts.iter().enumerate().map(of_prompt).sum()
 }

@@ -1,6 +1,7 @@
 //! `periapt doctor`: adapters, what `auto` takes, the store, and whether a generation is possible.
 
 use super::args::DoctorArgs;
+use super::memory::KEEPS;
 use super::print_json;
 use crate::store::{State, Store, catalogue};
 use crate::terminal::{self, line};
@@ -132,10 +133,12 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         if let Some(memory) = &model_memory {
             writeln!(
                 out,
-                "  takes {} for its weights, and for a row of {ROW_TOKENS} tokens {} (--kv f16) or {} (--kv f32)",
+                "  takes {} for its weights, and for a row of {ROW_TOKENS} tokens {} (--kv f16) or {} (--kv f32); of rows that are done \
+                 up to {} stay (--cache)",
                 HumanBytes(memory.weight_bytes),
                 HumanBytes(memory.row_bytes_f16),
                 HumanBytes(memory.row_bytes_f32),
+                HumanBytes(memory.kept_bytes),
             )?;
         }
         let verdict = if broken { "not possible" } else { "possible" };
@@ -156,6 +159,7 @@ struct ModelMemory {
     row_tokens: usize,
     row_bytes_f16: u64,
     row_bytes_f32: u64,
+    kept_bytes: u64,
 }
 
 /// From the file's header alone.
@@ -169,6 +173,7 @@ fn model_memory(path: &Path) -> anyhow::Result<ModelMemory> {
         row_tokens: ROW_TOKENS,
         row_bytes_f16: row_bytes(KvType::F16),
         row_bytes_f32: row_bytes(KvType::F32),
+        kept_bytes: KEEPS,
     })
 }
 

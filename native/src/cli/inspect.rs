@@ -1,6 +1,7 @@
 //! `periapt models inspect`: what a model's header says, and the memory it will take. No weight is read.
 
 use super::args::InspectArgs;
+use super::memory::{KEEPS, kept_tokens};
 use super::{model_path, print_json, source};
 use crate::terminal::{self, line};
 use anyhow::Context;
@@ -154,6 +155,11 @@ impl<'a> Report<'a> {
                 "window": config.traits.window,
             })),
             "context": self.context,
+            "kept": self.config.as_ref().ok().map(|config| json!({
+                "bytes": KEEPS,
+                "tokens_f16": kept_tokens(config, KvType::F16),
+                "tokens_f32": kept_tokens(config, KvType::F32),
+            })),
             "memory": self.memory.iter().map(|(rows, gpu, cpu)| json!({
                 "rows": rows,
                 "gpu": pair(gpu),
@@ -275,6 +281,14 @@ impl<'a> Report<'a> {
                 size(cpu.peak())
             )?;
         }
+        let [f16, f32] = [KvType::F16, KvType::F32].map(|kv| kept_tokens(config, kv));
+        writeln!(
+            out,
+            "  beside them up to {} stay for prompts that begin alike (--cache): {} tokens as f16, {} as f32",
+            size(KEEPS),
+            HumanCount(f16),
+            HumanCount(f32)
+        )?;
         Ok(())
     }
 }

@@ -70,7 +70,7 @@ fn load_as<M>(
     if let Some(quantize) = args.quantize {
         source = source::requantize(source, quantize.into(), path)?;
     }
-    let memory = memory::check(source.gguf(), args, device).with_context(cannot_load)?;
+    let need = memory::check(source.gguf(), args, device).with_context(cannot_load)?;
     let loaded = load::load(&mut *source, device, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -78,8 +78,15 @@ fn load_as<M>(
     bar.finish_and_clear();
     let model = loaded.map_err(Error::from).and_then(new);
     let mut model = model.with_context(cannot_load)?;
-    settle(session(&mut model), args)?;
-    Ok((model, memory))
+    let session = session(&mut model);
+    settle(session, args)?;
+    session.keeps = match args.cache {
+        Some(bytes) => bytes,
+        None => need
+            .spare
+            .map_or(memory::KEEPS, |spare| spare.min(memory::KEEPS)),
+    };
+    Ok((model, need.bytes))
 }
 
 /// What the arguments ask of a model that is loaded.

@@ -6,7 +6,8 @@ use super::source;
 use indicatif::HumanBytes;
 use periapt_core::OpenDevice;
 use periapt_core::formats::gguf::{Gguf, TensorType};
-use periapt_core::model::{DecoderConfig, KvType, Memory, Usage, largest_context};
+use periapt_core::kernels::PAGE;
+use periapt_core::model::{DecoderConfig, KvCache, KvType, Memory, Usage, largest_context};
 use std::path::Path;
 
 /// Tokens of a row that there must be room for where nothing is said.
@@ -30,13 +31,30 @@ pub struct TooLarge {
     fits: String,
 }
 
+/// What a model that fits takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// Bytes at once.
+    pub bytes: u64,
+    /// What is left beside them, where that is known.
+    pub spare: Option<u64>,
+}
+
+/// Bytes of keys and values that stay for prompts that begin alike, where nothing is said.
+pub const KEEPS: u64 = 256 << 20;
+
+/// Tokens that [`KEEPS`] holds.
+pub fn kept_tokens(config: &DecoderConfig, kv: KvType) -> u64 {
+    KEEPS / KvCache::row_bytes(config, kv, PAGE).max(1) * PAGE as u64
+}
+
 /// Refuses a model that doesn't fit with the context asked for; its header is what it is loaded as. Where nothing is known
-/// of the memory (a GPU with its own, a system that doesn't say), nothing is refused. Gives the bytes that it needs.
+/// of the memory (a GPU with its own, a system that doesn't say), nothing is refused.
 ///
 /// # Errors
 ///
 /// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
-pub fn check(gguf: &Gguf, args: &LoadArgs, device: &OpenDevice) -> anyhow::Result<u64> {
+pub fn check(gguf: &Gguf, args: &LoadArgs, device: &OpenDevice) -> anyhow::Result<Need> {
     let (available, known) = match (args.memory()?, device.info.shares_memory) {
         (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
         (None, true) => (available_memory(), "free memory of this machine"),
@@ -61,8 +79,10 @@ pub fn check(gguf: &Gguf, args: &LoadArgs, device: &OpenDevice) -> anyhow::Resul
         Memory::predict(&config, tensors, usage)
     };
     let wanted = need(None, context);
-    let Some(available) = available.filter(|available| *available < wanted.peak()) else {
-        return Ok(wanted.peak());
+    let bytes = wanted.peak();
+    let Some(available) = available.filter(|available| *available < bytes) else {
+        let spare = available.map(|available| available - bytes);
+        return Ok(Need { bytes, spare });
     };
     let mut fits = Vec::new();
     if let Some(context) = largest_context(available, context, |context| need(None, context)) {

@@ -45,6 +45,9 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::services::ServeFile;
 use tower_http::timeout::TimeoutLayer;
 
+/// Bytes of the cache of all requests, where nothing is said.
+const API_CACHE: u64 = 1 << 30;
+
 /// Nothing but the API reads a request's body.
 const MOST_BODY_BYTES: usize = 1024;
 /// Until an answer's head; its body may take as long as the browser reads.
@@ -112,7 +115,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
             key,
             origins: args.api.allow_origin.clone(),
             own: names.map(|name| format!("http://{name}:{port}")).to_vec(),
-            cache: args.api.cache,
+            cache: args.load.cache.unwrap_or(API_CACHE),
             queue: args.limits.max_queue,
             body: usize::try_from(args.limits.max_body).unwrap_or(usize::MAX),
             patience: Duration::from_secs(args.limits.head_timeout),

@@ -112,17 +112,23 @@ pub struct LoadArgs {
     /// much that is]
     #[arg(long, value_name = "SIZE", value_parser = crate::cli::memory::parse_bytes)]
     pub memory: Option<u64>,
+    /// Keys and values that stay for prompts that begin alike, as a chat's next turn does, such as 1G; 0 keeps none [default:
+    /// 256M, less where there is less; 1G for `serve`, all answers under way included; 0 for `eval` and `bench`]
+    #[arg(long, value_name = "SIZE", value_parser = crate::cli::memory::parse_bytes)]
+    pub cache: Option<u64>,
     /// The day that chat templates that ask for it are told, as 2026-03-07 [default: today]
     #[arg(long, value_name = "DAY")]
     pub date: Option<Today>,
 }
 
 impl ModelArgs {
-    /// The same, with the small model where none is named: what is measured is measured on this one.
-    pub fn or_small(&self) -> Self {
+    /// The same, for what measures: with the small model where none is named, and keeping nothing from one prompt to the
+    /// next.
+    pub fn to_measure(&self) -> Self {
         let mut args = self.clone();
         args.model
             .get_or_insert_with(|| catalogue().small_model().name.to_owned());
+        args.load.cache.get_or_insert(0);
         args
     }
 }

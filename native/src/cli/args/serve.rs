@@ -74,10 +74,6 @@ pub struct ApiArgs {
     /// Let pages of this origin ask, too, such as https://chat.example; `*` for all
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
-    /// Keys and values of the model that is loaded, such as 1G: of all answers under way, and of those before them, with which
-    /// a chat's next turn goes on
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_bytes)]
-    pub cache: u64,
     /// The most tokens of a chat's answer that names no limit
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one)]
     pub max_tokens: usize,

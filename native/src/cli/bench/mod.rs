@@ -107,7 +107,7 @@ struct Subject {
 impl Subject {
     fn new(args: &BenchArgs) -> anyhow::Result<Self> {
         let Some(shape) = args.shape else {
-            let loaded = load(&args.model.or_small())?;
+            let loaded = load(&args.model.to_measure())?;
             let kv = loaded.session.kv;
             let (decoder, device) = loaded.session.into_decoder();
             return Ok(Self {

@@ -74,7 +74,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     for name in files(&datasets, &arms) {
         output::apart(&args.output.join(name), &args.dataset)?;
     }
-    let loaded = load(&args.model.or_small())?;
+    let loaded = load(&args.model.to_measure())?;
     notes::of_session(&loaded.session);
     record.settings(&settings(args, &loaded)?)?;
 
