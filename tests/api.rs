@@ -143,6 +143,71 @@ fn a_chat_answers_as_generate_does() {
     }
 }
 
+/// A form that is asked for is kept, streamed or not, as the command line keeps it.
+#[test]
+fn an_answer_has_the_form_that_is_asked_for() {
+    let place = Place::new();
+    let schema = json!({
+        "type": "object",
+        "properties": { "mood": { "enum": ["calm", "sad"] }, "sure": { "type": "boolean" } },
+        "required": ["mood", "sure"],
+        "additionalProperties": false,
+    });
+    let file = place.write("schema.json", schema.to_string());
+    let model = place.text("tiny.gguf");
+    let local = json(&[
+        "generate",
+        "--json",
+        "--model",
+        &model,
+        "--device",
+        "cpu",
+        "-n",
+        "60",
+        "--method",
+        "amulet",
+        "--prefer",
+        "brief",
+        "--prompt-set",
+        "paper",
+        "--json-schema",
+        &file,
+        "Why?",
+    ]);
+    let server = start(&place, &[]);
+    let alignment = json!({ "preference": "brief", "method": "amulet", "prompt_set": "paper" });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "mood", "strict": true, "schema": schema } });
+    let body = chat(
+        "Why?",
+        json!({ "alignment": alignment, "response_format": format, "max_tokens": 60 }),
+    );
+    let choice = ask(&server, CHAT, &body)["choices"][0].clone();
+    assert_eq!(choice["finish_reason"], "stop");
+    assert_eq!(choice["message"]["content"], local["text"]);
+    let value: Value = serde_json::from_str(local["text"].as_str().unwrap()).unwrap();
+    assert!(
+        value["sure"].is_boolean() && value["mood"].is_string(),
+        "{value}"
+    );
+    let body = chat(
+        "Why?",
+        json!({ "response_format": { "type": "json_object" } }),
+    );
+    let events = events(&server, CHAT, body);
+    let delta = |event: &Value| {
+        event["choices"][0]["delta"]["content"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    assert!(
+        events
+            .iter()
+            .filter_map(delta)
+            .collect::<String>()
+            .starts_with('{')
+    );
+}
+
 /// Programs that know nothing of preferences get one by the model's name, or from the server; who names one gets that.
 #[test]
 fn a_preference_comes_by_name_or_from_the_server() {
@@ -298,9 +363,24 @@ fn what_is_wrong_is_said_by_name() {
         (json!({ "stop": 5 }), "invalid_value", "stop"),
         (json!({ "tools": [{}] }), "invalid_value", "tools"),
         (
-            json!({ "response_format": { "type": "json_object" } }),
+            json!({ "response_format": { "type": "yaml" } }),
             "invalid_value",
             "response_format",
+        ),
+        (
+            json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "a" } } }),
+            "invalid_value",
+            "json_schema.schema",
+        ),
+        (
+            json!({ "response_format": { "type": "json_schema", "json_schema": { "schema": { "type": "nothing" } } } }),
+            "invalid_value",
+            "JSON schema",
+        ),
+        (
+            json!({ "alignment": { "json_schema": {} } }),
+            "invalid_value",
+            "json_schema",
         ),
         (json!({ "top_logprobs": 3 }), "invalid_value", "logprobs"),
         (

@@ -8,11 +8,12 @@ use periapt_core::device::{self, DeviceChoice};
 use periapt_core::formats::gguf::Value;
 use periapt_core::model::KvType;
 use periapt_core::session::{
-    BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis,
+    BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis, Scheduler,
 };
 use periapt_core::text::{Message, Role, SystemPrompt};
 use periapt_core::tpo::{Generator, Local, WriteEvent, WriteRequest};
 use periapt_core::{Error, Session};
+use serde_json::json;
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -606,6 +607,91 @@ fn a_later_turn_reads_what_is_new() {
                 );
                 chat.question = "And why is that? ".repeat(4);
             }
+        }
+    }
+}
+
+/// Whatever the strength, the guard and the draw: what ends is JSON of the schema, and what does not end may become it.
+#[test]
+fn an_answer_keeps_to_its_schema() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "mood": { "enum": ["calm", "sad"] },
+            "rank": { "type": "integer", "minimum": 1, "maximum": 40 },
+            "sure": { "type": "boolean" },
+        },
+        "required": ["mood", "rank", "sure"],
+        "additionalProperties": false,
+    });
+    for choice in [DeviceChoice::Cpu, DeviceChoice::Gpu] {
+        let Some(session) = load(&Tiny::new(6), choice) else {
+            continue;
+        };
+        let request =
+            |method: Method, plausibility: f64, schema: &serde_json::Value| GenerateRequest {
+                conversations: vec![conversation("Why?"); 4],
+                method,
+                sampling: Sampling {
+                    temperature: 1.5,
+                    plausibility,
+                    seed: 7,
+                    ..Sampling::default()
+                },
+                max_new_tokens: 60,
+                json_schema: Some(schema.clone()),
+                ..GenerateRequest::default()
+            };
+        for (method, plausibility) in [
+            (Method::Base, 0.0),
+            (Method::Pref, 0.5),
+            (Method::LinearAlignment { strength: 60.0 }, 0.0),
+            (Method::Amulet(AmuletParams::default()), 0.9),
+        ] {
+            let said = format!("{choice:?}, {method:?}");
+            let request = request(method, plausibility, &schema);
+            let answers = generate(&session, &request);
+            for Generation {
+                text,
+                finish_reason,
+                ..
+            } in &answers
+            {
+                assert_eq!(*finish_reason, FinishReason::Stop, "{said}: {text}");
+                let value: serde_json::Value = serde_json::from_str(text).unwrap();
+                let fields = value.as_object().unwrap();
+                assert_eq!(fields.len(), 3, "{said}: {text}");
+                assert!(["calm", "sad"].contains(&fields["mood"].as_str().unwrap()));
+                assert!((1..=40).contains(&fields["rank"].as_u64().unwrap()));
+                assert!(fields["sure"].is_boolean());
+            }
+            // The same among others.
+            let mut scheduler = Scheduler::new(&session, 1 << 20).unwrap();
+            scheduler.submit(request).unwrap();
+            let mut texts = vec![String::new(); 4];
+            while !scheduler.is_idle() {
+                pollster::block_on(scheduler.advance(&mut |_, event| {
+                    if let Event::Done { answer, generation } = event {
+                        texts[answer].clone_from(&generation.text);
+                    }
+                }))
+                .unwrap();
+            }
+            assert!(
+                answers.iter().map(|answer| &answer.text).eq(&texts),
+                "{said}"
+            );
+        }
+        // What is wrong is said before anything is answered.
+        for wrong in [
+            json!({ "type": "nothing" }),
+            json!({ "$ref": "#/gone" }),
+            json!(5),
+        ] {
+            let request = request(Method::Base, 0.0, &wrong);
+            let on_event = &mut async |_: Event<'_>| ControlFlow::Continue(());
+            let error = pollster::block_on(session.generate(&request, on_event)).unwrap_err();
+            assert!(matches!(error, Error::Schema(_)), "{error}");
         }
     }
 }

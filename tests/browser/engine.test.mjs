@@ -68,7 +68,7 @@ describe("the engine", { timeout: HOUR, skip }, () => {
         const streamed = { ...params, stream: true, stream_options: { include_usage: true } };
         for await (const chunk of await periapt.chat.completions.create(streamed)) chunks.push(chunk);
         const refused = [];
-        for (const more of [{ tools: [{ type: "function" }] }, { response_format: { type: "json_object" } }, { best_of: 2 }]) {
+        for (const more of [{ tools: [{ type: "function" }] }, { response_format: { type: "yaml" } }, { best_of: 2 }]) {
           for (const stream of [false, true]) {
             refused.push(await periapt.chat.completions.create({ ...params, ...more, stream }).catch(({ code, message }) => [code, message]));
           }

@@ -94,6 +94,14 @@ describe("the engine's pure parts", () => {
     assert.throws(() => engine.toEngine({ messages: "Hi." }), /messages must be a list/);
   });
 
+  test("a form is a JSON schema to the engine", () => {
+    const of = (response_format) => engine.toEngine({ messages: [], response_format }).json_schema;
+    const schema = { type: "array", items: { type: "integer" } };
+    assert.equal(of({ type: "text" }), undefined);
+    assert.deepEqual(of({ type: "json_object" }), { type: "object" });
+    assert.deepEqual(of({ type: "json_schema", json_schema: { name: "list", strict: true, schema } }), schema);
+  });
+
   test("what can't be done is refused by name, with a reason", () => {
     for (const [params, says] of [
       [{ tools: [{ type: "function" }] }, /^tools can't be taken: the engine runs no tools/],
@@ -101,8 +109,8 @@ describe("the engine's pure parts", () => {
       [{ functions: [{}] }, /^functions can't be taken/],
       [{ function_call: { name: "f" } }, /^function_call can't be taken/],
       [{ logit_bias: { 50256: -100 } }, /^logit_bias can't be taken/],
-      [{ response_format: { type: "json_object" } }, /^response_format can't be taken/],
-      [{ response_format: { type: "json_schema", json_schema: {} } }, /^response_format can't be taken/],
+      [{ response_format: { type: "yaml" } }, /^response_format.type must be text/],
+      [{ response_format: { type: "json_schema", json_schema: {} } }, /^response_format.json_schema.schema must be/],
       [{ modalities: ["text", "audio"] }, /^modalities can't be taken/],
       [{ audio: { voice: "x" } }, /^audio can't be taken/],
       [{ reasoning_effort: "high" }, /^reasoning_effort can't be taken/],

@@ -30,8 +30,10 @@ fn code(error: &Error) -> &'static str {
     match error {
         Error::Source(_) => "model_file",
         Error::Text(_) => "text",
-        Error::Model(_) | Error::OtherVocabulary { .. } | Error::NoEffect { .. } => "model",
-        Error::Decoding(_) | Error::NoCompanion(_) => "bad_request",
+        Error::Model(_) | Error::NoEnd | Error::OtherVocabulary { .. } | Error::NoEffect { .. } => {
+            "model"
+        }
+        Error::Decoding(_) | Error::NoCompanion(_) | Error::Schema(_) => "bad_request",
         Error::Device(_) => "device",
         Error::NoChatTemplate => "no_chat_template",
         Error::DeviceFailed { .. } | Error::NotANumber { .. } => "device_failed",

@@ -10,6 +10,7 @@ use crate::options::options;
 use crate::session::{FinishReason, GenerateRequest, Generation};
 use crate::text::SystemPrompt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The most answers at once.
@@ -60,6 +61,9 @@ pub struct GenerateParams {
     pub method: Option<MethodName>,
     /// Texts that end an answer where they come up; no part of it.
     pub stop: Option<Vec<String>>,
+    /// A JSON schema that the answers keep to.
+    #[cfg_attr(feature = "contract", ts(type = "unknown"))]
+    pub json_schema: Option<Value>,
     /// Amulet's hyperparameters.
     #[serde(flatten)]
     #[cfg_attr(feature = "contract", ts(skip))]
@@ -122,6 +126,7 @@ impl GenerateParams {
             max_new_tokens: self.length.max_new_tokens,
             trace: self.trace,
             stop: self.stop.unwrap_or_default(),
+            json_schema: self.json_schema,
             ..GenerateRequest::default()
         })
     }

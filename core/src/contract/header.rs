@@ -93,6 +93,10 @@ pub struct RunHeader {
     pub sampling: Sampling,
     /// The most tokens.
     pub max_new_tokens: usize,
+    /// The JSON schema that the answer keeps to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "contract", ts(optional, type = "unknown"))]
+    pub json_schema: Option<serde_json::Value>,
     /// Whether the prompt ends with the template's generation prompt.
     pub generation_prompt: bool,
     /// Whether decoding is as in the Amulet paper's public code.
@@ -193,6 +197,7 @@ pub struct ModelInfo {
 
 /// With keys in the order of the alphabet, as these objects have always been written.
 fn sorted<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-    let value = serde_json::to_value(value);
-    value.map_err(serde::ser::Error::custom)?.serialize(to)
+    let mut value = serde_json::to_value(value).map_err(serde::ser::Error::custom)?;
+    value.sort_all_objects();
+    value.serialize(to)
 }

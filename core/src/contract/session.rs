@@ -92,6 +92,7 @@ impl Session {
             },
             sampling: request.sampling,
             max_new_tokens: request.max_new_tokens,
+            json_schema: request.json_schema.clone(),
             generation_prompt: request.generation_prompt,
             // What its public code does, and nothing else does.
             paper_compat: !request.generation_prompt,

@@ -1,5 +1,6 @@
 //! A batch on the device: each model's rows, and the sampler over all of them.
 
+use super::form::masked;
 use super::generate::Answer;
 use super::{Error, Event, GenerateRequest, Session};
 use crate::decoding::streams::Stream;
@@ -70,6 +71,7 @@ impl<'a> Batch<'a> {
         streams: &[Stream],
         prompts: &[Vec<u32>],
         most: usize,
+        answers: &mut [Answer<'_>],
         on_event: &mut impl AsyncFnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Option<(Self, Pending)>, Error> {
         let count = streams.len();
@@ -84,7 +86,6 @@ impl<'a> Batch<'a> {
                 .chunks_exact(count)
                 .flat_map(|answer| places.iter().map(|place| answer[*place].clone()))
                 .collect();
-            let answers = prompts.len() / places.len();
             let of_model = session.model(model)?;
             let cache = of_model.cache_for(&prompts, most)?;
             let mut prefill = of_model.decoder.prefill_into(cache, prompts, most)?;
@@ -98,7 +99,10 @@ impl<'a> Batch<'a> {
                 };
                 if on_event(event).await.is_break() {
                     parts.push(Part::new(of_model, places, prefill));
-                    give_back(parts, (0..answers).map(|answer| (answer, [].as_slice())));
+                    give_back(
+                        parts,
+                        (0..answers.len()).map(|answer| (answer, [].as_slice())),
+                    );
                     return Ok(None);
                 }
                 if let Some(Logits(logits)) = logits {
@@ -107,23 +111,22 @@ impl<'a> Batch<'a> {
             });
             parts.push(Part::new(of_model, places, prefill));
         }
-        let answers = prompts.len() / count;
-        let rows = request.method.batch_weights(answers);
+        let rows = request.method.batch_weights(answers.len());
         let vocab = session.decoder.config().vocab;
         let device = &session.device.device;
         let mut batch = Self {
             parts,
             streams: count,
             sampler: Sampler::new(&request.sampling, &rows, request.first, 0, vocab, device)?,
-            active: (0..answers).collect(),
+            active: (0..answers.len()).collect(),
             traces: request.trace.is_some(),
         };
-        let pending = batch.choose(logits);
+        let pending = batch.choose(logits, answers);
         Ok(Some((batch, pending)))
     }
 
     /// Decodes one step: the next tokens go into every model, and its logits give those after them.
-    pub fn step(&mut self) -> Result<Pending, Error> {
+    pub fn step(&mut self, answers: &mut [Answer<'_>]) -> Result<Pending, Error> {
         let tokens = self.sampler.begin_step();
         let device = tokens.device();
         let mut logits = Vec::with_capacity(self.parts.len());
@@ -144,11 +147,11 @@ impl<'a> Batch<'a> {
             let Logits(of_part) = part.cache.step(&part.session.decoder, own, &rows)?;
             logits.push(of_part);
         }
-        Ok(self.choose(logits))
+        Ok(self.choose(logits, answers))
     }
 
-    fn choose(&mut self, logits: Vec<Tensor<2>>) -> Pending {
-        let logits = self.join(logits);
+    fn choose(&mut self, logits: Vec<Tensor<2>>, answers: &mut [Answer<'_>]) -> Pending {
+        let logits = masked(self.join(logits), answers, &self.active);
         let kept = self.traces.then(|| logits.clone());
         Pending {
             chosen: self.sampler.choose(Logits(logits)),

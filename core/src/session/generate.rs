@@ -1,6 +1,7 @@
 //! Answering: one batch of conversations, decoded together by one method.
 
 use super::batch::{Batch, Pending};
+use super::form::Form;
 use super::{Error, FinishReason, Session, read, read_while};
 use crate::decoding::sampler::{self, Chosen};
 use crate::decoding::streams::Stream;
@@ -9,6 +10,7 @@ use crate::decoding::{Conversation, DecodingError, Method, Sampling, preference}
 use crate::kernels::measure::flush;
 use crate::model::ModelError;
 use crate::text::{DetokenizeStream, Encoded, StopTexts};
+use serde_json::Value;
 use std::ops::ControlFlow;
 
 /// What to generate.
@@ -37,6 +39,8 @@ pub struct GenerateRequest {
     pub prefix: String,
     /// Texts that end an answer where they come up; no part of it.
     pub stop: Vec<String>,
+    /// The JSON schema that every answer keeps to, so far as it gets.
+    pub json_schema: Option<Value>,
     /// Trace every token, with so many best tokens of each stream. Reads all logits back: slower.
     pub trace: Option<usize>,
 }
@@ -55,6 +59,7 @@ impl Default for GenerateRequest {
             fold: true,
             prefix: String::new(),
             stop: Vec::new(),
+            json_schema: None,
             trace: None,
         }
     }
@@ -170,6 +175,8 @@ pub(super) struct Answer<'a> {
     pub generation: Generation,
     tokens: Option<DetokenizeStream<'a>>,
     stop: StopTexts,
+    /// What may come next, where something may not.
+    pub form: Option<Form>,
     pub done: bool,
 }
 
@@ -223,16 +230,26 @@ impl Session {
         let most = most_tokens(longest, request.max_new_tokens, context)?;
         let mut answers: Vec<Answer<'_>> = prompts
             .chunks(streams.len())
-            .map(|prompts| self.answer(&streams, prompts, &request.stop))
-            .collect();
+            .map(|prompts| self.answer(request, &streams, prompts))
+            .collect::<Result<_, _>>()?;
         let vocab = self.decoder.config().vocab;
-        let begun = Batch::prefill(self, request, &streams, &prompts, most, on_event).await?;
+        let begun = Batch::prefill(
+            self,
+            request,
+            &streams,
+            &prompts,
+            most,
+            &mut answers,
+            on_event,
+        )
+        .await?;
         let Some((mut batch, mut pending)) = begun else {
             return Ok(cancelled(answers));
         };
         // On a GPU the next step is on its way while this one's tokens are read back and turned to text; the
-        // CPU backend computes where it is called, and would only do a step too many at the end.
-        let runs_ahead = self.device.info.is_gpu();
+        // CPU backend computes where it is called, and would only do a step too many at the end. What may come next follows
+        // from this step's token.
+        let runs_ahead = self.device.info.is_gpu() && request.json_schema.is_none();
         for count in 1..=most {
             let Pending {
                 chosen,
@@ -243,7 +260,7 @@ impl Session {
                 if !runs_ahead || count == most {
                     return Ok(None);
                 }
-                let ahead = batch.step()?;
+                let ahead = batch.step(&mut answers)?;
                 // A GPU goes on with it at once, and not only when its token is asked for; a software adapter would
                 // compute it before this step's token is told.
                 if !self.device.info.software {
@@ -285,7 +302,7 @@ impl Session {
             batch.drop_done(&answers);
             pending = match ahead {
                 Some(ahead) => ahead,
-                None => batch.step()?,
+                None => batch.step(&mut answers)?,
             };
         }
         batch.end(&answers);
@@ -314,12 +331,13 @@ impl Session {
 
     pub(super) fn answer(
         &self,
+        request: &GenerateRequest,
         streams: &[Stream],
         prompts: &[Vec<u32>],
-        stop: &[String],
-    ) -> Answer<'_> {
+    ) -> Result<Answer<'_>, Error> {
+        let form = request.json_schema.as_ref();
         let names = streams.iter().map(|stream| stream.name.clone());
-        Answer {
+        Ok(Answer {
             generation: Generation {
                 text: String::new(),
                 token_ids: Vec::new(),
@@ -329,9 +347,10 @@ impl Session {
                 kl: Vec::new(),
             },
             tokens: Some(self.text.tokenizer.detokenize_stream()),
-            stop: StopTexts::new(stop),
+            stop: StopTexts::new(&request.stop),
+            form: form.map(|schema| self.form(schema)).transpose()?,
             done: false,
-        }
+        })
     }
 }
 
@@ -354,6 +373,9 @@ impl Answer<'_> {
         });
         let k = share * method.strength();
         let text = self.push(session, id, k, chosen.kl, last)?;
+        if let Some(form) = self.form.as_mut().filter(|_| !self.done) {
+            form.push(id);
+        }
         Ok(Taken { id, text, k, trace })
     }
 
@@ -384,7 +406,8 @@ impl Answer<'_> {
             text.push_str(&self.stop.finish());
             self.done = true;
         }
-        if ended || stopped {
+        let whole = !self.form.as_ref().is_some_and(Form::is_broken);
+        if ended && whole || stopped {
             generation.finish_reason = FinishReason::Stop;
         }
         generation.text.push_str(&text);

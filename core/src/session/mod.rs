@@ -5,6 +5,7 @@ mod beam;
 mod classifier;
 mod companions;
 mod finish;
+mod form;
 mod generate;
 mod prompts;
 mod scheduler;
@@ -31,6 +32,7 @@ use crate::model::{Decoder, KvType, Logits, ModelError, OnReading, PromptReader,
 use crate::options::OutOfRange;
 use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
+use form::Forms;
 use std::future::{Future, poll_fn};
 use std::io::{Read, Seek};
 use std::pin::pin;
@@ -95,6 +97,12 @@ pub enum Error {
     /// A stream of a model that was not loaded.
     #[error("a stream wants the companion model number {0}, which is not loaded")]
     NoCompanion(usize),
+    /// A JSON schema that answers can't be held to.
+    #[error("the JSON schema can't be kept to: {0}")]
+    Schema(String),
+    /// No token ends an answer, so that what is complete could not end.
+    #[error("the model names no token that ends an answer: it can't be held to a JSON schema")]
+    NoEnd,
     /// The device answers without an error, but not with numbers.
     #[error(
         "the device {device} computed no usable number for the next token; its driver is probably \
@@ -135,6 +143,7 @@ pub struct Session {
     /// Bytes of keys and values that stay after an answer, for prompts that begin alike; 0: none.
     pub keeps: u64,
     kept: Mutex<Option<SharedCache>>,
+    forms: Forms,
 }
 
 impl Session {
@@ -159,6 +168,7 @@ impl Session {
             companions: Vec::new(),
             keeps: 0,
             kept: Mutex::default(),
+            forms: Forms::default(),
         }
     }
 

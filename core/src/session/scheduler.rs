@@ -6,6 +6,7 @@
 //! a sampler of its own.
 
 use super::batch::worth_dropping;
+use super::form::masked;
 use super::generate::{Answer, GenerateRequest, most_tokens};
 use super::{Error, Event, Session, read, read_ids};
 use crate::decoding::sampler::{self, Sampler};
@@ -112,8 +113,8 @@ impl<'a> Scheduler<'a> {
         session.decoder.check_prompts(&prompts, 0)?;
         let answers: Vec<Answer<'a>> = prompts
             .chunks(streams.len())
-            .map(|prompts| session.answer(&streams, prompts, &request.stop))
-            .collect();
+            .map(|prompts| session.answer(&request, &streams, prompts))
+            .collect::<Result<_, _>>()?;
         let reader = PromptReader::new(prompts);
         let (pages, there) = (reader.pages(most, 1), self.cache.most_pages());
         if pages > there {
@@ -321,14 +322,14 @@ async fn take(
         return Ok(());
     }
     let (mut chosen, mut traced) = (Vec::new(), Vec::new());
-    let jobs: Vec<&mut Job<'_>> = jobs
-        .into_iter()
-        .map(|(job, logits)| {
-            traced.push(job.request.trace.map(|_| logits.clone()));
-            chosen.push(job.sampler.choose(Logits(logits)));
-            job
-        })
-        .collect();
+    let mut choosing = Vec::with_capacity(jobs.len());
+    for (job, logits) in jobs {
+        let logits = masked(logits, &mut job.answers, &job.active);
+        traced.push(job.request.trace.map(|_| logits.clone()));
+        chosen.push(job.sampler.choose(Logits(logits)));
+        choosing.push(job);
+    }
+    let jobs = choosing;
     let answers: usize = jobs.iter().map(|job| job.active.len()).sum();
     let chosen = read_ids(Tensor::cat(chosen, 0), &session.device).await?;
     let width = chosen.len() / answers.max(1);

@@ -13,6 +13,7 @@ use periapt_core::text::Message;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 /// Where an answer must have a token.
@@ -87,6 +88,7 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     let mut request = request(&decoding, conversation, method.clone());
     request.fold_where_wished();
     request.stop.clone_from(&args.stop);
+    request.json_schema = args.json_schema.as_deref().map(schema).transpose()?;
     request.trace = args.trace.as_ref().map(|_| args.trace_top);
     request.validate()?;
     let mut recorder = args.trace.as_deref().map(Recorder::create).transpose()?;
@@ -247,11 +249,29 @@ fn request(decoding: &DecodingArgs, conversation: Conversation, method: Method) 
     }
 }
 
+/// Reads a JSON schema.
+fn schema(path: &Path) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Usage(format!(
+            "cannot read --json-schema {}: {error}",
+            path.display()
+        ))
+    })?;
+    serde_json::from_str(&text).map_err(|error| {
+        Usage(format!(
+            "--json-schema {} is no JSON: {error}",
+            path.display()
+        ))
+        .into()
+    })
+}
+
 fn beam(args: &GenerateArgs, conversation: Conversation) -> anyhow::Result<()> {
     let sampling = &args.decoding.sampling;
     let refused = [
         ("--trace", args.trace.is_some()),
         ("--stop", !args.stop.is_empty()),
+        ("--json-schema", args.json_schema.is_some()),
         ("--plausibility", sampling.plausibility > 0.0),
         ("--nucleus", sampling.nucleus < 1.0),
         ("--kl-budget", sampling.kl_budget.is_some()),

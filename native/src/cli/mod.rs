@@ -163,7 +163,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 fn session_code(error: &Error) -> u8 {
     match error {
-        Error::Decoding(_) | Error::NoCompanion(_) => USAGE,
+        Error::Decoding(_) | Error::NoCompanion(_) | Error::Schema(_) => USAGE,
         Error::Model(
             ModelError::ContextFull { .. } | ModelError::BadToken { .. } | ModelError::EmptyPrompt,
         ) => USAGE,
@@ -172,6 +172,7 @@ fn session_code(error: &Error) -> u8 {
         | Error::Text(_)
         | Error::Model(_)
         | Error::NoChatTemplate
+        | Error::NoEnd
         | Error::NoEffect { .. }
         | Error::OtherVocabulary { .. } => MODEL,
     }

@@ -186,6 +186,8 @@ export type Asked = {
   method?: MethodName,
   /** Texts that end an answer where they come up; no part of it. */
   stop?: Array<string>,
+  /** A JSON schema that the answers keep to. */
+  json_schema: unknown,
 };
 
 /** Answers to score. */
@@ -423,6 +425,8 @@ export type RunHeader = {
   sampling: Sampling,
   /** The most tokens. */
   max_new_tokens: number,
+  /** The JSON schema that the answer keeps to. */
+  json_schema?: unknown,
   /** Whether the prompt ends with the template's generation prompt. */
   generation_prompt: boolean,
   /** Whether decoding is as in the Amulet paper's public code. */
@@ -776,36 +780,36 @@ export const PLAIN_WISHES = {
 
 /** The options of how answers are decoded. */
 export const DECODING = {
-  alpha: {"group":"amulet","help":"Amulet: weight of the utility","initial":2,"max":20,"methods":["amulet"],"min":0,"option":"alpha","range":[0,1000],"step":0.1,"unit":null,"whole":false},
-  lambda: {"group":"amulet","help":"Amulet: weight of staying close to pref","initial":2,"max":20,"methods":["amulet"],"min":0.1,"option":"lambda","range":[0.001,1000],"step":0.1,"unit":null,"whole":false},
-  eta: {"group":"amulet","help":"Amulet: step size","initial":10,"max":100,"methods":["amulet"],"min":0.1,"option":"eta","range":[0.001,1000000],"step":0.1,"unit":null,"whole":false},
-  iterations: {"group":"amulet","help":"Amulet: number of steps T; after 0 of them it is pref itself","initial":60,"max":1000,"methods":["amulet"],"min":0,"option":"iterations","range":[0,100000],"step":1,"unit":null,"whole":true},
-  strength: {"group":"la","help":"Linear Alignment: the strength k","initial":2,"max":12,"methods":["la"],"min":0,"option":"strength","range":[0,1000000],"step":0.05,"unit":null,"whole":false},
-  max_new_tokens: {"group":"answer","help":"The most tokens to generate; 0 reads the prompt and answers nothing","initial":128,"max":4096,"methods":["base","pref","la","amulet","beam","guidance"],"min":1,"option":"max-new-tokens","range":[0,1.8446744073709552e+19],"step":1,"unit":"tokens","whole":true},
-  temperature: {"group":"sampling","help":"Divides the scores before drawing; 0, and what is below 0.00001, takes the best token","initial":0,"max":4,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"temperature","range":[0,100],"step":0.05,"unit":null,"whole":false},
-  top_k: {"group":"sampling","help":"Draw from the K best tokens; 0 means all","initial":0,"max":100000,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"top-k","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
-  top_p: {"group":"sampling","help":"Draw from the best tokens whose probabilities reach this sum","initial":1,"max":1,"methods":["base","pref","la","amulet","guidance"],"min":0.01,"option":"top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
-  min_p: {"group":"sampling","help":"Draw from tokens with at least this share of the best one's probability","initial":0,"max":1,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"min-p","range":[0,1],"step":0.01,"unit":null,"whole":false},
-  repetition_penalty: {"group":"sampling","help":"Weakens tokens the answer holds already; 1 is off","initial":1,"max":4,"methods":["base","pref","la","amulet","guidance"],"min":0.1,"option":"repetition-penalty","range":[0.01,100],"step":0.05,"unit":null,"whole":false},
-  frequency_penalty: {"group":"sampling","help":"Subtracted from a token's score for each time the answer holds it","initial":0,"max":2,"methods":["base","pref","la","amulet","guidance"],"min":-2,"option":"frequency-penalty","range":[-100,100],"step":0.05,"unit":null,"whole":false},
-  presence_penalty: {"group":"sampling","help":"Subtracted from the score of every token the answer holds","initial":0,"max":2,"methods":["base","pref","la","amulet","guidance"],"min":-2,"option":"presence-penalty","range":[-100,100],"step":0.05,"unit":null,"whole":false},
-  plausibility: {"group":"guard","help":"Keep tokens with at least this share of the best one's probability under pref; 0 keeps all","initial":0,"max":1,"methods":["la","amulet","guidance"],"min":0,"option":"plausibility","range":[0,1],"step":0.01,"unit":null,"whole":false},
-  nucleus: {"group":"guard","help":"Keep the best tokens under pref (of guidance: the first stream) whose probabilities reach this sum, before leaning; 1 keeps all. The Linear Alignment paper's evaluation has 0.8","initial":1,"max":1,"methods":["la","amulet","guidance"],"min":0.01,"option":"nucleus","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
-  kl_budget: {"group":"guard","help":"Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's) is E nats at most; `inf` keeps the strength and reports the KL","initial":null,"max":10,"methods":["la","amulet","guidance"],"min":0,"option":"kl-budget","range":[0,1.7976931348623157e+308],"step":0.05,"unit":"nats a token","whole":false},
-  adaptive: {"group":"guard","help":"Let the strength follow the disagreement of the two prompts, token by token: k times JSD / ln 2 (AdaCAD). Beside a KL budget, the lower of the two strengths is taken","initial":null,"methods":["la","amulet","guidance"],"option":"adaptive","unit":null,"words":["jsd"]},
-  seed: {"group":"sampling","help":"Seed of the draws","initial":0,"max":4294967295,"methods":["base","pref","la","amulet","guidance"],"min":0,"option":"seed","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
-  beams: {"group":"beam","help":"Beam search: sequences followed at once","initial":16,"max":32,"methods":["beam"],"min":1,"option":"beams","range":[1,256],"step":1,"unit":null,"whole":true},
-  length_penalty: {"group":"beam","help":"Beam search: exponent of the length that log-probabilities are divided by","initial":1,"max":2,"methods":["beam"],"min":-2,"option":"length-penalty","range":[-10,10],"step":0.1,"unit":null,"whole":false},
+  alpha: {"group":"amulet","unit":null,"methods":["amulet"],"help":"Amulet: weight of the utility","option":"alpha","whole":false,"initial":2,"min":0,"max":20,"step":0.1,"range":[0,1000]},
+  lambda: {"group":"amulet","unit":null,"methods":["amulet"],"help":"Amulet: weight of staying close to pref","option":"lambda","whole":false,"initial":2,"min":0.1,"max":20,"step":0.1,"range":[0.001,1000]},
+  eta: {"group":"amulet","unit":null,"methods":["amulet"],"help":"Amulet: step size","option":"eta","whole":false,"initial":10,"min":0.1,"max":100,"step":0.1,"range":[0.001,1000000]},
+  iterations: {"group":"amulet","unit":null,"methods":["amulet"],"help":"Amulet: number of steps T; after 0 of them it is pref itself","option":"iterations","whole":true,"initial":60,"min":0,"max":1000,"step":1,"range":[0,100000]},
+  strength: {"group":"la","unit":null,"methods":["la"],"help":"Linear Alignment: the strength k","option":"strength","whole":false,"initial":2,"min":0,"max":12,"step":0.05,"range":[0,1000000]},
+  max_new_tokens: {"group":"answer","unit":"tokens","methods":["base","pref","la","amulet","beam","guidance"],"help":"The most tokens to generate; 0 reads the prompt and answers nothing","option":"max-new-tokens","whole":true,"initial":128,"min":1,"max":4096,"step":1,"range":[0,1.8446744073709552e+19]},
+  temperature: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Divides the scores before drawing; 0, and what is below 0.00001, takes the best token","option":"temperature","whole":false,"initial":0,"min":0,"max":4,"step":0.05,"range":[0,100]},
+  top_k: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Draw from the K best tokens; 0 means all","option":"top-k","whole":true,"initial":0,"min":0,"max":100000,"step":1,"range":[0,1.8446744073709552e+19]},
+  top_p: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Draw from the best tokens whose probabilities reach this sum","option":"top-p","whole":false,"initial":1,"min":0.01,"max":1,"step":0.01,"range":[2.2250738585072014e-308,1]},
+  min_p: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Draw from tokens with at least this share of the best one's probability","option":"min-p","whole":false,"initial":0,"min":0,"max":1,"step":0.01,"range":[0,1]},
+  repetition_penalty: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Weakens tokens the answer holds already; 1 is off","option":"repetition-penalty","whole":false,"initial":1,"min":0.1,"max":4,"step":0.05,"range":[0.01,100]},
+  frequency_penalty: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Subtracted from a token's score for each time the answer holds it","option":"frequency-penalty","whole":false,"initial":0,"min":-2,"max":2,"step":0.05,"range":[-100,100]},
+  presence_penalty: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Subtracted from the score of every token the answer holds","option":"presence-penalty","whole":false,"initial":0,"min":-2,"max":2,"step":0.05,"range":[-100,100]},
+  plausibility: {"group":"guard","unit":null,"methods":["la","amulet","guidance"],"help":"Keep tokens with at least this share of the best one's probability under pref; 0 keeps all","option":"plausibility","whole":false,"initial":0,"min":0,"max":1,"step":0.01,"range":[0,1]},
+  nucleus: {"group":"guard","unit":null,"methods":["la","amulet","guidance"],"help":"Keep the best tokens under pref (of guidance: the first stream) whose probabilities reach this sum, before leaning; 1 keeps all. The Linear Alignment paper's evaluation has 0.8","option":"nucleus","whole":false,"initial":1,"min":0.01,"max":1,"step":0.01,"range":[2.2250738585072014e-308,1]},
+  kl_budget: {"group":"guard","unit":"nats a token","methods":["la","amulet","guidance"],"help":"Lower the strength at each token until the policy's KL divergence from pref's (of guidance: the first stream's) is E nats at most; `inf` keeps the strength and reports the KL","option":"kl-budget","whole":false,"initial":null,"min":0,"max":10,"step":0.05,"range":[0,1.7976931348623157e+308]},
+  adaptive: {"group":"guard","unit":null,"methods":["la","amulet","guidance"],"help":"Let the strength follow the disagreement of the two prompts, token by token: k times JSD / ln 2 (AdaCAD). Beside a KL budget, the lower of the two strengths is taken","option":"adaptive","words":["jsd"],"initial":null},
+  seed: {"group":"sampling","unit":null,"methods":["base","pref","la","amulet","guidance"],"help":"Seed of the draws","option":"seed","whole":true,"initial":0,"min":0,"max":4294967295,"step":1,"range":[0,1.8446744073709552e+19]},
+  beams: {"group":"beam","unit":null,"methods":["beam"],"help":"Beam search: sequences followed at once","option":"beams","whole":true,"initial":16,"min":1,"max":32,"step":1,"range":[1,256]},
+  length_penalty: {"group":"beam","unit":null,"methods":["beam"],"help":"Beam search: exponent of the length that log-probabilities are divided by","option":"length-penalty","whole":false,"initial":1,"min":-2,"max":2,"step":0.1,"range":[-10,10]},
 } as const;
 
 /** The options of refinements. */
 export const REFINING = {
-  samples: {"group":"refine","help":"N: responses a round","initial":5,"max":16,"methods":["base","pref","la","amulet","beam","guidance"],"min":1,"option":"samples","range":[1,64],"step":1,"unit":null,"whole":true},
-  rounds: {"group":"refine","help":"D: rounds after the first responses","initial":2,"max":8,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"rounds","range":[0,64],"step":1,"unit":null,"whole":true},
-  max_new_tokens: {"group":"refine","help":"The most tokens of a response","initial":256,"max":2048,"methods":["base","pref","la","amulet","beam","guidance"],"min":16,"option":"max-new-tokens","range":[1,65536],"step":16,"unit":"tokens","whole":true},
-  max_text_tokens: {"group":"refine","help":"The most tokens of a critique or a feedback","initial":256,"max":2048,"methods":["base","pref","la","amulet","beam","guidance"],"min":16,"option":"max-text-tokens","range":[1,65536],"step":16,"unit":"tokens","whole":true},
-  temperature: {"group":"refine","help":"Temperature of all draws","initial":0.7,"max":2,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"temperature","range":[0,100],"step":0.05,"unit":null,"whole":false},
-  top_p: {"group":"refine","help":"top-p of responses","initial":0.95,"max":1,"methods":["base","pref","la","amulet","beam","guidance"],"min":0.01,"option":"top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
-  text_top_p: {"group":"refine","help":"top-p of critiques and feedback","initial":0.99,"max":1,"methods":["base","pref","la","amulet","beam","guidance"],"min":0.01,"option":"text-top-p","range":[2.2250738585072014e-308,1],"step":0.01,"unit":null,"whole":false},
-  seed: {"group":"refine","help":"Seed of the draws","initial":7,"max":4294967295,"methods":["base","pref","la","amulet","beam","guidance"],"min":0,"option":"seed","range":[0,1.8446744073709552e+19],"step":1,"unit":null,"whole":true},
+  samples: {"group":"refine","unit":null,"methods":["base","pref","la","amulet","beam","guidance"],"help":"N: responses a round","option":"samples","whole":true,"initial":5,"min":1,"max":16,"step":1,"range":[1,64]},
+  rounds: {"group":"refine","unit":null,"methods":["base","pref","la","amulet","beam","guidance"],"help":"D: rounds after the first responses","option":"rounds","whole":true,"initial":2,"min":0,"max":8,"step":1,"range":[0,64]},
+  max_new_tokens: {"group":"refine","unit":"tokens","methods":["base","pref","la","amulet","beam","guidance"],"help":"The most tokens of a response","option":"max-new-tokens","whole":true,"initial":256,"min":16,"max":2048,"step":16,"range":[1,65536]},
+  max_text_tokens: {"group":"refine","unit":"tokens","methods":["base","pref","la","amulet","beam","guidance"],"help":"The most tokens of a critique or a feedback","option":"max-text-tokens","whole":true,"initial":256,"min":16,"max":2048,"step":16,"range":[1,65536]},
+  temperature: {"group":"refine","unit":null,"methods":["base","pref","la","amulet","beam","guidance"],"help":"Temperature of all draws","option":"temperature","whole":false,"initial":0.7,"min":0,"max":2,"step":0.05,"range":[0,100]},
+  top_p: {"group":"refine","unit":null,"methods":["base","pref","la","amulet","beam","guidance"],"help":"top-p of responses","option":"top-p","whole":false,"initial":0.95,"min":0.01,"max":1,"step":0.01,"range":[2.2250738585072014e-308,1]},
+  text_top_p: {"group":"refine","unit":null,"methods":["base","pref","la","amulet","beam","guidance"],"help":"top-p of critiques and feedback","option":"text-top-p","whole":false,"initial":0.99,"min":0.01,"max":1,"step":0.01,"range":[2.2250738585072014e-308,1]},
+  seed: {"group":"refine","unit":null,"methods":["base","pref","la","amulet","beam","guidance"],"help":"Seed of the draws","option":"seed","whole":true,"initial":7,"min":0,"max":4294967295,"step":1,"range":[0,1.8446744073709552e+19]},
 } as const;

@@ -56,6 +56,12 @@ export interface ChatParams extends Partial<Record<Idle | Refusable, unknown>> {
   repetition_penalty?: Maybe<number>;
   logprobs?: Maybe<boolean>;
   top_logprobs?: Maybe<number>;
+  /** What an answer keeps to: free text, JSON, or JSON of a schema. */
+  response_format?: Maybe<
+    | { type: "text" }
+    | { type: "json_object" }
+    | { type: "json_schema"; json_schema: { name?: string; description?: string; strict?: boolean; schema: Record<string, unknown> } }
+  >;
   alignment?: Maybe<Alignment>;
 }
 
@@ -105,10 +111,6 @@ const REFUSED = {
   functions: { fine: isEmpty, why: NO_TOOLS },
   function_call: { fine: (value: unknown) => value === "none" || value === "auto", why: NO_TOOLS },
   logit_bias: { fine: isEmpty, why: "the engine has no bias for single tokens: lean the answer with alignment" },
-  response_format: {
-    fine: (value: unknown) => field(value, "type") === "text",
-    why: "the engine writes free text and can't hold it to a format: ask for the format in a message, and check the answer",
-  },
   modalities: { fine: (value: unknown) => Array.isArray(value) && value.every((one) => one === "text"), why: NO_AUDIO },
   audio: { fine: () => false, why: NO_AUDIO },
   reasoning_effort: {
@@ -123,7 +125,18 @@ const REFUSED = {
 } satisfies Record<string, { fine: (value: unknown) => boolean; why: string }>;
 type Refusable = keyof typeof REFUSED;
 
-const OWN = ["messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "logprobs", "top_logprobs", "alignment"];
+const OWN = [
+  "messages",
+  "stream",
+  "stream_options",
+  "max_tokens",
+  "max_completion_tokens",
+  "stop",
+  "logprobs",
+  "top_logprobs",
+  "response_format",
+  "alignment",
+];
 const KNOWN: readonly string[] = [...OWN, ...NUMBERS, ...IDLE, ...Object.keys(REFUSED)];
 
 /** The engine's own words for it. Throws a `RequestError` where it can't be done. */
@@ -151,14 +164,34 @@ export function toEngine(params: ChatParams): GenerateParams {
     throw new RequestError(`stop must be a text, or up to ${MOST_STOPS} of them, none empty`);
   }
   if (!Array.isArray(all.messages)) throw new RequestError("messages must be a list");
+  const schema = schemaOf(all.response_format);
   return {
     messages: all.messages.map(message),
     max_new_tokens: max_completion_tokens ?? max_tokens ?? MAX_TOKENS,
     ...(logprobs && top_logprobs !== undefined && top_logprobs > 0 && { trace: top_logprobs }),
     ...(stops?.length && { stop: stops }),
+    ...(schema && { json_schema: schema }),
     ...Object.fromEntries(NUMBERS.flatMap((name) => (all[name] === undefined ? [] : [[name, all[name]]]))),
     ...alignment,
   };
+}
+
+/** The JSON schema that a `response_format` asks for. */
+function schemaOf(format: unknown): object | undefined {
+  if (format === undefined) return undefined;
+  switch (field(format, "type")) {
+    case "text":
+      return undefined;
+    case "json_object":
+      return { type: "object" };
+    case "json_schema": {
+      const schema = field(field(format, "json_schema"), "schema");
+      if (typeof schema === "object" && schema !== null && !Array.isArray(schema)) return schema;
+      throw new RequestError("response_format.json_schema.schema must be a JSON schema, an object");
+    }
+    default:
+      throw new RequestError("response_format.type must be text, json_object or json_schema");
+  }
 }
 
 function numeric(name: string, value: unknown): void {

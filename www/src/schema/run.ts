@@ -102,6 +102,8 @@ const HEADER_ENTRIES = {
   streams: STREAMS,
   sampling: SAMPLING,
   max_new_tokens: whole(0, Number.MAX_SAFE_INTEGER),
+  /** The JSON schema that the answer keeps to, where there is one. */
+  json_schema: v.exactOptional(v.unknown()),
   generation_prompt: flag(),
   paper_compat: flag(),
 };

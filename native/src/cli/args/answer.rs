@@ -32,6 +32,9 @@ pub struct GenerateArgs {
     /// End the answer where this text comes up, as often as wanted; it is no part of the answer
     #[arg(long, value_name = "S")]
     pub stop: Vec<String>,
+    /// Keep the answer to the JSON schema in this file, whatever the strength: what ends, is JSON of that form
+    #[arg(long, value_name = "FILE")]
+    pub json_schema: Option<PathBuf>,
     /// Write what went on at each token to a new file, as JSON lines; see `periapt trace`
     #[arg(long, value_name = "FILE.jsonl")]
     pub trace: Option<PathBuf>,

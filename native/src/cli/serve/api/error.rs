@@ -162,6 +162,8 @@ impl From<Error> for ApiError {
             | Error::NoEffect { .. }
             | Error::NoCompanion(_)
             | Error::NoChatTemplate
+            | Error::Schema(_)
+            | Error::NoEnd
             | Error::Model(ModelError::BadToken { .. } | ModelError::EmptyPrompt) => {
                 Self::invalid(message)
             }

@@ -29,16 +29,11 @@ const IGNORED: [&str; 13] = [
 type Taken = (&'static str, fn(&Value) -> bool, &'static str);
 
 /// Fields that ask for nothing where they hold this.
-const TAKEN: [Taken; 7] = [
+const TAKEN: [Taken; 6] = [
     ("functions", is_empty, "function calls"),
     ("tools", is_empty, "tools"),
     ("tool_choice", |v| v == "none" || v == "auto", "tools"),
     ("logit_bias", is_empty, "biases of single tokens"),
-    (
-        "response_format",
-        |v| v["type"] == "text",
-        "answers of a given form",
-    ),
     ("modalities", |v| *v == json!(["text"]), "anything but text"),
     ("suffix", |v| v == "", "a text behind the answer"),
 ];
@@ -198,10 +193,32 @@ impl Common {
                 ));
             }
         }
+        if let Some(schema) = rest
+            .remove("response_format")
+            .map(schema)
+            .transpose()?
+            .flatten()
+        {
+            fields.insert("json_schema".to_owned(), schema);
+        }
         for name in IGNORED {
             rest.remove(name);
         }
         Ok(Self { fields, telling })
+    }
+}
+
+/// The JSON schema that a `response_format` asks for.
+fn schema(format: Value) -> Result<Option<Value>, ApiError> {
+    let wrong = |what: &str| Err(ApiError::field("response_format", what));
+    match format["type"].as_str() {
+        Some("text") => Ok(None),
+        Some("json_object") => Ok(Some(json!({ "type": "object" }))),
+        Some("json_schema") => match format["json_schema"]["schema"].as_object() {
+            Some(schema) => Ok(Some(Value::Object(schema.clone()))),
+            None => wrong("response_format.json_schema.schema must be a JSON schema, an object"),
+        },
+        _ => wrong("response_format.type must be text, json_object or json_schema"),
     }
 }
 
@@ -326,7 +343,7 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
     telling.trace = alignment.contains_key("trace");
     for (name, value) in alignment {
         let theirs = NUMBERS.iter().any(|(_, ours)| *ours == name);
-        if theirs || name == "messages" || name == "stop" {
+        if theirs || ["messages", "stop", "json_schema"].contains(&name.as_str()) {
             return Err(ApiError::field(
                 &format!("alignment.{name}"),
                 format!("{name} stands beside alignment, not in it"),
