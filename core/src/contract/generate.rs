@@ -62,7 +62,7 @@ pub struct GenerateParams {
     /// Texts that end an answer where they come up; no part of it.
     pub stop: Option<Vec<String>>,
     /// A JSON schema that the answers keep to.
-    #[cfg_attr(feature = "contract", ts(type = "unknown"))]
+    #[cfg_attr(feature = "contract", ts(optional, type = "unknown"))]
     pub json_schema: Option<Value>,
     /// Amulet's hyperparameters.
     #[serde(flatten)]

@@ -187,7 +187,7 @@ export type Asked = {
   /** Texts that end an answer where they come up; no part of it. */
   stop?: Array<string>,
   /** A JSON schema that the answers keep to. */
-  json_schema: unknown,
+  json_schema?: unknown,
 };
 
 /** Answers to score. */
