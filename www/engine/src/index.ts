@@ -218,11 +218,7 @@ export class Engine {
   }
 
   /** Any call of the protocol. */
-  call<N extends CallName>(
-    name: N,
-    params: Calls[N]["params"],
-    onEvent?: (event: Calls[N]["event"]) => void,
-  ): Call<N> {
+  call<N extends CallName>(name: N, params: Calls[N]["params"], onEvent?: (event: Calls[N]["event"]) => void): Call<N> {
     return this.#client.call(name, params, onEvent);
   }
 
