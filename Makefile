@@ -17,8 +17,8 @@ help:
 	@echo "make small-model  pull the one that tests and benchmarks take, smollm2:135m (98 MB)"
 	@echo "make web     the page, into www/dist and into target/release/periapt"
 	@echo "make bench   how fast the model runs here, by rows and method, on the GPU and the CPU"
-	@echo "make lint    formatting, clippy, documentation, shellcheck"
-	@echo "make fmt     format the Rust code"
+	@echo "make lint    formatting, clippy, documentation, scripts, TypeScript; spelling and licences where those tools are"
+	@echo "make fmt     format the Rust code, and the package's TypeScript"
 	@echo "make contract  write the page's types and fields anew from core's contract"
 
 setup:
@@ -52,6 +52,7 @@ bench: small-model
 
 fmt:
 	cargo fmt --all
+	www/node_modules/.bin/biome format --write
 
 contract: setup
 	PERIAPT_UPDATE=1 cargo test --release --locked --test all the_generated_contract_is_fresh
@@ -61,5 +62,4 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps --quiet
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; \
-	else echo "shellcheck is not installed: the scripts were not checked"; fi
+	@scripts/lint.sh

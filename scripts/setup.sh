@@ -46,7 +46,7 @@ wasm() {
         fi
     fi
     if ! [ www/node_modules/.package-lock.json -nt www/package-lock.json ]; then
-        say "installing the page's build tools (about 180 MB, a minute)"
+        say "installing the page's build tools (about 320 MB, a minute)"
         # Nothing of a package runs here before the build asks for it; npm holds each against its hash in the lock file.
         (cd www && npm ci --ignore-scripts)
         touch www/node_modules/.package-lock.json

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import { relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
-const here = (path: string) => new URL(path, import.meta.url).pathname;
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const { version } = JSON.parse(readFileSync(here("./engine/package.json"), "utf8")) as { version: string };
 
 /** What the page's server may change, so that no copy may stand for it. */
@@ -16,7 +18,7 @@ const shell: Plugin = {
   generateBundle(_, bundle) {
     const own = readdirSync(here("./public"), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
-      .map((entry) => `${entry.parentPath}/${entry.name}`.slice(here("./public/").length));
+      .map((entry) => relative(here("./public"), `${entry.parentPath}/${entry.name}`).replaceAll(sep, "/"));
     const worker = bundle["sw.js"];
     if (worker?.type !== "chunk") throw new Error("the bundle has no sw.js");
     const files = [...Object.keys(bundle).filter((name) => name !== "sw.js"), ...own.filter((name) => !LIVE.includes(name))];
@@ -48,12 +50,12 @@ export default defineConfig({
       output: { entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
     },
   },
-  // The package as it stands in this folder.
+  // The package as it is published, built by `npm run engine`.
   resolve: {
     alias: [
       { find: /^@periapt\/engine\/periapt\.wasm/, replacement: here("./engine/wasm/periapt_web_bg.wasm") },
-      { find: /^@periapt\/engine\/contract$/, replacement: here("./engine/src/contract.ts") },
-      { find: /^@periapt\/engine$/, replacement: here("./engine/src/index.ts") },
+      { find: /^@periapt\/engine\/contract$/, replacement: here("./engine/dist/contract.js") },
+      { find: /^@periapt\/engine$/, replacement: here("./engine/dist/index.js") },
     ],
   },
   worker: { format: "es" },

@@ -11,7 +11,7 @@ const require = createRequire(new URL("../../www/package.json", import.meta.url)
 
 /** The code of modules below `www`, as `{ fileName, code, isEntry }`; of one alone, one file for a browser. */
 export async function bundle(...paths) {
-  const { build } = await import(require.resolve("vite").replace(/index\.cjs$/, "index.js"));
+  const { build } = await import(pathToFileURL(require.resolve("vite").replace(/index\.cjs$/, "index.js")).href);
   const entry = paths.map((path) => join(root, "www", path));
   const lib = { entry, formats: ["es"] };
   const resolve = { alias: { "@periapt/engine/contract": join(root, "www/engine/src/contract.ts") } };

@@ -10,7 +10,7 @@ import { load } from "./bundle.mjs";
 const { BETTER, SMALL } = await load("src/catalogue.ts");
 
 test("the two models on offer are the catalogue's", () => {
-  const { default: better, small, models } = JSON.parse(readFileSync(join(root, "catalogue.json"), "utf8"));
+  const { default: better, small, models } = JSON.parse(readFileSync(join(root, "native/catalogue.json"), "utf8"));
   assert.deepEqual([SMALL.name, BETTER.name], [small, better]);
   for (const { name, title, license, bytes, url } of [SMALL, BETTER]) {
     const model = models.find((model) => model.name === name);

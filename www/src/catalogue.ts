@@ -1,6 +1,6 @@
 /** The models that the page offers: the small one, and the better one that the command line takes by default. */
 
-import catalogue from "../../catalogue.json";
+import catalogue from "../../native/catalogue.json";
 
 export interface Known {
   /** As in `periapt models list`. */

@@ -285,10 +285,12 @@ fn target(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links, one leading to the next"))
 }
 
-/// Whether it is one of a process's open files, as `/proc/self/fd/1` is.
+/// Whether it is one of a process's open files, as `/proc/self/fd/1` is, and on macOS and the BSDs `/dev/fd/1`.
 fn is_descriptor(path: &Path) -> bool {
     let folder = folder_of(path).canonicalize();
-    folder.is_ok_and(|folder| folder.starts_with("/proc") && folder.ends_with("fd"))
+    folder.is_ok_and(|folder| {
+        folder == Path::new("/dev/fd") || (folder.starts_with("/proc") && folder.ends_with("fd"))
+    })
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,4 +1,4 @@
-//! The models that are known by name, and where their bytes come from: `catalogue.json` at the top of the repository, which
+//! The models that are known by name, and where their bytes come from: `catalogue.json` of this crate, which
 //! the page reads, too.
 
 use super::HubId;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
 /// The file, as it was when this program was built.
-const TEXT: &str = include_str!("../../../catalogue.json");
+const TEXT: &str = include_str!("../../catalogue.json");
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| match serde_json::from_str(TEXT) {
     Ok(catalogue) => catalogue,

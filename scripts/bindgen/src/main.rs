@@ -13,7 +13,8 @@ fn main() -> anyhow::Result<()> {
         .input_path(module)
         .web(true)?
         .typescript(true)
-        .omit_default_module_path(false)
+        // The package names the file (www/engine/src/index.ts).
+        .omit_default_module_path(true)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(folder)

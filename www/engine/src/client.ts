@@ -1,7 +1,7 @@
 /** The page's side of the protocol: calls as promises, and a new worker where the old one is lost. */
 
 import { type CallName, type Calls, type Choice, type ErrorCode, REMEDIES, type Reply, type Request } from "./protocol.ts";
-import { TrustedWorker as Worker } from "./trusted.ts";
+import { scriptUrls } from "./trusted.ts";
 
 /** What went wrong: a stable code, a message for people, and what they can do about it. */
 export class EngineError extends Error {
@@ -28,6 +28,8 @@ export interface Call<N extends CallName> {
   /** Answers a `choose` event. */
   choose: (choice: Choice) => void;
 }
+
+let trusted: ((url: URL) => string) | undefined;
 
 export class EngineClient {
   #worker: Worker;
@@ -71,8 +73,10 @@ export class EngineClient {
   }
 
   #spawn(): Worker {
-    // Bundlers know this form, whatever Worker is.
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    trusted ??= scriptUrls("periapt-engine");
+    // Apart from `new Worker`: a file to be copied, for every bundler, since it is whole (../vite.config.ts).
+    const url = new URL("./worker.js", import.meta.url);
+    const worker = new Worker(trusted(url), { type: "module" });
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => this.#receive(data));
     // A trap inside an asynchronous call settles no promise: it only comes up here.
     worker.addEventListener("error", (event) => {

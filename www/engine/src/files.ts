@@ -62,11 +62,7 @@ interface Part {
   isUnsure?: boolean;
 }
 
-export async function openFiles(
-  wanted: ModelSource,
-  signal: AbortSignal,
-  tell: (event: LoadEvent) => void,
-): Promise<Files> {
+export async function openFiles(wanted: ModelSource, signal: AbortSignal, tell: (event: LoadEvent) => void): Promise<Files> {
   if (wanted.kind === "url") return openUrls(wanted.url, at(wanted.url), wanted.sha256, signal, tell);
   const files = wanted.kind === "file" ? [wanted.file] : wanted.files;
   const parts = (await usedOf(files)).map(

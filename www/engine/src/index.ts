@@ -1,7 +1,7 @@
 /**
  * `@periapt/engine`: a language model on the visitor's own device, aligned with them at the moment it answers.
  *
- *     const engine = await Engine.start({ wasmUrl });
+ *     const engine = await Engine.start();
  *     await engine.load({ kind: "url", url }, { onProgress });
  *     const stream = await engine.chat.completions.create({
  *       messages: [{ role: "user", content: "Why is the sky blue?" }],
@@ -53,8 +53,8 @@ export type * from "./protocol.ts";
 export type { Alignment, ChatMessage, ChatParams } from "./request.ts";
 
 export interface StartOptions {
-  /** Where the engine's WASM file lies: `@periapt/engine/periapt.wasm` through your bundler. */
-  wasmUrl: string | URL;
+  /** Where the engine's WASM file lies; where it is left out, beside this module, or where your bundler puts it. */
+  wasmUrl?: string | URL;
   /** The better of both where it is left out. */
   device?: "auto" | "gpu" | "cpu";
   /** Told when the GPU or the engine is lost. The next call sets it up anew, and its model with it. */
@@ -91,7 +91,8 @@ export class Engine {
   };
 
   private constructor({ wasmUrl, device = "auto", onLost }: StartOptions) {
-    this.#start = { wasm: new URL(wasmUrl, location.href).href, device };
+    const wasm = wasmUrl ?? new URL("../wasm/periapt_web_bg.wasm", import.meta.url);
+    this.#start = { wasm: new URL(wasm, location.href).href, device };
     this.#client = new EngineClient((error) => {
       this.#isNew = true;
       onLost?.(error);
@@ -99,7 +100,7 @@ export class Engine {
   }
 
   /** Starts the engine in a worker of its own. */
-  static async start(options: StartOptions): Promise<Engine> {
+  static async start(options: StartOptions = {}): Promise<Engine> {
     const engine = new Engine(options);
     try {
       engine.#adapter = await engine.#client.call("open", engine.#start).done;
@@ -217,11 +218,7 @@ export class Engine {
   }
 
   /** Any call of the protocol. */
-  call<N extends CallName>(
-    name: N,
-    params: Calls[N]["params"],
-    onEvent?: (event: Calls[N]["event"]) => void,
-  ): Call<N> {
+  call<N extends CallName>(name: N, params: Calls[N]["params"], onEvent?: (event: Calls[N]["event"]) => void): Call<N> {
     return this.#client.call(name, params, onEvent);
   }
 

@@ -126,12 +126,7 @@ function usage({ answers, prompt_token_ids }: Generation): Usage {
 }
 
 /** All answers at once. */
-export function completionOf(
-  head: Head,
-  generation: Generation,
-  params: ChatParams,
-  logprobs: TokenLogprob[][],
-): ChatCompletion {
+export function completionOf(head: Head, generation: Generation, params: ChatParams, logprobs: TokenLogprob[][]): ChatCompletion {
   const { answers, method, strength } = generation;
   return {
     ...head,

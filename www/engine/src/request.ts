@@ -157,7 +157,7 @@ export function toEngine(params: ChatParams): GenerateParams {
   if (top_logprobs !== undefined && top_logprobs > MOST_TOP) throw new RequestError(`top_logprobs must be from 0 to ${MOST_TOP}`);
   if (stream_options !== undefined && !stream) throw new RequestError("stream_options needs stream: true");
   if (alignment !== undefined && (typeof alignment !== "object" || Array.isArray(alignment))) {
-    throw new RequestError("alignment must be an object, such as { preference: \"concise\" }");
+    throw new RequestError('alignment must be an object, such as { preference: "concise" }');
   }
   const stops = stop === undefined ? undefined : [stop].flat();
   if (stops?.some((text) => typeof text !== "string" || text === "") || (stops?.length ?? 0) > MOST_STOPS) {
@@ -211,9 +211,14 @@ function message(from: unknown, at: number): Message {
   if (typeof role !== "string" || !Object.hasOwn(ROLES, role)) {
     throw new RequestError(`${where}.role must be one of ${Object.keys(ROLES).join(", ")}`);
   }
-  for (const [name, why] of [["tool_calls", NO_TOOLS], ["function_call", NO_TOOLS], ["audio", NO_AUDIO]] as const) {
+  for (const [name, why] of [
+    ["tool_calls", NO_TOOLS],
+    ["function_call", NO_TOOLS],
+    ["audio", NO_AUDIO],
+  ] as const) {
     const value = field(from, name);
-    if (value !== undefined && value !== null && !isEmpty(value)) throw new RequestError(`${where}.${name} can't be taken: ${why}`);
+    if (value !== undefined && value !== null && !isEmpty(value))
+      throw new RequestError(`${where}.${name} can't be taken: ${why}`);
   }
   const content = field(from, "content");
   if (typeof content === "string") return { role: ROLES[role] as Message["role"], content };
@@ -221,7 +226,10 @@ function message(from: unknown, at: number): Message {
   const texts = content.map((part, index) => {
     const [type, text] = [field(part, "type"), field(part, "text")];
     if (type === "text" && typeof text === "string") return text;
-    const what = typeof type === "string" && type !== "text" ? `can't be of the type ${JSON.stringify(type)}: the model reads text alone` : "must be { type: \"text\", text }";
+    const what =
+      typeof type === "string" && type !== "text"
+        ? `can't be of the type ${JSON.stringify(type)}: the model reads text alone`
+        : 'must be { type: "text", text }';
     throw new RequestError(`${where}.content[${index}] ${what}`);
   });
   return { role: ROLES[role] as Message["role"], content: texts.join("") };

@@ -260,9 +260,7 @@ async function* read(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Ar
 }
 
 /** The same bytes in chunks of `CHUNK`, the last one shorter (and there even where nothing is left for it). */
-async function* whole(
-  body: AsyncGenerator<Uint8Array>,
-): AsyncGenerator<{ chunk: Uint8Array<ArrayBuffer>; last: boolean }> {
+async function* whole(body: AsyncGenerator<Uint8Array>): AsyncGenerator<{ chunk: Uint8Array<ArrayBuffer>; last: boolean }> {
   let chunk = new Uint8Array(CHUNK);
   let filled = 0;
   try {

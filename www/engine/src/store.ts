@@ -48,13 +48,7 @@ export class StoredFile {
   readonly #journal: SyncAccess;
   journal: Journal;
 
-  private constructor(
-    folder: FileSystemDirectoryHandle,
-    key: string,
-    access: SyncAccess,
-    written: SyncAccess,
-    journal: Journal,
-  ) {
+  private constructor(folder: FileSystemDirectoryHandle, key: string, access: SyncAccess, written: SyncAccess, journal: Journal) {
     this.#folder = folder;
     this.#key = key;
     this.#access = access;

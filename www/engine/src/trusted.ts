@@ -19,11 +19,3 @@ export function scriptUrls(name: string): (url: URL) => string {
   const policy = trustedTypes?.createPolicy(name, { createScriptURL: own });
   return (url) => policy?.createScriptURL(url.href) ?? url.href;
 }
-
-let trusted: ((url: URL) => string) | undefined;
-
-/** The browser's own worker, from an address that is trusted. */
-export const TrustedWorker = function (url: URL, options?: WorkerOptions): Worker {
-  trusted ??= scriptUrls("periapt-engine");
-  return new Worker(trusted(url), options);
-} as unknown as new (url: URL, options?: WorkerOptions) => Worker;

@@ -5,17 +5,25 @@ import { CallError } from "./error.ts";
 import { at, type Files, openFiles } from "./files.ts";
 import { given } from "./given.ts";
 import { test } from "./known.ts";
-import type { Adapter, CallName, Calls, Choice, ErrorCode, ModelInfo, ModelSource, RecordHeader, Reply, Request, RunHeader } from "./protocol.ts";
+import type {
+  Adapter,
+  CallName,
+  Calls,
+  Choice,
+  ErrorCode,
+  ModelInfo,
+  ModelSource,
+  RecordHeader,
+  Reply,
+  Request,
+  RunHeader,
+} from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";
 
 type Tell<N extends CallName> = (event: Calls[N]["event"]) => void;
 type Handlers = {
-  [N in CallName]: (
-    params: Calls[N]["params"],
-    tell: Tell<N>,
-    signal: AbortSignal,
-  ) => Promise<Calls[N]["result"]>;
+  [N in CallName]: (params: Calls[N]["params"], tell: Tell<N>, signal: AbortSignal) => Promise<Calls[N]["result"]>;
 };
 
 let engine: Engine | undefined;
@@ -206,12 +214,7 @@ function check(sha256: string, wanted: string | undefined): void {
 }
 
 /** One file, as its bytes come. */
-async function loadFrom(
-  engine: Engine,
-  source: Source,
-  tell: Tell<"load">,
-  signal: AbortSignal,
-): Promise<ModelInfo> {
+async function loadFrom(engine: Engine, source: Source, tell: Tell<"load">, signal: AbortSignal): Promise<ModelInfo> {
   const { total } = source;
   plan(source, total, total, tell);
   const loader = engine.loader(total ?? undefined);
@@ -353,12 +356,7 @@ function post(reply: Reply): void {
   self.postMessage(reply);
 }
 
-async function run<N extends CallName>(
-  id: number,
-  call: N,
-  params: Calls[N]["params"],
-  signal: AbortSignal,
-): Promise<void> {
+async function run<N extends CallName>(id: number, call: N, params: Calls[N]["params"], signal: AbortSignal): Promise<void> {
   try {
     signal.throwIfAborted();
     const handler: Handlers[N] = handlers[call];

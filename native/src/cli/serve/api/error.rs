@@ -72,7 +72,7 @@ impl ApiError {
     }
 
     pub fn no_route() -> Self {
-        let what = "there is no such address; README.md lists those of the API";
+        let what = "there is no such address; docs/server.md lists those of the API";
         Self::new(StatusCode::NOT_FOUND, "not_found", what)
     }
 

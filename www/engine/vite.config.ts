@@ -1,0 +1,31 @@
+import { copyFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vite";
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** npm packs what lies beside package.json. */
+const licences: Plugin = {
+  name: "licences",
+  closeBundle() {
+    for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(here(`../../${name}`), here(name));
+  },
+};
+
+// The worker, whole in one file: bundlers copy it as it is, and a page without one fetches it alone. The modules beside
+// it in dist are tsc's.
+export default defineConfig({
+  root: here("."),
+  plugins: [licences],
+  build: {
+    target: "es2023",
+    outDir: here("dist"),
+    emptyOutDir: false,
+    modulePreload: false,
+    reportCompressedSize: false,
+    rolldownOptions: {
+      input: here("src/worker.ts"),
+      output: { entryFileNames: "worker.js" },
+    },
+  },
+});
