@@ -9,6 +9,7 @@ mod api;
 mod catalogue;
 mod cli;
 mod contract;
+mod engine;
 mod eval;
 mod folders;
 mod golden;

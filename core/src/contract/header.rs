@@ -137,11 +137,17 @@ pub struct RecordHeader {
     pub periapt: String,
     /// The model.
     pub model: ModelHash,
-    /// What computed.
+    /// The address of the server that ran it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "contract", ts(optional))]
+    pub engine: Option<String>,
+    /// What computed; null for a server.
     #[serde(serialize_with = "sorted")]
     pub device: Option<DeviceInfo>,
-    /// How keys and values are stored.
-    pub kv: KvType,
+    /// How keys and values are stored; not known of a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "contract", ts(optional))]
+    pub kv: Option<KvType>,
     /// The reward, as it was asked for.
     pub reward: String,
     /// The model behind the reward `classifier`.

@@ -31,6 +31,42 @@ fn unusual(system: Option<SystemPrompt>) -> Option<SystemPrompt> {
     system.filter(|system| *system != SystemPrompt::Shown)
 }
 
+impl RecordHeader {
+    /// The header of a refinement by `method`, as far as it does not depend on who runs the model; `reward` is what was asked
+    /// for.
+    #[must_use]
+    pub fn new(
+        query: &Query,
+        options: &Options,
+        prompts: &Prompts,
+        method: MethodName,
+        reward: String,
+    ) -> Self {
+        Self {
+            kind: HeaderKind::Header,
+            format: RECORD_FORMAT,
+            periapt: VERSION.to_owned(),
+            model: ModelHash {
+                name: None,
+                sha256: None,
+            },
+            engine: None,
+            device: None,
+            kv: None,
+            reward,
+            reward_model: None,
+            preference: query.preference.clone(),
+            reworded: query.reworded.clone(),
+            method,
+            system: query.system.clone(),
+            system_prompt: None,
+            date: None,
+            prompts: (prompts.name.clone(), sha256(&format!("{prompts:?}"))),
+            options: options.clone(),
+        }
+    }
+}
+
 impl Session {
     /// What the model's file says of itself, and how it is run here.
     #[must_use]
@@ -110,25 +146,15 @@ impl Session {
         reward: String,
     ) -> RecordHeader {
         RecordHeader {
-            kind: HeaderKind::Header,
-            format: RECORD_FORMAT,
-            periapt: VERSION.to_owned(),
             model: ModelHash {
                 name: self.model_name().map(str::to_owned),
                 sha256: None,
             },
             device: Some(self.device().info.clone()),
-            kv: self.kv,
-            reward,
-            reward_model: None,
-            preference: query.preference.clone(),
-            reworded: query.reworded.clone(),
-            method,
-            system: query.system.clone(),
+            kv: Some(self.kv),
             system_prompt: unusual(self.system_prompt()),
             date: self.today(),
-            prompts: (prompts.name.clone(), sha256(&format!("{prompts:?}"))),
-            options: options.clone(),
+            ..RecordHeader::new(query, options, prompts, method, reward)
         }
     }
 }

@@ -17,6 +17,16 @@ fn log_softmax(scores: impl Iterator<Item = f64>) -> Vec<f64> {
     scores
 }
 
+/// The log-probabilities of some tokens under `softmax(logits)`, in f64; of what is outside the vocabulary minus infinity.
+#[must_use]
+pub fn log_probs_of(logits: &[f32], ids: &[u32]) -> Vec<f64> {
+    let all = log_softmax(logits.iter().map(|l| f64::from(*l)));
+    let of = |id: &u32| all.get(*id as usize).copied();
+    ids.iter()
+        .map(|id| of(id).unwrap_or(f64::NEG_INFINITY))
+        .collect()
+}
+
 fn best(log_probs: &[f64], top: usize) -> Vec<(u32, f64)> {
     let mut all: Vec<(u32, f64)> = (0..).zip(log_probs.iter().copied()).collect();
     let order = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));

@@ -1,7 +1,7 @@
 //! The user's preference as a reward that an echo of it does not win.
 
 use super::words::echoes;
-use super::{Cut, Response, Reward, RewardError, RewardName, fitted};
+use super::{Cut, Rater, Response, Reward, RewardError, RewardName, fitted};
 use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::PromptSet;
@@ -85,8 +85,8 @@ impl FitRating {
 /// repeats the wish's own words or four words of an instruction; the end of the turn counts, so that stopping does; and an
 /// answer that is less likely without any wish than the upper quartile of the run's first ones pays for it.
 #[derive(Debug)]
-pub struct FitReward<'a> {
-    session: &'a Session,
+pub struct FitReward<'a, M = Session> {
+    rater: &'a M,
     system: Option<String>,
     preference: String,
     reworded: Vec<String>,
@@ -100,12 +100,12 @@ pub struct FitReward<'a> {
     cuts: Vec<Cut>,
 }
 
-impl<'a> FitReward<'a> {
-    /// By `session`'s model; `preference` and what [`rewordings`](super::rewordings) has for it, as
+impl<'a, M: Rater> FitReward<'a, M> {
+    /// By the model of `rater`; `preference` and what [`rewordings`](super::rewordings) has for it, as
     /// [`PromptSet::instruction`] gives them or as they were typed. Without rewordings it is the wish itself.
     #[must_use]
     pub fn new(
-        session: &'a Session,
+        rater: &'a M,
         system: Option<String>,
         preference: String,
         reworded: &[String],
@@ -118,7 +118,7 @@ impl<'a> FitReward<'a> {
             }
         };
         Self {
-            session,
+            rater,
             system,
             preference,
             reworded,
@@ -135,13 +135,12 @@ impl<'a> FitReward<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error`](crate::Error) where a wish makes no difference to the prompt, a prompt or a response can't be encoded, or the
-    /// device fails.
+    /// Where a wish makes no difference to the prompt, a prompt or a response can't be encoded, or the model fails.
     pub async fn rate(
         &mut self,
         conversation: &Conversation,
         responses: &[Response<'_>],
-    ) -> Result<Vec<FitRating>, crate::Error> {
+    ) -> Result<Vec<FitRating>, M::Error> {
         let conversation = Conversation {
             preference: Some(self.preference.clone()),
             ..conversation.clone()
@@ -153,10 +152,10 @@ impl<'a> FitReward<'a> {
         };
         let mut streams: Vec<Stream> = vec![Stream::base(), told(("neutral", &self.neutral))];
         streams.extend(self.reworded.iter().map(|text| told(("reworded", text))));
-        let end = self.session.end_of_turn();
+        let end = self.rater.end_of_turn()?;
         let spare = usize::from(end.is_some());
         let all = fitted(
-            self.session,
+            self.rater,
             RewardName::Fit,
             &conversation,
             &streams,
@@ -165,44 +164,40 @@ impl<'a> FitReward<'a> {
         )?;
         self.cuts.clear();
         let mut answers = Vec::with_capacity(responses.len());
+        let mut pieces = Vec::with_capacity(responses.len());
         for (response, (mut ids, cut)) in responses.iter().zip(all) {
-            let (tokens, ended) = (ids.len(), response.ended && cut.is_none());
+            pieces.push(self.rater.token_bytes(&ids)?);
+            let ended = response.ended && cut.is_none();
             self.cuts.extend(cut);
             ids.extend(end.filter(|_| ended));
-            answers.push((ids, tokens));
+            answers.push(ids);
         }
-        let rows: Vec<_> = answers
-            .iter()
-            .map(|(ids, _)| (&conversation, &ids[..]))
-            .collect();
-        let rated = self.session.log_probs_under(&streams, &rows).await?;
+        let rated = self
+            .rater
+            .log_probs_under(&streams, &conversation, &answers);
+        let rated = rated.await?;
         let instructions: Vec<&str> = std::iter::once(&self.preference)
             .chain(&self.reworded)
             .map(String::as_str)
             .collect();
-        let rating = |((ids, tokens), rated): (&(Vec<u32>, usize), &Vec<Vec<f32>>)| {
+        let rating = |(pieces, rated): (&Vec<Vec<u8>>, &Vec<Vec<f32>>)| {
             let (base, neutral, reworded) = (&rated[0], &rated[1], &rated[2..]);
-            let pieces = ids[..*tokens].iter().map(|id| {
-                let bytes = self.session.tokenizer().token_bytes(*id);
-                bytes.unwrap_or_default()
-            });
-            let pieces: Vec<_> = pieces.collect();
             let echoes = echoes(
                 &pieces.concat(),
                 &self.preference,
                 &instructions,
                 &conversation.question,
             );
-            let mut counted = counted(pieces.iter().map(|piece| piece.len()), &echoes);
+            let mut counted = counted(pieces.iter().map(Vec::len), &echoes);
             // The end of the turn is no word.
-            counted.resize(ids.len(), true);
+            counted.resize(base.len(), true);
             FitRating {
                 differences: differences(neutral, reworded),
                 counted,
-                nll: nll(&base[..*tokens]),
+                nll: nll(&base[..pieces.len()]),
             }
         };
-        Ok(answers.iter().zip(&rated).map(rating).collect())
+        Ok(pieces.iter().zip(&rated).map(rating).collect())
     }
 
     /// What ratings come to. The first ones of a query set what later ones' `nll` is held against, unless
@@ -259,7 +254,7 @@ fn upper_quartile(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some((value * DECIMALS).round() / DECIMALS)
 }
 
-impl Reward for FitReward<'_> {
+impl<M: Rater> Reward for FitReward<'_, M> {
     fn name(&self) -> String {
         RewardName::Fit.to_string()
     }
@@ -275,7 +270,8 @@ impl Reward for FitReward<'_> {
             question: query.to_owned(),
             ..Conversation::default()
         };
-        let ratings = self.rate(&conversation, responses).await?;
+        let ratings = self.rate(&conversation, responses).await;
+        let ratings = ratings.map_err(Into::into)?;
         let scores = self.scores(&ratings);
         Ok(scores.into_iter().map(|score| score.reward).collect())
     }

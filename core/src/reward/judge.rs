@@ -1,25 +1,25 @@
 //! The model itself as a judge between two responses.
 
 use super::classifier::with_wish;
-use super::{Cut, Response, Reward, RewardError, RewardName, shorter};
+use super::{Cut, Rater, Response, Reward, RewardError, RewardName, shorter};
+use crate::Session;
 use crate::text::{Message, Role};
-use crate::{Error, Session};
 
 /// Asks the model whether a response or the run's first one is better, and reads the answer from the logits of "A" and
 /// "B": the mean over both orders of log p(this one) - log p(the first one), in nats.
 #[derive(Debug)]
-pub struct Judge<'a> {
-    session: &'a Session,
+pub struct Judge<'a, M = Session> {
+    rater: &'a M,
     preference: Option<String>,
     cuts: Vec<Cut>,
 }
 
-impl<'a> Judge<'a> {
-    /// By `session`'s model, which is told a preference, where there is one, as part of the question.
+impl<'a, M: Rater> Judge<'a, M> {
+    /// By the model of `rater`, which is told a preference, where there is one, as part of the question.
     #[must_use]
-    pub fn new(session: &'a Session, preference: Option<String>) -> Self {
+    pub fn new(rater: &'a M, preference: Option<String>) -> Self {
         Self {
-            session,
+            rater,
             preference,
             cuts: Vec::new(),
         }
@@ -27,16 +27,22 @@ impl<'a> Judge<'a> {
 
     /// The prompt that asks which of two responses is better, and how much of each is in it: all of it, where the
     /// context has room.
-    fn prompt(&self, query: &str, a: &str, b: &str) -> Result<(Vec<u32>, [String; 2]), Error> {
+    fn prompt(
+        &self,
+        query: &str,
+        a: &str,
+        b: &str,
+    ) -> Result<(Vec<Message>, [String; 2]), M::Error> {
         let asked = with_wish(query, self.preference.as_deref());
-        let context = self.session.decoder().config().context;
+        let context = self.rater.context();
         let (mut a, mut b) = (a.to_owned(), b.to_owned());
         loop {
-            let ids = self.session.encode_chat(&messages(&asked, &a, &b))?;
+            let chat = messages(&asked, &a, &b).to_vec();
+            let tokens = self.rater.chat_tokens(&chat)?;
             let longer = if a.len() > b.len() { &mut a } else { &mut b };
-            // What is still too long without them is the session's to refuse.
-            if ids.len() < context || longer.is_empty() {
-                return Ok((ids, [a, b]));
+            // What is still too long without them is the model's to refuse.
+            if tokens < context || longer.is_empty() {
+                return Ok((chat, [a, b]));
             }
             *longer = shorter(longer);
         }
@@ -54,7 +60,7 @@ fn messages(query: &str, a: &str, b: &str) -> [Message; 2] {
         .map(|(role, content)| Message { role, content })
 }
 
-impl Reward for Judge<'_> {
+impl<M: Rater> Reward for Judge<'_, M> {
     fn name(&self) -> String {
         RewardName::Judge.to_string()
     }
@@ -72,26 +78,19 @@ impl Reward for Judge<'_> {
             if *response == anchor {
                 continue;
             }
-            let (ids, [text, _]) = self.prompt(query, response, anchor)?;
-            prompts.push(ids);
-            prompts.push(self.prompt(query, anchor, response)?.0);
+            let both = [(*response, anchor), (anchor, *response)];
+            let [first, second] = both.map(|(a, b)| self.prompt(query, a, b));
+            let (chat, [text, _]) = first.map_err(Into::into)?;
+            prompts.push(chat);
+            prompts.push(second.map_err(Into::into)?.0);
             self.cuts
                 .extend(Cut::new(RewardName::Judge, place, response, &text));
         }
-        let mut letters = Vec::with_capacity(2);
-        for letter in ["A", "B"] {
-            letters.extend(self.session.encode_answer(letter)?.first());
-        }
-        let logits = self.session.next_logits_of(&prompts, &letters).await?;
-        let margin = |logits: &Vec<f32>| match logits[..] {
-            [a, b] => f64::from(a) - f64::from(b),
-            // The model has no such letters.
-            _ => f64::NAN,
-        };
-        let mut margins = logits.chunks_exact(2).map(|pair| {
-            let [first, second] = [&pair[0], &pair[1]].map(margin);
-            (first - second) / 2.0
-        });
+        let margins = self.rater.margins(&prompts, ["A", "B"]).await;
+        let margins = margins.map_err(Into::into)?;
+        let mut margins = margins
+            .chunks_exact(2)
+            .map(|pair| (pair[0] - pair[1]) / 2.0);
         let mut score = |response: &Response<'_>| match response.text == anchor {
             true => Some(0.0),
             false => margins.next(),

@@ -1,5 +1,5 @@
-//! How good a response is: one trait, several rewards. This folder asks the session for log-probabilities and
-//! logits, and knows nothing of who wants the scores.
+//! How good a response is: one trait, several rewards. This folder asks a [`Rater`] (the session, or a model behind a
+//! server) for log-probabilities, and knows nothing of who wants the scores.
 
 mod classifier;
 mod cut;
@@ -8,6 +8,7 @@ mod human;
 mod judge;
 mod name;
 mod preference;
+mod rater;
 mod rewordings;
 mod sum;
 mod words;
@@ -19,10 +20,10 @@ pub use human::{Ask, Choice, Human};
 pub use judge::Judge;
 pub use name::RewardName;
 pub use preference::PreferenceReward;
+pub use rater::Rater;
 pub use rewordings::{BadReworded, MOST_REWORDED, rewordings};
 pub use sum::{AnyReward, Sum};
 
-use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
 use crate::model::ModelError;
@@ -35,7 +36,7 @@ pub enum RewardError {
     /// The session failed.
     #[error(transparent)]
     Session(#[from] crate::Error),
-    /// A reward that asks somebody got no answer.
+    /// A reward that asks somebody, or a server, got no answer.
     #[error("the reward {name} gave no scores: {reason}")]
     Failed {
         /// Its name.
@@ -46,11 +47,11 @@ pub enum RewardError {
 }
 
 /// What `encode` gives for a text in at most `most` tokens, and so much of `text`, up to a sentence's end, as that is.
-fn fitting(
+fn fitting<E: From<crate::Error>>(
     text: &str,
     most: usize,
-    encode: impl Fn(&str) -> Result<Vec<u32>, crate::Error>,
-) -> Result<(Vec<u32>, String), crate::Error> {
+    encode: impl Fn(&str) -> Result<Vec<u32>, E>,
+) -> Result<(Vec<u32>, String), E> {
     let mut text = text.to_owned();
     loop {
         let ids = encode(&text)?;
@@ -59,7 +60,7 @@ fn fitting(
         }
         if text.is_empty() {
             let (prompt, context) = (ids.len(), most);
-            return Err(ModelError::ContextFull { prompt, context }.into());
+            return Err(crate::Error::from(ModelError::ContextFull { prompt, context }).into());
         }
         text = shorter(&text);
     }
@@ -70,23 +71,21 @@ type Fitted = (Vec<u32>, Option<Cut>);
 
 /// What of each response fits the model's context after the longest of `streams`' prompts, `spare` tokens left. A response that
 /// just fitted after its own prompt is rated as far as it fits after this one.
-fn fitted(
-    session: &Session,
+fn fitted<M: Rater>(
+    rater: &M,
     name: RewardName,
     conversation: &Conversation,
     streams: &[Stream],
     spare: usize,
     responses: &[Response<'_>],
-) -> Result<Vec<Fitted>, crate::Error> {
+) -> Result<Vec<Fitted>, M::Error> {
     let mut prompt = 0;
     for stream in streams {
-        let ids = session.encode_chat(&conversation.messages(stream))?;
-        prompt = prompt.max(ids.len());
+        prompt = prompt.max(rater.chat_tokens(&conversation.messages(stream))?);
     }
-    let context = session.decoder().config().context;
-    let room = context.saturating_sub(prompt + spare);
+    let room = rater.context().saturating_sub(prompt + spare);
     let one = |(place, response): (usize, &Response<'_>)| {
-        let encode = |text: &str| session.encode_answer(text);
+        let encode = |text: &str| rater.encode_answer(text);
         let (ids, text) = fitting(response.text, room, encode)?;
         Ok((ids, Cut::new(name, place, response.text, &text)))
     };

@@ -1,27 +1,28 @@
 //! The user's own preference as a reward.
 
-use super::{Cut, Response, Reward, RewardError, RewardName, fitted};
+use super::{Cut, Rater, Response, Reward, RewardError, RewardName, fitted};
 use crate::Session;
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
+use crate::session::mean;
 
 /// Amulet's utility over a response (arXiv 2502.19148): the mean over its tokens of log p(token | with the preference)
 /// - log p(token | without), in nats. Needs no second model.
 #[derive(Debug)]
-pub struct PreferenceReward<'a> {
-    session: &'a Session,
+pub struct PreferenceReward<'a, M = Session> {
+    rater: &'a M,
     system: Option<String>,
     preference: String,
     cuts: Vec<Cut>,
 }
 
-impl<'a> PreferenceReward<'a> {
-    /// By `session`'s model; `preference` as
+impl<'a, M: Rater> PreferenceReward<'a, M> {
+    /// By the model of `rater`; `preference` as
     /// [`PromptSet::instruction`](crate::decoding::PromptSet::instruction) gives it.
     #[must_use]
-    pub fn new(session: &'a Session, system: Option<String>, preference: String) -> Self {
+    pub fn new(rater: &'a M, system: Option<String>, preference: String) -> Self {
         Self {
-            session,
+            rater,
             system,
             preference,
             cuts: Vec::new(),
@@ -29,7 +30,7 @@ impl<'a> PreferenceReward<'a> {
     }
 }
 
-impl Reward for PreferenceReward<'_> {
+impl<M: Rater> Reward for PreferenceReward<'_, M> {
     fn name(&self) -> String {
         RewardName::Preference.to_string()
     }
@@ -48,17 +49,17 @@ impl Reward for PreferenceReward<'_> {
         };
         let streams = [Stream::base(), Stream::pref()];
         let name = RewardName::Preference;
-        let (answers, cuts): (Vec<_>, Vec<_>) =
-            fitted(self.session, name, &conversation, &streams, 0, responses)?
-                .into_iter()
-                .unzip();
+        let all = fitted(self.rater, name, &conversation, &streams, 0, responses);
+        let (answers, cuts): (Vec<_>, Vec<_>) = all.map_err(Into::into)?.into_iter().unzip();
         self.cuts = cuts.into_iter().flatten().collect();
-        let answers: Vec<_> = answers
+        let rated = self
+            .rater
+            .log_probs_under(&streams, &conversation, &answers);
+        let rated = rated.await.map_err(Into::into)?;
+        Ok(rated
             .iter()
-            .map(|ids| (&conversation, &ids[..]))
-            .collect();
-        let scores = self.session.score_all(&answers).await?;
-        Ok(scores.iter().map(|score| score.preference_score).collect())
+            .map(|streams| mean(&streams[1]) - mean(&streams[0]))
+            .collect())
     }
 
     fn take_cuts(&mut self) -> Vec<Cut> {

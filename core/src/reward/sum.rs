@@ -1,16 +1,17 @@
 //! Rewards by name, and several at once.
 
 use super::{ClassifierReward, Cut, FitReward, Human, Judge, PreferenceReward};
-use super::{Response, Reward, RewardError};
+use super::{Rater, Response, Reward, RewardError};
+use crate::Session;
 
 /// Any of the rewards.
-pub enum AnyReward<'a> {
+pub enum AnyReward<'a, M = Session> {
     /// The user's preference, safe from echoes.
-    Fit(FitReward<'a>),
+    Fit(FitReward<'a, M>),
     /// The user's preference as it is.
-    Preference(PreferenceReward<'a>),
+    Preference(PreferenceReward<'a, M>),
     /// The model as a judge.
-    Judge(Judge<'a>),
+    Judge(Judge<'a, M>),
     /// A reward model.
     Classifier(ClassifierReward<'a>),
     /// A person.
@@ -18,9 +19,9 @@ pub enum AnyReward<'a> {
 }
 
 /// A weighted sum.
-pub struct Sum<'a>(pub Vec<(AnyReward<'a>, f64)>);
+pub struct Sum<'a, M = Session>(pub Vec<(AnyReward<'a, M>, f64)>);
 
-impl Reward for AnyReward<'_> {
+impl<M: Rater> Reward for AnyReward<'_, M> {
     fn name(&self) -> String {
         match self {
             Self::Fit(reward) => reward.name(),
@@ -84,9 +85,9 @@ impl Reward for AnyReward<'_> {
     }
 }
 
-impl Reward for Sum<'_> {
+impl<M: Rater> Reward for Sum<'_, M> {
     fn name(&self) -> String {
-        let one = |(reward, weight): &(AnyReward<'_>, f64)| match *weight {
+        let one = |(reward, weight): &(AnyReward<'_, M>, f64)| match *weight {
             1.0 => reward.name(),
             weight => format!("{}:{weight}", reward.name()),
         };

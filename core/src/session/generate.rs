@@ -141,6 +141,10 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "contract", ts(optional))]
         trace: Option<&'a TokenTrace>,
+        /// The logits of the method's first stream, where there is a trace.
+        #[serde(skip)]
+        #[cfg_attr(feature = "contract", ts(skip))]
+        logits: &'a [f32],
     },
     /// An answer is complete.
     #[serde(skip)]
@@ -189,7 +193,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    pub fn event(&self, answer: usize, chosen: &Chosen) -> Event<'_> {
+    pub fn event<'a>(&'a self, answer: usize, chosen: &Chosen, logits: &'a [f32]) -> Event<'a> {
         Event::Token {
             answer,
             id: self.id,
@@ -198,6 +202,7 @@ impl Taken {
             k: self.k,
             kl: chosen.kl,
             trace: self.trace.as_ref(),
+            logits,
         }
     }
 }
@@ -280,9 +285,13 @@ impl Session {
                     continue;
                 }
                 let rows = logits.chunks_exact(vocab);
-                let rows = rows.skip(index * streams.len()).take(streams.len());
-                let taken = answer.take(self, request, &chosen, rows.collect(), count == most)?;
-                let mut heard = on_event(taken.event(place, &chosen)).await;
+                let rows: Vec<&[f32]> = rows
+                    .skip(index * streams.len())
+                    .take(streams.len())
+                    .collect();
+                let first = rows.first().copied().unwrap_or_default();
+                let taken = answer.take(self, request, &chosen, rows, count == most)?;
+                let mut heard = on_event(taken.event(place, &chosen, first)).await;
                 if answer.done && heard.is_continue() {
                     let generation = &answer.generation;
                     heard = on_event(Event::Done {

@@ -11,6 +11,7 @@ mod prompts;
 mod scheduler;
 mod score;
 mod steps;
+mod support;
 
 pub use beam::{BeamRequest, Hypothesis};
 pub use classifier::Classifier;
@@ -18,8 +19,10 @@ pub use finish::FinishReason;
 pub use generate::{Event, GenerateRequest, Generation};
 pub use prompts::Prompting;
 pub use scheduler::{Counts, RequestId, Scheduler};
+pub(crate) use score::mean;
 pub use score::{Rated, Score};
 pub use steps::{StepTime, Steps};
+pub use support::{MOST_IDS, Support, SupportSampler, Truncation};
 
 use crate::decoding::DecodingError;
 use crate::device::{DeviceError, OpenDevice};

@@ -285,9 +285,11 @@ impl Job<'_> {
                 continue;
             }
             let rows = logits.chunks_exact(vocab).skip(index * width).take(width);
+            let rows: Vec<&[f32]> = rows.collect();
+            let first = rows.first().copied().unwrap_or_default();
             let last = self.tokens == self.most;
-            let taken = answer.take(session, &self.request, chosen, rows.collect(), last)?;
-            on_event(self.id, taken.event(place, chosen));
+            let taken = answer.take(session, &self.request, chosen, rows, last)?;
+            on_event(self.id, taken.event(place, chosen, first));
             if answer.done {
                 let generation = &answer.generation;
                 let answer = place;

@@ -53,7 +53,7 @@ impl Session {
         let rated = self.log_probs_under(&streams, answers).await?;
         let rated = answers.iter().zip(&rated);
         Ok(rated
-            .map(|((_, answer), rated)| score(&rated[0], &rated[1], answer))
+            .map(|((_, answer), rated)| Score::of(&rated[0], &rated[1], answer))
             .collect())
     }
 
@@ -157,18 +157,24 @@ impl Session {
     }
 }
 
-fn score(base: &[f32], pref: &[f32], answer: &[u32]) -> Score {
-    let mean = |log_probs: &[f32]| {
-        let sum: f64 = log_probs.iter().copied().map(f64::from).sum();
-        sum / log_probs.len() as f64
-    };
-    Score {
-        preference_score: mean(pref) - mean(base),
-        base_perplexity: (-mean(base)).exp(),
-        pref_perplexity: (-mean(pref)).exp(),
-        distinct: [1, 2, 3].map(|n| distinct(answer, n)),
-        repetition: repetition(answer),
-        tokens: answer.len(),
+/// The mean of log-probabilities; `NaN` where there are none.
+pub(crate) fn mean(log_probs: &[f32]) -> f64 {
+    let sum: f64 = log_probs.iter().copied().map(f64::from).sum();
+    sum / log_probs.len() as f64
+}
+
+impl Score {
+    /// What an answer scores whose tokens have these log-probabilities without the preference and with it.
+    #[must_use]
+    pub fn of(base: &[f32], pref: &[f32], answer: &[u32]) -> Self {
+        Self {
+            preference_score: mean(pref) - mean(base),
+            base_perplexity: (-mean(base)).exp(),
+            pref_perplexity: (-mean(pref)).exp(),
+            distinct: [1, 2, 3].map(|n| distinct(answer, n)),
+            repetition: repetition(answer),
+            tokens: answer.len(),
+        }
     }
 }
 
@@ -197,7 +203,7 @@ mod tests {
 
     #[test]
     fn scores_by_hand() {
-        let score = score(&[-1.0, -3.0], &[-1.0, -2.0], &[7, 7]);
+        let score = Score::of(&[-1.0, -3.0], &[-1.0, -2.0], &[7, 7]);
         assert!((score.preference_score - 0.5).abs() < 1e-9);
         assert!((score.base_perplexity - 2f64.exp()).abs() < 1e-9);
         assert!((score.pref_perplexity - 1.5f64.exp()).abs() < 1e-9);

@@ -347,6 +347,12 @@ impl Tokenizer {
         self.end_of_generation.binary_search(&id).is_ok()
     }
 
+    /// The ids that end an answer, in order.
+    #[must_use]
+    pub fn ends_of_generation(&self) -> &[u32] {
+        &self.end_of_generation
+    }
+
     /// The token that ends a turn in the chat template, if the file names one.
     pub fn eos(&self) -> Option<u32> {
         self.eos

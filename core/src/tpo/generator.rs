@@ -1,4 +1,4 @@
-//! Who writes: the engine here, something remote later.
+//! Who writes: the engine here, or whoever else is a [`Generator`].
 
 use super::Error;
 use super::event::{RunEvent, Stage};

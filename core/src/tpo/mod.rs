@@ -34,6 +34,9 @@ pub enum Error {
     /// The session failed.
     #[error(transparent)]
     Session(#[from] crate::Error),
+    /// A generator that is no session failed.
+    #[error("{0}")]
+    Generator(String),
     /// The reward failed.
     #[error(transparent)]
     Reward(#[from] RewardError),

@@ -39,19 +39,24 @@ pub(super) fn load_at(path: PathBuf, args: &LoadArgs) -> anyhow::Result<Loaded> 
     })
 }
 
-/// The reward model `model`, beside the one that is loaded and on its device, and where it lies. What the arguments ask
-/// of the model, they ask of this one, too.
+/// The reward model `model`, beside the one that is loaded and on its device, where there is one, and where it lies. What the
+/// arguments ask of the model, they ask of this one, too.
 pub(super) fn load_classifier(
     model: &str,
     args: &LoadArgs,
-    beside: &Loaded,
+    beside: Option<&Loaded>,
 ) -> anyhow::Result<(Classifier, PathBuf)> {
     let path = model_path(Some(model))?;
-    let device = beside.session.device();
     let mut args = args.clone();
-    args.leave(beside.memory)?;
+    let device = match beside {
+        Some(loaded) => {
+            args.leave(loaded.memory)?;
+            loaded.session.device().clone()
+        }
+        None => pollster::block_on(device::open(args.device))?,
+    };
     let (bar, session) = (ProgressBar::hidden(), Classifier::session_mut);
-    let loaded = load_as(&path, &args, device, &bar, Classifier::new, session);
+    let loaded = load_as(&path, &args, &device, &bar, Classifier::new, session);
     Ok((loaded.context("--reward-model")?.0, path))
 }
 

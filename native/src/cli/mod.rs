@@ -6,6 +6,7 @@ mod bench;
 mod completions;
 mod convert;
 mod doctor;
+mod engine;
 mod eval;
 mod generate;
 mod input;
@@ -154,7 +155,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         ) => session_code(error),
         (
             _,
-            Some(periapt_core::tpo::Error::Reward(_) | periapt_core::tpo::Error::NoCandidate(_)),
+            Some(
+                periapt_core::tpo::Error::Reward(_)
+                | periapt_core::tpo::Error::Generator(_)
+                | periapt_core::tpo::Error::NoCandidate(_),
+            ),
         )
         | (None, None) => 1,
         (_, Some(_)) => USAGE,

@@ -1,13 +1,14 @@
 //! `periapt score`: answers in files to one question, or lines of questions with answers.
 
 use super::args::ScoreArgs;
+use super::engine::Engine;
 use super::lines::{self, Lines};
 use super::{Usage, input, load, notes, print_json, streams};
 use crate::terminal::{self, line};
-use periapt_core::Session;
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::preference::is_empty;
-use periapt_core::reward::{FitReward, FitScore, Response, RewardName};
+use periapt_core::decoding::streams::Stream;
+use periapt_core::reward::{FitReward, FitScore, Rater, Response, RewardName};
 use periapt_core::session::Score;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -77,12 +78,34 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
             .into());
         }
     };
+    let (model, context) = (args.model.model.as_deref(), args.model.load.max_context);
+    if let Some(engine) = Engine::of(&args.engine, model, context, None)? {
+        engine.can_rate()?;
+        let about = json!({ "engine": engine.name(), "model": { "name": engine.model } });
+        return score_all(args, &engine, &groups, by_fit, about);
+    }
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
+    let mut about = json!({
+        "device": session.device().info,
+        "model": { "name": session.model_name(), "path": loaded.path },
+    });
+    notes::record(&mut about, session.system_prompt());
+    score_all(args, session, &groups, by_fit, about)
+}
+
+/// Scores all groups and says it; `about` is what the one object says beside the scores.
+fn score_all(
+    args: &ScoreArgs,
+    rater: &impl Rater,
+    groups: &[Group],
+    by_fit: bool,
+    about: Value,
+) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for (number, group) in groups.iter().enumerate() {
-        let scored = pollster::block_on(score(args, session, group, by_fit))?;
+        let scored = pollster::block_on(score(args, rater, group, by_fit))?;
         if number == 0 && !args.json {
             let name = if by_fit { "       fit  " } else { "" };
             writeln!(
@@ -99,22 +122,18 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
             }
         }
     }
-    let [group] = groups.as_slice() else {
+    let [group] = groups else {
         return Ok(());
     };
     if !args.json || args.lines.is_some() {
         return Ok(());
     }
-    let mut object = json!({
-        "scores": all,
-        "preference": group.conversation.preference,
-        "device": session.device().info,
-        "model": { "name": session.model_name(), "path": loaded.path },
-    });
+    let mut object = about;
+    object["scores"] = Value::Array(all);
+    object["preference"] = json!(group.conversation.preference);
     if by_fit {
         object["reworded"] = json!(group.reworded);
     }
-    notes::record(&mut object, session.system_prompt());
     print_json(&object)
 }
 
@@ -212,23 +231,23 @@ fn groups(args: &ScoreArgs, path: &Path) -> Result<Vec<Group>, Usage> {
     }
 }
 
-async fn score<'a>(
+async fn score<'a, M: Rater>(
     args: &ScoreArgs,
-    session: &Session,
+    rater: &M,
     group: &'a Group,
     by_fit: bool,
-) -> Result<Vec<Scored<'a>>, periapt_core::Error> {
-    let encode = |answer: &Answer| session.encode_answer(&answer.text);
+) -> Result<Vec<Scored<'a>>, M::Error> {
+    let encode = |answer: &Answer| rater.encode_answer(&answer.text);
     let tokens = group
         .answers
         .iter()
         .map(encode)
         .collect::<Result<Vec<_>, _>>()?;
-    let pairs: Vec<(&Conversation, &[u32])> = tokens
-        .iter()
-        .map(|tokens| (&group.conversation, tokens.as_slice()))
-        .collect();
-    let scores = session.score_all(&pairs).await?;
+    let streams = [Stream::base(), Stream::pref()];
+    let rated = rater.log_probs_under(&streams, &group.conversation, &tokens);
+    let rated = rated.await?;
+    let scores =
+        (rated.iter().zip(&tokens)).map(|(rated, answer)| Score::of(&rated[0], &rated[1], answer));
     let mut scored: Vec<Scored<'_>> = group
         .answers
         .iter()
@@ -246,7 +265,7 @@ async fn score<'a>(
         system, preference, ..
     } = group.conversation.clone();
     let preference = preference.unwrap_or_default();
-    let mut fit = FitReward::new(session, system, preference, &group.reworded);
+    let mut fit = FitReward::new(rater, system, preference, &group.reworded);
     fit.params = args.fit;
     if let Some(neutral) = &args.neutral {
         fit.neutral = input::typed(neutral);

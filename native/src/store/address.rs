@@ -93,7 +93,7 @@ impl fmt::Display for Hub {
 }
 
 /// Whether the address is one of this machine's.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     url.scheme() == "http"
         && match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -104,7 +104,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// An address to print: without name, password and query, which may be secrets.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -114,7 +114,7 @@ pub(super) fn shown(url: &Url) -> String {
 }
 
 /// What is no address, to print: nothing before an `@` or behind a `?`, and no control characters.
-pub(super) fn without_login(text: &str) -> String {
+pub(crate) fn without_login(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     let hidden = match text.rfind('@') {
         Some(at) => format!("***{}", &text[at..]),

@@ -35,9 +35,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use address::{is_loopback, shown, without_login};
 use etcetera::BaseStrategy;
 use files::{check_name, file_bytes, is_there, remove_folder};
 pub(crate) use files::{hash, hash_of_files};
+pub(crate) use proxy::from_env as proxy_for;
+pub(crate) use reach::retry_after;
 use standing::remove_file;
 
 pub use catalogue::{Catalogue, ModelSpec, Recommended, Source, Wheel, catalogue};

@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 /// A proxy, and the variable that names it.
 #[derive(Debug)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     pub variable: &'static str,
     pub proxy: Proxy,
     /// Its address, to print.
@@ -35,7 +35,7 @@ const HTTP: [&str; 6] = [
 ];
 
 /// The proxy for `url` that the environment names.
-pub(super) fn from_env(url: &Url) -> Result<Option<Chosen>, StoreError> {
+pub(crate) fn from_env(url: &Url) -> Result<Option<Chosen>, StoreError> {
     choose(url, &|name| match env::var(name) {
         Ok(value) => Ok(value),
         Err(env::VarError::NotPresent) => Ok(String::new()),

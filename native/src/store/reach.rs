@@ -190,7 +190,7 @@ fn may_pass(error: &ureq::Error) -> bool {
 }
 
 /// How long a server asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));

@@ -14,7 +14,7 @@ mod clean;
 mod secrets;
 
 pub use clean::{json_line, line, shown};
-pub use secrets::hidden;
+pub use secrets::{hidden, hide};
 
 use clean::{Cleaner, Keep};
 use std::io::{self, ErrorKind, IsTerminal, StdoutLock, Write};

@@ -1,6 +1,6 @@
 //! What a log or a message must not hold: tokens and passwords.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Stands for what is left out.
 const HIDDEN: &str = "(hidden)";
@@ -37,6 +37,15 @@ fn known() -> &'static [String] {
         known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         known
     })
+}
+
+/// Secrets that came to be known on the way.
+static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Leaves a secret out of all that is said from now on.
+pub fn hide(secret: &str) {
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    told.push(secret.to_owned());
 }
 
 /// `USER:PASSWORD` of an address.
@@ -107,7 +116,11 @@ fn base64(bytes: &[u8]) -> String {
 /// before the `@` of an address.
 #[must_use]
 pub fn hidden(text: &str) -> String {
-    without(text, known())
+    let told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    match told.is_empty() {
+        true => without(text, known()),
+        false => without(text, &[known(), &told].concat()),
+    }
 }
 
 fn without(text: &str, known: &[String]) -> String {

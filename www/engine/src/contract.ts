@@ -721,10 +721,12 @@ export type RecordHeader = {
   periapt: string,
   /** The model. */
   model: ModelHash,
-  /** What computed. */
+  /** The address of the server that ran it, where one did. */
+  engine?: string,
+  /** What computed; null for a server. */
   device: Adapter | null,
-  /** How keys and values are stored. */
-  kv: KvType,
+  /** How keys and values are stored; not known of a server. */
+  kv?: KvType,
   /** The reward, as it was asked for. */
   reward: string,
   /** The model behind the reward `classifier`. */

@@ -1,6 +1,6 @@
 //! What `generate`, `compare` and `score` take.
 
-use super::{DecodingArgs, ModelArgs, PromptArgs, StreamArgs};
+use super::{DecodingArgs, EngineArgs, ModelArgs, PromptArgs, StreamArgs, SupportArgs};
 use clap::Args;
 use periapt_core::decoding::MethodName;
 use periapt_core::reward::FitParams;
@@ -10,6 +10,10 @@ use std::path::PathBuf;
 pub struct GenerateArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub support: SupportArgs,
     #[command(flatten)]
     pub prompts: PromptArgs,
     /// Earlier turns: [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}, ...]
@@ -53,6 +57,10 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub support: SupportArgs,
+    #[command(flatten)]
     pub prompts: PromptArgs,
     /// How to answer: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
@@ -70,6 +78,8 @@ pub struct CompareArgs {
 pub struct ScoreArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
     #[command(flatten)]
     pub prompts: PromptArgs,
     /// The preference: one word, which --prompt-set makes a sentence of, or text

@@ -4,6 +4,7 @@ mod answer;
 mod bench;
 mod convert;
 mod decoding;
+mod engine;
 mod eval;
 mod serve;
 mod tpo;
@@ -12,6 +13,7 @@ pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
+pub use engine::{EngineArgs, SupportArgs};
 pub use eval::EvalArgs;
 pub use serve::ServeArgs;
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
@@ -27,7 +29,7 @@ use periapt_core::text::Today;
 use std::path::PathBuf;
 
 /// Aligns a language model with its user at the moment it answers, on the user's own GPU. Nothing
-/// leaves the machine.
+/// leaves the machine, unless --engine names another.
 #[derive(Debug, Parser)]
 #[command(
     name = "periapt",

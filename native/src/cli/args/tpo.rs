@@ -1,6 +1,6 @@
 //! What `periapt tpo` takes.
 
-use super::{ModelArgs, PromptArgs};
+use super::{EngineArgs, ModelArgs, PromptArgs};
 use clap::{Args, Subcommand};
 use periapt_core::decoding::MethodName;
 use periapt_core::tpo::{Mode, RefineDraws, RefineSize};
@@ -35,6 +35,8 @@ pub enum TpoCommand {
 pub struct RefineArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// How the first responses are improved
     #[arg(long, value_enum, default_value = "tpo")]
     pub mode: Mode,
@@ -62,12 +64,12 @@ pub struct RefineArgs {
     #[command(flatten)]
     pub asking: PromptArgs,
     /// The prompts of the loop: `full` (for 7B and up), `compact`, or a folder with any of compare.txt, evaluate.txt,
-    /// feedback.txt and improve.txt [default: by the model's size]
+    /// feedback.txt and improve.txt [default: by the model's size; full with --engine]
     #[arg(long, value_name = "DIR")]
     pub prompts: Option<String>,
     #[command(flatten)]
     pub draws: RefineDraws,
-    /// Responses decoded at once [default: all of a round]
+    /// Responses decoded at once; with --engine requests at once [default: all of a round; 8 with --engine]
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub batch: Option<usize>,
     /// Leave out the comparison: best-of-N at as many generations as the run takes, and at as many tokens

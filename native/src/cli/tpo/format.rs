@@ -50,6 +50,17 @@ pub struct RecordedRun {
     pub state: State,
 }
 
+impl Content {
+    /// Whether a run with that header goes on from here.
+    pub fn is_of(&self, header: &RecordHeader) -> bool {
+        let mut own = self.header.clone();
+        if own.engine.is_some() && header.engine.is_some() {
+            own.engine.clone_from(&header.engine);
+        }
+        own == *header
+    }
+}
+
 impl RecordedRun {
     /// What there is of it.
     pub fn outcome(&self) -> &Outcome {

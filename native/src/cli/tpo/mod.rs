@@ -10,20 +10,20 @@ mod report;
 mod result;
 
 use super::args::{RefineArgs, TpoArgs, TpoCommand};
+use super::engine::{Engine, Writer};
 use super::eval::dataset;
 use super::load::{Loaded, load_classifier};
 use super::{Usage, input, load, notes, print_json, source, streams};
 use format::RunPart;
 use live::Live;
-use periapt_core::Session;
 use periapt_core::contract::{ModelHash, RecordHeader};
 use periapt_core::decoding::{AmuletParams, Method, Strength};
 use periapt_core::reward::{
-    AnyReward, ClassifierReward, FitReward, Human, Judge, PreferenceReward, RewardName, Sum,
+    AnyReward, ClassifierReward, FitReward, Human, Judge, PreferenceReward, Rater, RewardName, Sum,
 };
 use periapt_core::session::Classifier;
 use periapt_core::tpo::{
-    Local, Options, Outcome, PromptName, PromptSet, Prompts, Query, RunEvent, refine,
+    Generator, Local, Options, Outcome, PromptName, PromptSet, Prompts, Query, RunEvent, refine,
 };
 use record::RecordFile;
 use result::RunResult;
@@ -122,99 +122,156 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
         Some(path) => Some(RecordFile::open(path, args.dataset.as_deref())?),
         None => None,
     };
+    let (model, context) = (args.model.model.as_deref(), args.model.load.max_context);
+    if let Some(engine) = Engine::of(&args.engine, model, context, args.batch)? {
+        return refine_there(args, &asked, record, &engine);
+    }
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
-    let scorer = match &args.reward_model {
-        Some(model) => Some(load_classifier(model, &args.model.load, &loaded)?),
-        None => None,
-    };
+    let scorer = scorer(args, Some(&loaded))?;
     let by_size = || PromptSet::for_size(session.decoder().parameters() as u64).into();
     let prompts = asked.prompts.clone().unwrap_or_else(by_size);
-    let header = header(args, &asked, &loaded, scorer.as_ref(), &prompts)?;
-    let mut refinement = Refinement {
-        generator: Local {
-            session,
-            method: asked.method.clone(),
-            preference: asked.preference.clone(),
-            batch: args.batch.unwrap_or(usize::MAX),
-        },
-        reward: Sum(asked
-            .rewards
-            .iter()
-            .map(|(name, weight)| {
-                let classifier = scorer.as_ref().map(|(classifier, _)| classifier);
-                (reward(*name, session, classifier, &asked), *weight)
-            })
-            .collect()),
-        asked: &asked,
-        prompts,
-        record,
-    };
-    if let Some(record) = &mut refinement.record {
-        record.begin(&header)?;
-    }
-    let mut results = Vec::new();
-    for item in 0..asked.questions.len() {
-        let outcome = refinement.run(item, RunPart::Run, asked.options.clone())?;
-        let baseline = match asked.compares {
-            true => {
-                let options = asked.baseline(outcome.tokens);
-                Some(refinement.run(item, RunPart::Baseline, options)?)
-            }
-            false => None,
-        };
-        let result = RunResult::new(&outcome, baseline.as_ref(), &header);
-        results.push(result.describe());
-        if !args.json {
-            result.say(args.dataset.is_some())?;
-        }
-    }
-    if !args.json {
-        return Ok(());
-    }
-    match args.dataset {
-        Some(_) => print_json(&json!({ "results": results })),
-        None => print_json(&results.first()),
-    }
-}
-
-/// What all lines of the record share.
-fn header(
-    args: &RefineArgs,
-    asked: &Asked,
-    loaded: &Loaded,
-    scorer: Option<&(Classifier, PathBuf)>,
-    prompts: &Prompts,
-) -> anyhow::Result<RecordHeader> {
-    let session = &loaded.session;
-    let named = args.reward.clone();
-    let named = named.unwrap_or_else(|| asked.rewards[0].0.to_string());
     let (query, method) = (asked.query(""), asked.method.name());
-    let mut header = session.record_header(&query, &asked.options, prompts, method, named);
+    let named = reward_asked(args, &asked);
+    let mut header = session.record_header(&query, &asked.options, &prompts, method, named);
     // Reading a large model's file again takes a while: only for who sees it.
     if args.json || args.record.is_some() {
         header.model.sha256 = Some(source::sha256(&loaded.path)?);
     }
-    if let Some((classifier, path)) = scorer {
-        header.reward_model = Some(ModelHash {
+    header.reward_model = of_scorer(scorer.as_ref())?;
+    let generator = Local {
+        session,
+        method: asked.method.clone(),
+        preference: asked.preference.clone(),
+        batch: args.batch.unwrap_or(usize::MAX),
+    };
+    let rewards = rewards(session, scorer.as_ref(), &asked);
+    Refinement {
+        generator,
+        reward: rewards,
+        asked: &asked,
+        prompts,
+        record,
+    }
+    .run_all(args, &header)
+}
+
+/// The same with the model behind a server; a reward model is this machine's.
+fn refine_there(
+    args: &RefineArgs,
+    asked: &Asked,
+    record: Option<RecordFile>,
+    engine: &Engine,
+) -> anyhow::Result<()> {
+    if !matches!(asked.method, Method::Base | Method::Pref) {
+        let what = "with --engine, responses are decoded by --method base or pref";
+        return Err(Usage(what.to_owned()).into());
+    }
+    if asked
+        .rewards
+        .iter()
+        .any(|(name, _)| name.wants_preference())
+    {
+        engine.can_rate()?;
+    }
+    let scorer = scorer(args, None)?;
+    // What is run elsewhere is seldom small.
+    let full = || PromptSet::Full.into();
+    let prompts = asked.prompts.clone().unwrap_or_else(full);
+    let (query, method) = (asked.query(""), asked.method.name());
+    let named = reward_asked(args, asked);
+    let header = RecordHeader {
+        model: ModelHash {
+            name: Some(engine.model.clone()),
+            sha256: None,
+        },
+        engine: Some(engine.name()),
+        reward_model: of_scorer(scorer.as_ref())?,
+        ..RecordHeader::new(&query, &asked.options, &prompts, method, named)
+    };
+    let generator = Writer {
+        engine,
+        method: asked.method.clone(),
+        preference: asked.preference.clone(),
+    };
+    Refinement {
+        generator,
+        reward: rewards(engine, scorer.as_ref(), asked),
+        asked,
+        prompts,
+        record,
+    }
+    .run_all(args, &header)
+}
+
+/// The reward model, where one is named.
+fn scorer(
+    args: &RefineArgs,
+    beside: Option<&Loaded>,
+) -> anyhow::Result<Option<(Classifier, PathBuf)>> {
+    let model = args.reward_model.as_deref();
+    let load = |model| load_classifier(model, &args.model.load, beside);
+    model.map(load).transpose()
+}
+
+fn of_scorer(scorer: Option<&(Classifier, PathBuf)>) -> anyhow::Result<Option<ModelHash>> {
+    let hash = |(classifier, path): &(Classifier, PathBuf)| {
+        Ok(ModelHash {
             name: classifier.model_name().map(str::to_owned),
             sha256: Some(source::sha256(path)?),
-        });
-    }
-    Ok(header)
+        })
+    };
+    scorer.map(hash).transpose()
+}
+
+/// The reward as it was asked for.
+fn reward_asked(args: &RefineArgs, asked: &Asked) -> String {
+    let default = || asked.rewards[0].0.to_string();
+    args.reward.clone().unwrap_or_else(default)
 }
 
 /// All that a run needs.
-struct Refinement<'a> {
+struct Refinement<'a, G, M> {
     asked: &'a Asked,
     prompts: Prompts,
-    generator: Local<'a>,
-    reward: Sum<'a>,
+    generator: G,
+    reward: Sum<'a, M>,
     record: Option<RecordFile>,
 }
 
-impl Refinement<'_> {
+impl<G: Generator, M: Rater> Refinement<'_, G, M> {
+    /// Refines the answer to every question, and says what came of it.
+    fn run_all(mut self, args: &RefineArgs, header: &RecordHeader) -> anyhow::Result<()> {
+        let asked = self.asked;
+        if let Some(record) = &mut self.record {
+            record.begin(header)?;
+        }
+        let mut results = Vec::new();
+        for item in 0..asked.questions.len() {
+            let outcome = self.run(item, RunPart::Run, asked.options.clone())?;
+            let baseline = match asked.compares {
+                true => {
+                    let options = asked.baseline(outcome.tokens);
+                    Some(self.run(item, RunPart::Baseline, options)?)
+                }
+                false => None,
+            };
+            let result = RunResult::new(&outcome, baseline.as_ref(), header);
+            results.push(result.describe());
+            if !args.json {
+                result.say(args.dataset.is_some())?;
+            }
+        }
+        if !args.json {
+            return Ok(());
+        }
+        match args.dataset {
+            Some(_) => print_json(&json!({ "results": results })),
+            None => print_json(&results.first()),
+        }
+    }
+
     /// Refines the answer to a question, or draws what that is held against: shown as it happens, and recorded.
     fn run(&mut self, item: usize, part: RunPart, options: Options) -> anyhow::Result<Outcome> {
         let asked = self.asked;
@@ -358,29 +415,41 @@ fn reward_names(args: &RefineArgs) -> Result<Vec<(RewardName, f64)>, Usage> {
     Ok(rewards)
 }
 
-fn reward<'a>(
+fn rewards<'a, M: Rater>(
+    rater: &'a M,
+    scorer: Option<&'a (Classifier, PathBuf)>,
+    asked: &Asked,
+) -> Sum<'a, M> {
+    let classifier = scorer.map(|(classifier, _)| classifier);
+    let rewards = asked.rewards.iter();
+    Sum(rewards
+        .map(|(name, weight)| (reward(*name, rater, classifier, asked), *weight))
+        .collect())
+}
+
+fn reward<'a, M: Rater>(
     name: RewardName,
-    session: &'a Session,
+    rater: &'a M,
     classifier: Option<&'a Classifier>,
     asked: &Asked,
-) -> AnyReward<'a> {
+) -> AnyReward<'a, M> {
     let preference = asked.preference.clone();
     match (name, classifier) {
         (RewardName::Classifier, Some(classifier)) => {
             AnyReward::Classifier(ClassifierReward::new(classifier, preference))
         }
         (RewardName::Fit, _) => AnyReward::Fit(FitReward::new(
-            session,
+            rater,
             asked.system.clone(),
             preference.unwrap_or_default(),
             &asked.reworded,
         )),
         (RewardName::Preference, _) => AnyReward::Preference(PreferenceReward::new(
-            session,
+            rater,
             asked.system.clone(),
             preference.unwrap_or_default(),
         )),
         (RewardName::Human, _) => AnyReward::Human(Human::new(human::ask())),
-        _ => AnyReward::Judge(Judge::new(session, preference)),
+        _ => AnyReward::Judge(Judge::new(rater, preference)),
     }
 }

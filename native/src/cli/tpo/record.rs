@@ -84,11 +84,11 @@ impl RecordFile {
         })
     }
 
-    /// Writes the header, or holds it against the earlier run's.
+    /// Writes the header, or holds it against the earlier run's: a server may have another address since.
     pub fn begin(&mut self, header: &RecordHeader) -> anyhow::Result<()> {
         match &self.before {
             None => self.append(header)?,
-            Some(before) if before.header == *header => {}
+            Some(before) if before.is_of(header) => {}
             Some(_) => {
                 return Err(Usage(format!(
                     "--record: {} is of a run with other settings, another model or another device: choose another \

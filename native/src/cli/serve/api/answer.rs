@@ -135,7 +135,7 @@ impl Answers {
                 (choice.tokens, choice.prompt_tokens) = (tokens, prompt_tokens);
                 Ok(Some(self.chunk(answer, "", &[])))
             }
-            Told::Ids(_) | Told::Text(_) => Ok(None),
+            Told::Ids { .. } | Told::Text(_) => Ok(None),
         }
     }
 
@@ -151,7 +151,8 @@ impl Answers {
             mut top,
         } = token;
         let wanted = self.frame.telling.logprobs;
-        top.truncate(wanted.unwrap_or(0));
+        // Those that were asked for by id come all.
+        top.truncate(wanted.map_or(0, |wanted| wanted.max(self.frame.telling.by_id)));
         let log_prob = LogProb {
             piece,
             log_prob: Some(f64::from(log_prob)),

@@ -3,11 +3,11 @@
 
 use super::error::ApiError;
 use super::metrics::Metrics;
-use super::request::Prompt;
+use super::request::{ById, Prompt};
 use crate::cli::args::LoadArgs;
 use crate::cli::load::load_at;
 use periapt_core::Session;
-use periapt_core::decoding::trace::TokenTrace;
+use periapt_core::decoding::trace::{TokenTrace, log_probs_of};
 use periapt_core::session::{
     Event, FinishReason, GenerateRequest, Generation, Rated, RequestId, Scheduler,
 };
@@ -39,8 +39,12 @@ pub enum Told {
         ids: Vec<Piece>,
         rated: Vec<(Rated, Piece)>,
     },
-    /// Token ids.
-    Ids(Vec<u32>),
+    /// Token ids, with the model's context and the tokens that end an answer, that of the template first.
+    Ids {
+        ids: Vec<u32>,
+        context: usize,
+        ends: Vec<u32>,
+    },
     /// A text.
     Text(String),
     /// It went wrong; nothing more comes.
@@ -52,6 +56,16 @@ pub enum Told {
 pub struct Piece {
     pub text: String,
     pub bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// A token by its id, as vLLM's `return_tokens_as_token_ids` has it.
+    fn of_id(id: u32) -> Self {
+        Self {
+            text: format!("token_id:{id}"),
+            bytes: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +93,7 @@ pub enum Ask {
         prompts: Vec<Prompt>,
         n: usize,
         rate: bool,
+        by_id: ById,
     },
     /// A text's ids, with what begins texts where `special` is true.
     Tokenize {
@@ -261,6 +276,7 @@ struct UnderWay {
     /// Answers that are not complete.
     left: usize,
     last: Instant,
+    by_id: ById,
     _waits: Waits,
 }
 
@@ -279,22 +295,32 @@ impl UnderWay {
                 k,
                 kl,
                 trace,
+                logits,
             } => {
                 metrics.token(self.last.elapsed());
                 self.last = Instant::now();
                 let best = trace.and_then(|trace| trace.top.get("final"));
                 let best = best.into_iter().flatten();
+                let named = |id: u32| match self.by_id.names {
+                    true => Piece::of_id(id),
+                    false => piece(session, id),
+                };
+                let top: Vec<(Piece, f64)> = match &self.by_id.wanted[..] {
+                    [] => best.map(|top| (named(top.id), top.log_prob)).collect(),
+                    ids => {
+                        let log_probs = log_probs_of(logits, ids);
+                        ids.iter().map(|id| named(*id)).zip(log_probs).collect()
+                    }
+                };
                 let token = Token {
                     answer,
-                    piece: piece(session, id),
+                    piece: named(id),
                     text: text.to_owned(),
                     log_prob,
                     k,
                     kl,
                     trace: trace.cloned(),
-                    top: best
-                        .map(|top| (piece(session, top.id), top.log_prob))
-                        .collect(),
+                    top,
                 };
                 tell(&self.tell, Told::Token(Box::new(token)));
             }
@@ -320,6 +346,7 @@ fn begin(
     metrics: &Metrics,
 ) -> Result<Option<UnderWay>, ApiError> {
     let to = job.tell;
+    let mut named = ById::default();
     let request = match job.ask {
         Ask::Generate(request) => request,
         Ask::Complete {
@@ -327,7 +354,9 @@ fn begin(
             prompts,
             n,
             rate,
+            by_id,
         } => {
+            named = by_id;
             for prompt in prompts {
                 let ids = match prompt {
                     Prompt::Ids(ids) => ids,
@@ -357,11 +386,11 @@ fn begin(
                 true => session.encode_text(&text)?,
                 false => session.encode_answer(&text)?,
             };
-            tell(&to, Told::Ids(ids));
+            tell(&to, ids_of(session, ids));
             return Ok(None);
         }
         Ask::TokenizeChat(messages) => {
-            tell(&to, Told::Ids(session.encode_chat(&messages)?));
+            tell(&to, ids_of(session, session.encode_chat(&messages)?));
             return Ok(None);
         }
         Ask::Detokenize(ids) => {
@@ -391,8 +420,23 @@ fn begin(
         begun: Some(Told::Begun(system)),
         left,
         last: Instant::now(),
+        by_id: named,
         _waits: job.waits,
     }))
+}
+
+/// Token ids as they are told.
+fn ids_of(session: &Session, ids: Vec<u32>) -> Told {
+    let own = session.end_of_turn();
+    let others = session.tokenizer().ends_of_generation().iter().copied();
+    Told::Ids {
+        ids,
+        context: session.decoder().config().context,
+        ends: own
+            .into_iter()
+            .chain(others.filter(|id| Some(*id) != own))
+            .collect(),
+    }
 }
 
 /// What is told of an answer that is complete.

@@ -407,6 +407,7 @@ async fn completions(State(api): State<Api>, body: Body) -> Result<Response, Api
         prompts: asked.prompts,
         n: asked.n,
         rate: asked.echo,
+        by_id: asked.by_id,
     };
     api.answer(frame, count, &model, ask).await
 }
@@ -421,7 +422,8 @@ async fn told(api: &Api, model: &Named, ask: Ask) -> Result<Told, ApiError> {
     }
 }
 
-/// `{content, add_special?}` or `{messages}` to `{tokens}`, as llama.cpp's server has it.
+/// `{content, add_special?}` or `{messages}` to `{tokens}`, as llama.cpp's server has it, with `count` and `max_model_len` as
+/// vLLM's.
 async fn tokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
     let (mut fields, _, model) = api.read(body).await?;
     let special = fields
@@ -442,7 +444,12 @@ async fn tokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiErr
     };
     request::nothing_else(&fields)?;
     match told(&api, &model, ask).await? {
-        Told::Ids(ids) => Ok(json_response(&json!({ "tokens": ids }))),
+        Told::Ids { ids, context, ends } => Ok(json_response(&json!({
+            "tokens": ids,
+            "count": ids.len(),
+            "max_model_len": context,
+            "end_token_ids": ends,
+        }))),
         _ => Err(ApiError::internal("the engine told something else")),
     }
 }

@@ -52,8 +52,11 @@ const NUMBERS: [(&str, &str); 10] = [
     ("max_tokens", "max_new_tokens"),
 ];
 
-/// The most likely tokens that a client may ask for.
+/// The most likely tokens that a client may ask for with a chat.
 const MOST_TOP: u64 = 20;
+
+/// The same of a completion, or tokens by id: more than vocabularies have.
+const MOST_IDS: u64 = 1 << 18;
 
 fn is_empty(value: &Value) -> bool {
     match value {
@@ -74,6 +77,17 @@ pub struct Telling {
     pub logprobs: Option<usize>,
     /// The trace of each token.
     pub trace: bool,
+    /// Tokens whose log-probabilities were asked for by id.
+    pub by_id: usize,
+}
+
+/// Log-probabilities by token ids, as vLLM has them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ById {
+    /// Tokens to tell in place of the likeliest ones.
+    pub wanted: Vec<u32>,
+    /// Whether tokens are called `token_id:ID`, since several may have the same text.
+    pub names: bool,
 }
 
 /// What all requests for text have.
@@ -131,17 +145,33 @@ fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, ApiError> {
     }
 }
 
-fn count(fields: &mut Map<String, Value>, name: &str) -> Result<Option<usize>, ApiError> {
+fn count(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    most: u64,
+) -> Result<Option<usize>, ApiError> {
     let Some(value) = fields.remove(name) else {
         return Ok(None);
     };
-    match value.as_u64().filter(|count| *count <= MOST_TOP) {
+    match value.as_u64().filter(|count| *count <= most) {
         Some(count) => Ok(Some(count as usize)),
         None => Err(ApiError::field(
             name,
-            format!("{name} must be a whole number from 0 to {MOST_TOP}"),
+            format!("{name} must be a whole number from 0 to {most}"),
         )),
     }
+}
+
+/// The field `name` of `alignment`, 0 where it is left out.
+fn number(fields: &mut Map<String, Value>, name: &str) -> Result<u32, ApiError> {
+    let Some(value) = fields.remove(name) else {
+        return Ok(0);
+    };
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| {
+        let what = format!("{name} must be a whole number from 0 to {}", u32::MAX);
+        ApiError::field(&format!("alignment.{name}"), what)
+    })
 }
 
 impl Common {
@@ -308,7 +338,7 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
         mut telling,
     } = Common::take(&mut rest)?;
     fields.insert("messages".to_owned(), messages(rest.remove("messages"))?);
-    let top = count(&mut rest, "top_logprobs")?;
+    let top = count(&mut rest, "top_logprobs", MOST_TOP)?;
     if flag(&mut rest, "logprobs")? {
         telling.logprobs = Some(top.unwrap_or(0));
     } else if top.is_some() {
@@ -340,6 +370,9 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
         alignment.insert("strength".to_owned(), json!(suits.strength));
         alignment.insert("plausibility".to_owned(), json!(suits.plausibility));
     }
+    let first = number(&mut alignment, "first")?;
+    let prefix = text(&mut alignment, "prefix")?;
+    let fold = flag(&mut alignment, "fold")?;
     telling.trace = alignment.contains_key("trace");
     for (name, value) in alignment {
         let theirs = NUMBERS.iter().any(|(_, ours)| *ours == name);
@@ -353,6 +386,9 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
     }
     let mut request = decoded(fields, &telling)?;
     request.fold_where_wished();
+    request.fold |= fold;
+    request.first = first;
+    request.prefix = prefix.unwrap_or_default();
     Ok(ChatRequest {
         request,
         telling,
@@ -377,6 +413,7 @@ pub struct CompletionRequest {
     pub telling: Telling,
     /// Whether the prompt comes back before the answer.
     pub echo: bool,
+    pub by_id: ById,
 }
 
 fn prompts(value: Option<Value>) -> Result<Vec<Prompt>, ApiError> {
@@ -420,8 +457,27 @@ pub fn completion(mut rest: Map<String, Value>) -> Result<CompletionRequest, Api
         mut telling,
     } = Common::take(&mut rest)?;
     let prompts = prompts(rest.remove("prompt"))?;
-    telling.logprobs = count(&mut rest, "logprobs")?;
+    telling.logprobs = count(&mut rest, "logprobs", MOST_IDS)?;
     let echo = flag(&mut rest, "echo")?;
+    let by_id = ById {
+        names: flag(&mut rest, "return_tokens_as_token_ids")?,
+        wanted: match rest.remove("logprob_token_ids") {
+            None => Vec::new(),
+            Some(ids) => serde_json::from_value(ids).map_err(|_| {
+                let what = "logprob_token_ids must be a list of token ids";
+                ApiError::field("logprob_token_ids", what)
+            })?,
+        },
+    };
+    if by_id.wanted.len() as u64 > MOST_IDS {
+        let what = format!("logprob_token_ids has more than {MOST_IDS} ids");
+        return Err(ApiError::field("logprob_token_ids", what));
+    }
+    if !by_id.wanted.is_empty() {
+        telling.by_id = by_id.wanted.len();
+        // They take the place of the likeliest ones.
+        telling.logprobs = Some(1);
+    }
     if rest.contains_key("alignment") {
         let what = "a preference is said in a chat: take /v1/chat/completions for it";
         return Err(ApiError::field("alignment", what));
@@ -442,5 +498,6 @@ pub fn completion(mut rest: Map<String, Value>) -> Result<CompletionRequest, Api
         request,
         telling,
         echo,
+        by_id,
     })
 }

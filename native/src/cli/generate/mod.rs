@@ -1,5 +1,7 @@
 //! `periapt generate` and `periapt compare`.
 
+mod there;
+
 use super::args::{CompareArgs, DecodingArgs, GenerateArgs, ModelArgs};
 use super::trace::Recorder;
 use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
@@ -29,6 +31,7 @@ struct Answer {
 
 pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     check(&args.decoding)?;
+    there::check(args)?;
     let mut preferences = streams::preferences(&args.prefer)?;
     let weighted = preferences
         .iter()
@@ -46,6 +49,8 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
         (Some(method), _) => method,
         _ if guided => MethodName::Guidance,
         (None, 0) => MethodName::Base,
+        // What was measured is this machine's models'.
+        (None, _) if args.engine.engine.is_some() => MethodName::Amulet,
         (None, _) => recommended(&args.model, &mut decoding)?,
     };
     if several && method != MethodName::Guidance {
@@ -91,6 +96,9 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
     request.json_schema = args.json_schema.as_deref().map(schema).transpose()?;
     request.trace = args.trace.as_ref().map(|_| args.trace_top);
     request.validate()?;
+    if let Some(engine) = there::engine(&args.engine, &args.model)? {
+        return there::generate(&engine, &request, args);
+    }
     let mut recorder = args.trace.as_deref().map(Recorder::create).transpose()?;
     let mut loaded = load(&args.model)?;
     streams::attach(&mut loaded.session, &mut method, &args.model, &args.streams)?;
@@ -155,6 +163,9 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     for request in &requests {
         request.validate()?;
     }
+    if let Some(engine) = there::engine(&args.engine, &args.model)? {
+        return there::compare(&engine, &requests, args);
+    }
     let loaded = load(&args.model)?;
     // The last one's prompts are all there are.
     let prompting = requests
@@ -166,23 +177,17 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     for request in &requests {
         let method = &request.method;
         if !args.json {
-            let mut out = terminal::answer();
-            match method {
-                Method::Base | Method::Pref => writeln!(out, "--- {} ---", method.name())?,
-                _ => writeln!(
-                    out,
-                    "--- {} (k = {:.4}) ---",
-                    method.name(),
-                    method.strength()
-                )?,
-            }
+            heading(method)?;
         }
         let answer = answer(&loaded, request, !args.json, None)?;
         let mut object = describe(&loaded, request, &args.decoding, &answer);
         notes::record(&mut object, prompting.system);
         answers.push(object);
         if !args.json {
-            writeln!(terminal::answer(), "[{}]\n", length(&answer.generation))?;
+            let generation = &answer.generation;
+            let tokens = generation.token_ids.len();
+            let length = length(&generation.text, tokens, generation.finish_reason);
+            writeln!(terminal::answer(), "[{length}]\n")?;
         }
     }
     if args.json {
@@ -191,15 +196,23 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What goes before a method's answer.
+fn heading(method: &Method) -> std::io::Result<()> {
+    let (mut out, name) = (terminal::answer(), method.name());
+    match method {
+        Method::Base | Method::Pref => writeln!(out, "--- {name} ---"),
+        _ => writeln!(out, "--- {name} (k = {:.4}) ---", method.strength()),
+    }
+}
+
 /// How long an answer is, in words.
-fn length(generation: &Generation) -> String {
-    let words = generation.text.split_whitespace().count();
-    let tokens = generation.token_ids.len();
+fn length(text: &str, tokens: usize, finish_reason: FinishReason) -> String {
+    let words = text.split_whitespace().count();
     let many = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
         count => format!("{count} {what}s"),
     };
-    let cut = match generation.finish_reason {
+    let cut = match finish_reason {
         FinishReason::Length => ", cut at the limit",
         _ => "",
     };

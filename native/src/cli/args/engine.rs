@@ -1,0 +1,28 @@
+//! What has the model run elsewhere.
+
+use super::at_least_one;
+use clap::Args;
+
+/// Each says it: a heading for all of them would go on over what comes behind.
+const HEADING: &str = "Engine";
+
+#[derive(Debug, Clone, Args)]
+pub struct EngineArgs {
+    /// Have an OpenAI-compatible server run the model, in place of this machine: vLLM, SGLang, llama-server, Ollama, `periapt
+    /// serve`. --model is its name for the model then [default: its only one, or the one that it calls default]
+    #[arg(long, help_heading = HEADING, value_name = "URL")]
+    pub engine: Option<String>,
+    /// The environment variable that holds the server's key
+    #[arg(long, help_heading = HEADING, value_name = "NAME", requires = "engine")]
+    pub engine_key_env: Option<String>,
+    /// Seconds for an answer of the server to come
+    #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub engine_timeout: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SupportArgs {
+    /// With --engine, la and amulet: the likeliest tokens that are looked at, at each token of the answer
+    #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub support: usize,
+}
