@@ -39,9 +39,11 @@ const HEADER = object({
   type: v.literal("header", "\"header\""),
   format: v.literal(RECORD_FORMAT, String(RECORD_FORMAT)),
   periapt: name(),
-  model: object({ name: v.nullable(name()), sha256: hash() }),
+  model: object({ name: v.nullable(name()), sha256: v.nullable(hash()) }),
+  /** The server that ran the model, where one did: then nothing is known of keys and values. */
+  engine: v.exactOptional(name()),
   device: v.nullable(DEVICE),
-  kv: oneOf("f16", "f32"),
+  kv: v.exactOptional(oneOf("f16", "f32")),
   reward: name(),
   reward_model: v.exactOptional(object({ name: v.nullable(name()), sha256: hash() })),
   preference: v.nullable(text()),
