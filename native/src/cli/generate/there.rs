@@ -17,6 +17,7 @@ pub fn check(args: &GenerateArgs) -> Result<(), Usage> {
     let refused = [
         ("--trace", args.trace.is_some()),
         ("--paper-compat", args.decoding.paper_compat),
+        ("--json-schema", args.json_schema.is_some()),
         ("--stream-model", !args.streams.stream_model.is_empty()),
         ("--method beam", args.method == Some(MethodName::Beam)),
     ];
