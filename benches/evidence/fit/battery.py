@@ -30,6 +30,8 @@ WISHES = ["concise", "verbose", "formal", "complex", "uplifting", "pleasant", "c
 VARIANTS = ["before", "behind", "strewn", "other", "broken"]
 CLIPS = [0.1, 0.25, 0.5, 1.0, 2.0]
 BETAS = [0.0, 0.1, 0.25, 0.5, 1.0, 2.0]
+# The engine's own.
+DEFAULT = (0.5, 1.0)
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
@@ -55,7 +57,7 @@ def arguments():
 
 
 def generate(args, method, wishes):
-    """Answers by (wish, question's place), as {response, ended}; `periapt eval` goes on from what it has."""
+    """Answers by (wish, question), as {response, ended}; `periapt eval` goes on from what it has."""
     folder = args.out / f"answers-{method}"
     command = [args.periapt, "eval", "--model", args.model, "--device", args.device, "--method", method, "--limit", str(args.limit)]
     command += ["--dataset", args.questions, "-n", str(args.max_new_tokens), "--batch", str(args.batch), "-o", str(folder)]
@@ -63,13 +65,12 @@ def generate(args, method, wishes):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     rows = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
     rows = [row for row in rows if row["method"] == method]
-    questions = list(dict.fromkeys(row["question"] for row in rows))
     answers = {}
     for row in rows:
         text = row["response"].strip()
         if text:
-            answers[row["preference"], questions.index(row["question"])] = {"response": text, "ended": row["finish_reason"] == "stop"}
-    return questions, answers
+            answers[row["preference"], row["question"]] = {"response": text, "ended": row["finish_reason"] == "stop"}
+    return answers
 
 
 def strewn(text, word, every=6):
@@ -95,20 +96,21 @@ def variants(args, wish, answer, other, seed):
 
 def groups(args):
     """Lists of lines for `periapt score`, each an answer with all that is held against it."""
-    questions, pref = generate(args, "pref", args.wishes)
+    pref = generate(args, "pref", args.wishes)
     # The prompt without a wish is the same for all of them.
-    _, base = generate(args, "base", args.wishes[:1])
+    base = generate(args, "base", args.wishes[:1])
+    questions = list(dict.fromkeys(question for _, question in pref))
     reworded = json.loads(args.reworded.read_text()) if args.reworded else {}
     for wish in args.wishes:
         for at, question in enumerate(questions):
-            if (wish, at) not in pref or (args.wishes[0], at) not in base:
+            if (wish, question) not in pref or (args.wishes[0], question) not in base:
                 continue
-            answer = pref[wish, at]
-            other = pref.get((wish, (at + 1) % len(questions))) if len(questions) > 1 else None
+            answer = pref[wish, question]
+            other = pref.get((wish, questions[(at + 1) % len(questions)])) if len(questions) > 1 else None
             common = {"question": question, "preference": wish}
             if wish in reworded:
                 common["reworded"] = reworded[wish]
-            named = [("pref", answer), ("base", base[args.wishes[0], at])]
+            named = [("pref", answer), ("base", base[args.wishes[0], question])]
             lines = [{**common, "id": [wish, at, name], **one} for name, one in named]
             held = variants(args, wish, answer, other, f"{args.seed} {wish} {at}")
             lines += [{**common, "id": [wish, at, name], "first": False, **one} for name, one in held]
@@ -116,35 +118,32 @@ def groups(args):
 
 
 def score(args, all_groups):
-    """Scores by (wish, place): {name: what `periapt score` says}; groups that are there are not scored again."""
+    """Scores by (wish, place): {name: what `periapt score` says}; a line that is there is not scored again."""
     file = args.out / f"scores-{args.name}.jsonl"
     there = {}
+    # What was asked of each: an answer that is another one now is scored anew.
+    asked = {json.dumps(line["id"]): line["response"] for lines in all_groups for line in lines}
     if file.exists():
         whole = file.read_text().rpartition("\n")[0]
-        for line in whole.splitlines():
-            line = json.loads(line)
+        for line in map(json.loads, whole.splitlines()):
             wish, at, name = line["id"]
-            there.setdefault((wish, at), {})[name] = line
-    missing = []
-    for lines in all_groups:
-        wish, at, _ = lines[0]["id"]
-        if set(there.get((wish, at), {})) != {line["id"][2] for line in lines}:
-            there.pop((wish, at), None)
-            missing += lines
-    kept = [json.dumps(line) for group in there.values() for line in group.values()]
-    file.write_text("".join(f"{line}\n" for line in kept))
+            if line.get("response") == asked.get(json.dumps(line["id"])):
+                there.setdefault((wish, at), {})[name] = line
+    missing = [line for lines in all_groups for line in lines if line["id"][2] not in there.get(tuple(line["id"][:2]), {})]
+    file.write_text("".join(f"{json.dumps(line)}\n" for group in there.values() for line in group.values()))
     if missing:
-        asked = args.out / f"lines-{args.name}.jsonl"
-        asked.write_text("".join(f"{json.dumps(line)}\n" for line in missing))
-        command = [args.periapt, "score", "--model", args.model, "--device", args.device, "--json", "--per-token", "--lines", str(asked)]
+        to_ask = args.out / f"lines-{args.name}.jsonl"
+        to_ask.write_text("".join(f"{json.dumps(line)}\n" for line in missing))
+        command = [args.periapt, "score", "--model", args.model, "--device", args.device, "--json", "--per-token", "--lines", str(to_ask)]
         command += (["--neutral", args.neutral] if args.neutral else []) + args.more
         with file.open("a") as out, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             for done, line in enumerate(process.stdout, 1):
-                out.write(line)
+                parsed = json.loads(line)
+                parsed["response"] = asked[json.dumps(parsed["id"])]
+                out.write(json.dumps(parsed) + "\n")
                 out.flush()
                 if done % 50 == 0:
                     print(f"{done} of {len(missing)} answers are scored", file=sys.stderr)
-                parsed = json.loads(line)
                 wish, at, name = parsed["id"]
                 there.setdefault((wish, at), {})[name] = parsed
         if process.returncode:
@@ -162,7 +161,7 @@ def quartile(values):
 
 
 def fit(line, limit, clip, beta):
-    """The reward for another clip and beta."""
+    """The reward, as the engine defines it, from what it says of each token; `limit` is the upper quartile of the first answers."""
     of = line["fit"]
     counted = zip(of["differences"], of["counted"])
     style = sum(max(-clip, min(clip, d)) for d, counts in counted if counts) / len(of["differences"])
@@ -253,7 +252,7 @@ def main():
     limits = {key: quartile([group[arm]["fit"]["nll"] for arm in ("pref", "base")]) for key, group in scored.items()}
     limit_of = {id(group): limits[key] for key, group in scored.items()}
     rewards = {
-        "fit": lambda group, name: group[name]["fit"]["reward"],
+        "fit": lambda group, name: fit(group[name], limit_of[id(group)], *DEFAULT),
         "preference": lambda group, name: group[name]["preference_score"],
     }
     for clip in CLIPS:
