@@ -25,8 +25,8 @@ pub struct Leaning {
     pub ended: bool,
 }
 
-/// Answers the first conversation of a request by its method, `support` tokens at a time. `heard` hears of every piece of its text and
-/// may break off.
+/// Answers the first conversation of a request by its method, `support` tokens at a time. `heard` hears of every piece of its
+/// text and may break off.
 pub async fn lean(
     engine: &Engine,
     request: &GenerateRequest,

@@ -113,7 +113,8 @@ impl Engine {
         };
         let all: Option<Vec<(String, f64)>> = all.and_then(|all| all.iter().map(one).collect());
         let all = all.ok_or_else(|| {
-            self.lacks("gives no log-probabilities with a chat (logprobs, top_logprobs), which the reward judge needs: take --reward human")
+            self.lacks("gives no log-probabilities with a chat (logprobs, top_logprobs), which the reward judge needs: take \
+                 --reward human")
         })?;
         let [a, b] = letters.map(str::to_owned);
         Ok(difference(&all, &a, &b))
