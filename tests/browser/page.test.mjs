@@ -18,7 +18,7 @@ function call(page, name, params) {
   return page.evaluate(([name, params]) => globalThis.periapt.call(name, params).done, [name, params]);
 }
 
-const words = (page, side) => page.locator(`.turn:last-of-type [data-side=${side}] .words`);
+const words = (page, side) => page.locator(`:is(.turn:last-of-type, .demo) [data-side=${side}] .words`);
 const textOf = (page, side) => words(page, side).evaluate((list) => list.textContent);
 
 /** Chooses one preference; `undefined` for none. */
@@ -99,41 +99,65 @@ describe("the page", { timeout: HOUR }, () => {
 
   test("reports the WebGPU adapter, and names what can't be done yet", async () => {
     const line = await page.locator("#adapter").textContent();
-    assert.match(line, /^Computing on the GPU through WebGPU: .*swiftshader/i);
+    assert.match(line, /Computing on the GPU through WebGPU: .*swiftshader/i);
     assert.ok(await page.getByRole("button", { name: "Answer", exact: true }).isDisabled());
     for (const model of ["SmolLM2-135M-Instruct (98 MB)", "Qwen2.5-Coder-0.5B-Instruct (491 MB)"]) {
       assert.ok(await page.getByRole("button", { name: `Run it here: download ${model}` }).isEnabled());
     }
   });
 
-  test("plays a recorded run in both columns, says that it is one, and plays another for another preference", async () => {
-    await page.getByText(/^Recorded: a real run of qwen2.5-coder-1.5b-instruct.* on .*, seed 0/).waitFor();
-    await page.getByRole("button", { name: "Show it whole" }).click();
-    for (const [name, side, file] of [
-      ["uplifting", "base", "base"],
-      ["uplifting", "aligned", "uplifting"],
-      ["formal", "aligned", "formal"],
-    ]) {
-      await prefer(page, name);
-      const finish = page.getByRole("button", { name: "Show it whole" });
-      const again = page.getByRole("button", { name: "Play again" });
-      await finish.or(again).waitFor();
-      if (await finish.isVisible()) await finish.click();
-      const lines = readFileSync(join(root, `www/public/recorded/${file}.jsonl`), "utf8").trim().split("\n").map(JSON.parse);
-      await page.waitForFunction(
-        ([side, text]) => document.querySelector(`[data-side=${side}] .words`)?.textContent === text,
-        [side, lines.at(-1).text],
-      );
-    }
-    await prefer(page, "pleasant");
-    await page.getByText(/^Only concise, creative, formal and uplifting were recorded/).waitFor();
-    await prefer(page, "uplifting");
-    await page.getByRole("button", { name: "Show it whole" }).click();
+  test("the first view answers one question with and without a wish; slider and wishes swap the recorded text at once", async () => {
+    const textIn = (file) => JSON.parse(readFileSync(join(root, `www/public/recorded/${file}.jsonl`), "utf8").trim().split("\n").at(-1)).text;
+    const shows = (side, file) =>
+      page.waitForFunction(([side, text]) => document.querySelector(`.demo [data-side=${side}] .words`)?.textContent === text, [side, textIn(file)]);
+    const slider = page.getByLabel("How strongly?");
+    await shows("base", "base");
+    await shows("aligned", "concise");
     await page.screenshot({ path: join(screenshots, "first-view.png") });
+    for (const [wish, name] of [["concise", "Short and direct"], ["child", "Simple words"], ["verse", "In verse"]]) {
+      await page.locator(".wishes").getByRole("button", { name }).click();
+      await slider.focus();
+      await page.keyboard.press("Home");
+      await shows("aligned", "base");
+      for (const stop of ["-told", "-little", "", "-paper", "-far"]) {
+        await page.keyboard.press("ArrowRight");
+        await shows("aligned", `${wish}${stop}`);
+      }
+      // By the pointer, too.
+      await page.getByText("Leaning", { exact: true }).click();
+      await shows("aligned", wish);
+      await shows("base", "base");
+    }
+    await page.locator(".wishes").getByRole("button", { name: "Short and direct" }).click();
+    await page.getByText("How this was recorded").click();
+    await page.getByText(/^These are real runs of qwen2.5-coder-1.5b.* on .*, seed 0/).waitFor();
+  });
+
+  test("three pictures tell of one word why it was chosen", async () => {
+    const lines = readFileSync(join(root, "www/public/recorded/concise.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+    const [first, second, third] = lines.filter(({ type }) => type === "token");
+    const pictures = page.locator(".pictures");
+    const likeliest = (part) => first.top[part][0].piece;
+    assert.notEqual(likeliest("base"), likeliest("final"), "the opening word is no example");
+    await pictures.getByText("The first word of the answer.").waitFor();
+    await pictures.getByText("3. Another word wins").waitFor();
+    assert.equal(await pictures.locator("[data-winner=true] dt").textContent(), "Feeling");
+    assert.equal(await pictures.locator("[data-loser=true] dt").textContent(), "Happiness");
+    await words(page, "aligned").locator('[data-index="2"] .token').hover();
+    await pictures.getByText(`The word after “${first.text}${second.text}”.`).waitFor();
+    assert.match(await pictures.locator("li").last().locator("dl").textContent(), new RegExp(third.text.trim()));
+    await page.mouse.move(0, 0);
+    // Without a wish nothing is pushed, and nothing flips.
+    await page.getByText("Without", { exact: true }).first().click();
+    await pictures.getByText("3. The same word wins").waitFor();
+    await page.getByText("Leaning", { exact: true }).click();
   });
 
   test("explains a word under the pointer, by keyboard and by touch, with Amulet's steps", async () => {
-    const trace = readFileSync(join(root, "www/public/recorded/uplifting.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+    const given = ["base", "uplifting"].map((name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `tests/fixtures/traces/${name}.jsonl`), "utf8") }));
+    await drop(page, given);
+    await page.getByText("From the file base.jsonl, uplifting.jsonl.").waitFor();
+    const trace = given[1].text.trim().split("\n").map(JSON.parse);
     const tokens = trace.filter(({ type }) => type === "token");
     const inspector = page.locator(".inspector");
     await words(page, "aligned").locator('[data-index="2"] .token').hover();
@@ -172,12 +196,18 @@ describe("the page", { timeout: HOUR }, () => {
     await inspector.getByText("Point at a word").waitFor();
 
     const phone = await open(browser, `${server.origin}/?device=cpu`, {
-      viewport: { width: 360, height: 740 },
+      viewport: { width: 390, height: 844 },
       hasTouch: true,
       reducedMotion: "reduce",
     });
+    // Both answers begin on a phone's first screen.
+    for (const side of ["base", "aligned"]) {
+      const { y, height } = await words(phone, side).boundingBox();
+      assert.ok(y + Math.min(height, 80) < 844, `${side} begins at ${y}`);
+    }
+    await drop(phone, given);
     await words(phone, "aligned").locator('[data-index="5"] .token').tap();
-    await phone.locator(".inspector").getByText("token 6 of 8").waitFor();
+    await phone.locator(".inspector").getByText("token 6 of 64").waitFor();
     await phone.locator(".inspector").getByText("chosen").first().waitFor();
     await phone.screenshot({ path: join(screenshots, "phone-token.png") });
     assert.deepEqual(await axe(phone), []);
@@ -402,11 +432,11 @@ describe("the page", { timeout: HOUR }, () => {
   test("chats are kept, exported, deleted; traces and chats open without a model", async (t) => {
     const exported = needsModel(t) && (await saved(page, () => page.getByRole("button", { name: "Export this chat" }).click()));
     const other = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
-    const recorded = (name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `www/public/recorded/${name}.jsonl`), "utf8") });
-    await drop(other, [recorded("base"), recorded("creative")]);
-    await other.getByText("From the file base.jsonl, creative.jsonl.").waitFor();
+    const recorded = (name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `tests/fixtures/traces/${name}.jsonl`), "utf8") });
+    await drop(other, [recorded("base"), recorded("uplifting")]);
+    await other.getByText("From the file base.jsonl, uplifting.jsonl.").waitFor();
     assert.equal(await other.locator(".turn").count(), 1);
-    assert.match(await textOf(other, "aligned"), /^To relax after a long day at work, try this unusual idea/);
+    assert.match(await textOf(other, "aligned"), /^Relaxing after a/);
     // A run that was killed while it wrote a line.
     await drop(other, [{ name: "cut.jsonl", text: recorded("formal").text.slice(0, 40_000) }]);
     await other.getByText("From the file cut.jsonl.").waitFor();
@@ -440,7 +470,7 @@ describe("the page", { timeout: HOUR }, () => {
 
   test("no axe violations, no sideways scrolling: 320 to 1600 px, light and dark, all panels open", async () => {
     const wide = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
-    await words(wide, "aligned").locator('[data-index="5"]').click();
+    await words(wide, "aligned").locator('[data-index="2"]').click();
     // 400% zoom on a screen of 1280 x 1024 is 320 x 256.
     for (const [width, height] of [[320, 256], [360, 740], [768, 1000], [1600, 1000]]) {
       await wide.setViewportSize({ width, height });
@@ -502,7 +532,7 @@ describe("the page", { timeout: HOUR }, () => {
     await visitor.context().setOffline(true);
     await visitor.reload();
     await visitor.locator('#adapter[data-state="cpu"]').waitFor();
-    await words(visitor, "aligned").locator("[data-index='5']").waitFor();
+    await words(visitor, "aligned").locator("[data-index='2']").waitFor();
     if (model) {
       const name = model.split("/").at(-1);
       await visitor.getByText("From an address or a folder").click();

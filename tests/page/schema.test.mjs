@@ -83,9 +83,8 @@ describe("imports", () => {
     for (const name of readdirSync(folder)) {
       const { kind, run } = page.imported(readFileSync(join(folder, name), "utf8"));
       assert.equal(kind, "trace");
-      // All but one were cut at their limit.
-      const [length, finish] = name === "concise.jsonl" ? [8, "stop"] : [64, "length"];
-      assert.deepEqual([run.tokens.length, run.finish], [length, finish], name);
+      // All but what is too much came to their natural ends.
+      if (!name.endsWith("-far.jsonl")) assert.equal(run.finish, "stop", name);
       used({ kind, run });
     }
     for (const [kind, { text }] of Object.entries(SAMPLES)) {

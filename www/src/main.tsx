@@ -3,7 +3,6 @@
 import { scriptUrls } from "@periapt/engine";
 import { render } from "preact";
 import { listChats } from "./files.ts";
-import "./recorded.ts";
 import { findOffers, start } from "./state.ts";
 import "./style.css";
 import { App } from "./view/App.tsx";

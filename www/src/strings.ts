@@ -1,6 +1,7 @@
 /** Every word that the page says, in one table. English first; another language is another table of this type. */
 
-import type { Adaptive, LoadEvent, Method } from "@periapt/engine";
+import type { Adaptive, DeviceKind, LoadEvent, Method } from "@periapt/engine";
+import type { Stop, Wish } from "./demo.ts";
 import type { PromptSet } from "@periapt/engine/contract";
 import type { Comparison } from "./figures.ts";
 import type { FieldGroup, FieldName } from "./settings.ts";
@@ -12,10 +13,13 @@ const tokens = (count: number) => `${number.format(count)} ${count === 1 ? "toke
 
 export const strings = {
   title: "Periapt",
-  claim: "A language model that leans towards what you like at every word it writes, on your own device.",
+  claim: "A language model that leans towards what you like, at every word it writes.",
+  claimMore: "No training, no account: it happens while the answer is written, on your own device, and as strongly as you say. Move the slider.",
   skip: "Skip to the question",
   device: {
-    starting: "Starting the engine…",
+    starting: "Starting…",
+    none: "No engine",
+    badge: { gpu: "GPU", cpu: "CPU" } satisfies Record<DeviceKind, string>,
     gpu: (name: string, isSoftware: boolean) =>
       `Computing on the GPU through WebGPU: ${name || "an adapter without a name"}${isSoftware ? ", which is software: it works, but slowly" : ""}`,
     cpu: (isWanted: boolean) =>
@@ -24,7 +28,7 @@ export const strings = {
   },
   model: {
     heading: "Model",
-    none: "Everything below is a recording until you load a model. It then runs here, and nothing you type leaves this tab.",
+    none: "Load a model, and ask. It runs here, and nothing you type leaves this tab.",
     download: (title: string, bytes: number) => `Run it here: download ${title} (${megabytes(bytes)})`,
     stored: (title: string, bytes: number) => `Run it here: ${title}, already downloaded (${megabytes(bytes)})`,
     small: (license: string) => `Small and quick: it shows how answers lean, but they are simple and often wrong. ${license}.`,
@@ -96,22 +100,58 @@ export const strings = {
     reset: "Bring back the first ones",
   },
   columns: {
-    base: "Base",
-    aligned: "Aligned",
+    base: "Without",
+    aligned: "With the preference",
     baseHelp: "the model as it comes",
-    alignedHelp: "leaning towards the preference",
+    alignedHelp: "leaning towards it",
     empty: "Not asked.",
     waiting: "Waits for the other column…",
     heading: "Answers",
     question: "Question",
   },
-  recorded: {
-    label: (model: string, device: string, seed: number) =>
-      `Recorded: a real run of ${model} on ${device}, seed ${seed}. Load the model to ask your own.`,
-    again: "Play again",
-    finish: "Show it whole",
-    missing: (words: readonly string[]) =>
-      `Only ${words.slice(0, -1).join(", ")} and ${words.at(-1)} were recorded. Load the model to see this preference at work.`,
+  demo: {
+    heading: "What leaning does",
+    question: "The question",
+    wish: "The wish",
+    wishes: { concise: "Short and direct", child: "Simple words", verse: "In verse" } satisfies Record<Wish, string>,
+    strength: "How strongly?",
+    stops: { without: "Without", told: "Just told", little: "A little", leaning: "Leaning", paper: "The paper's", far: "Too far" } satisfies Record<Stop, string>,
+    stopHelp: {
+      without: "The model as it comes, on both sides.",
+      told: "The wish is said in the prompt, as with any chat program: the model may heed it, or not.",
+      little: "Every word is pushed once further in the direction in which the wish moved it.",
+      leaning: "Pushed twice as far: what was measured to suit this model.",
+      paper: "The Amulet paper's own strength, 4.65.",
+      far: "7: further than the paper went. Answers may fall apart.",
+    } satisfies Record<Stop, string>,
+    valueText: (stop: Stop, k: number | undefined): string => `${strings.demo.stops[stop]}${k === undefined ? "" : `, k = ${k}`}`,
+    without: "Without the wish",
+    with: (wish: string) => `With the wish: ${wish.toLowerCase()}`,
+    missing: "The recorded answer could not be fetched. Check the connection, and choose the wish again.",
+    loading: "…",
+    legend: "because of the wish. Point at a word, or tap it: the pictures below tell why it was chosen.",
+    how: "How this was recorded",
+    recorded: (model: string, device: string, seed: number, plausibility: number) =>
+      `These are real runs of ${model} on ${device}, seed ${seed}, always the likeliest word, and of words that the prompt with the wish finds at least ${plausibility * 100}% as likely as its best. Nothing was edited; load the model to ask your own.`,
+    told: (text: string) => `What the model was told: \u201c${text}\u201d`,
+    own: "Ask your own",
+    again: "The demonstration",
+    pictures: {
+      heading: "How it works, on one word",
+      which: (before: string, index: number) => (index === 0 ? "The first word of the answer." : `The word after \u201c${before}\u201d.`),
+      asked: "1. The model is asked twice",
+      askedHelp: "For every word: once without your wish, and once with it said in the prompt.",
+      pushed: "2. The difference is pushed further",
+      pushedHelp: (k: number | undefined) =>
+        k === undefined || k === 0 ? "Here nothing is pushed yet: move the slider on." : `What the wish made likelier gets likelier still, by ${k} times that difference; the rest falls back.`,
+      flipped: "3. Another word wins",
+      stays: "3. The same word wins",
+      winner: (first: string, last: string) => (first === last ? `\u201c${first}\u201d stays the likeliest.` : `\u201c${first}\u201d would have been written; now it is \u201c${last}\u201d.`),
+      parts: { base: "without", told: "said in the prompt", final: "in the end" },
+      slopes: (ways: { piece: string; base: string; told: string; final: string }[]) =>
+        `Probabilities without the wish, said in the prompt, and in the end: ${ways.map(({ piece, base, told, final }) => `${piece} ${base}, ${told}, ${final}`).join("; ")}.`,
+      numbers: "All numbers for this word",
+    },
   },
   answer: {
     words: "Words with heat map",
@@ -147,22 +187,22 @@ export const strings = {
     token: (index: number, count: number) => `token ${index + 1} of ${count}`,
     candidates: "Candidates for this token, by probability",
     candidate: "Token",
-    base: "Base",
-    pref: "Pref",
+    base: "Without",
+    pref: "Said in the prompt",
     final: "Final",
     chosen: "chosen",
     below: (percent: string) => (percent.startsWith("<") ? percent : `<${percent}`),
     lift: (factor: number, isUp: boolean) => `${factor > 1e6 ? "Over a million" : rough.format(factor)} times as ${isUp ? "likely" : "unlikely"} as without the preference.`,
     same: "As likely as without the preference.",
     facts: (k: number, kl: number, entropy: number) =>
-      `k = ${k.toFixed(2)}, KL from pref = ${kl.toFixed(3)} nats, entropy = ${entropy.toFixed(2)} nats`,
+      `k = ${k.toFixed(2)}, KL from the prompt alone = ${kl.toFixed(3)} nats, entropy = ${entropy.toFixed(2)} nats`,
     iterates: "Amulet's steps",
     iterate: (i: number, k: number) => `After ${i} ${i === 1 ? "step" : "steps"}: k = ${k.toFixed(2)}`,
     iterateLabel: "Steps of Amulet's update",
     runnerUp: "runner-up",
     plots: "Over the whole answer",
     strengthPlot: "Strength k",
-    klPlot: "KL from pref, nats",
+    klPlot: "KL from the prompt alone, nats",
     plot: (name: string, mean: number, most: number) => `${name} at each token: mean ${mean.toFixed(2)}, highest ${most.toFixed(2)}`,
   },
   ask: {
@@ -206,7 +246,7 @@ export const strings = {
       paper: "The Amulet paper's system prompt for both answers. It asks for concise and helpful ones itself.",
     } satisfies Record<PromptSet, string>,
     klBudget: "KL budget, nats a token",
-    klBudgetHelp: "Lowers the strength wherever the answer would go further from pref than this. Empty for none.",
+    klBudgetHelp: "Lowers the strength wherever the answer would go further than this from the prompt that says your preference. Empty for none.",
     adaptive: "Strength from word to word",
     adaptiveOff: "the same for all",
     adaptives: { jsd: "follows the disagreement" } satisfies Record<Adaptive, string>,
@@ -217,12 +257,12 @@ export const strings = {
     groups: { amulet: "Amulet", la: "Linear Alignment", guard: "Guards", sampling: "Sampling", answer: "Answer" } satisfies Record<FieldGroup, string>,
     fields: {
       alpha: "alpha, weight of the utility",
-      lambda: "lambda, weight of staying close to pref",
+      lambda: "lambda, weight of staying close to the prompt",
       eta: "eta, step size",
       iterations: "T, steps",
       strength: "k, strength",
       plausibility: "Plausibility cut",
-      nucleus: "Nucleus of pref, before leaning (1 keeps all)",
+      nucleus: "Nucleus of the prompt, before leaning (1 keeps all)",
       temperature: "Temperature (0 takes the best token)",
       top_k: "Top-k (0 for all)",
       top_p: "Top-p",

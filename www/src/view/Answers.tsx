@@ -7,7 +7,6 @@ import { exportTrace } from "../files.ts";
 import { CommandError, commandFor } from "../command.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { unexpand } from "../profiles.ts";
-import { again, finish, playing, recordedWord, recordedWords } from "../recorded.ts";
 import { refineAnswer } from "../refine.ts";
 import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
 import {
@@ -33,7 +32,6 @@ export function Answers() {
       <h2 id="answers-heading" class="visually-hidden">
         {strings.columns.heading}
       </h2>
-      {kind === "recorded" && <Recorded />}
       {kind === "file" && <p class="label">{strings.files.opened(name)}</p>}
       <Shows />
       <Heads />
@@ -41,29 +39,6 @@ export function Answers() {
         <TurnView key={at} turn={turn} isLast={at === turns.length - 1} />
       ))}
     </section>
-  );
-}
-
-function Recorded() {
-  const word = recordedWord.value;
-  const run = view.value.turns[0]?.aligned?.value;
-  if (!word) return <p class="label">{strings.recorded.missing(recordedWords)}</p>;
-  if (!run) return null;
-  const { header } = run;
-  const file = header.model.path.replace(/\.gguf$/, "");
-  return (
-    <div class="line label">
-      <p>{strings.recorded.label(file, header.device.name, header.sampling.seed)}</p>
-      {playing.value ? (
-        <button type="button" class="small" onClick={finish}>
-          {strings.recorded.finish}
-        </button>
-      ) : (
-        <button type="button" class="small" onClick={() => again(word)}>
-          {strings.recorded.again}
-        </button>
-      )}
-    </div>
   );
 }
 
@@ -157,25 +132,14 @@ function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
 }
 
 function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
-  const { tokens, finish, speed, header } = run.value;
+  const { finish, header } = run.value;
   const isDone = finish !== null;
-  const traced = tokens.filter((token) => token.kl !== undefined);
-  const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
   return (
     <>
       {header.method !== "base" && <Made header={header} />}
       {shows.value === "text" ? <Rendered text={textOf(run.value)} /> : <Words run={run} side={side} />}
       <p class="hint status" data-done={isDone}>
-        {isDone ? strings.answer.summary(tokens.length, speed, finish) : strings.answer.working}
-        {isDone && header.method !== "base" && tokens.length > 0 && (
-          <>
-            <br />
-            {strings.answer.strength(
-              mean(({ k }) => k),
-              traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined,
-            )}
-          </>
-        )}
+        {isDone ? summaryOf(run.value) : strings.answer.working}
       </p>
       {isDone && (
         <p class="buttons">
@@ -196,7 +160,15 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
   );
 }
 
-async function copy(run: Run): Promise<void> {
+/** How an answer ended, how quickly it came, and how strongly it leaned. */
+export function summaryOf({ tokens, finish, speed, header }: Run): string {
+  const traced = tokens.filter((token) => token.kl !== undefined);
+  const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
+  const strength = () => strings.answer.strength(mean(({ k }) => k), traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined);
+  return [strings.answer.summary(tokens.length, speed, finish), ...(header.method !== "base" && tokens.length > 0 ? [strength()] : [])].join(", ");
+}
+
+export async function copy(run: Run): Promise<void> {
   let command: string;
   try {
     command = commandFor(run);
@@ -222,7 +194,7 @@ function Rendered({ text }: { text: string }) {
 }
 
 /** The tokens, each a shade of how much the preference moved it; a list of which one may be chosen. */
-function Words({ run, side }: { run: Signal<Run>; side: Side }) {
+export function Words({ run, side, language }: { run: Signal<Run>; side: Side; language?: string }) {
   const chosen = useComputed(() => (chosenToken.value?.run === run ? chosenToken.value.index : -1));
   const { tokens } = run.value;
   const reference = referenceOf(run.value);
@@ -244,6 +216,7 @@ function Words({ run, side }: { run: Signal<Run>; side: Side }) {
     <div
       ref={list}
       class="text words"
+      lang={language}
       role="listbox"
       aria-orientation="horizontal"
       aria-label={strings.answer.tokens(strings.columns[side])}

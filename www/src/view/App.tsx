@@ -2,10 +2,11 @@
 
 import { useEffect } from "preact/hooks";
 import { openDropped } from "../files.ts";
-import { announcement, notice } from "../state.ts";
+import { announcement, notice, show, view } from "../state.ts";
 import { strings } from "../strings.ts";
 import { Answers } from "./Answers.tsx";
 import { Composer } from "./Composer.tsx";
+import { Demo } from "./Demo.tsx";
 import { Inspector } from "./Inspector.tsx";
 import { Library } from "./Library.tsx";
 import { Device, Model } from "./Model.tsx";
@@ -14,24 +15,41 @@ import { Refine } from "./Refine.tsx";
 
 export function App() {
   useDrops();
+  const isFirst = view.value.kind === "recorded";
   return (
     <>
       <a class="skip" href="#question">
         {strings.skip}
       </a>
       <header>
-        <h1>{strings.title}</h1>
-        <p class="claim">{strings.claim}</p>
-        <Device />
+        <div class="line">
+          <h1>{strings.title}</h1>
+          {!isFirst && (
+            <button type="button" class="small" onClick={() => show({ kind: "recorded", id: "", name: "", turns: [] })}>
+              {strings.demo.again}
+            </button>
+          )}
+          <Device />
+        </div>
+        {isFirst && (
+          <>
+            <p class="claim">{strings.claim}</p>
+            <p class="hint aside">{strings.claimMore}</p>
+          </>
+        )}
       </header>
       <main>
+        {isFirst && <Demo />}
+        <h2 class="own-heading" hidden={!isFirst}>
+          {strings.demo.own}
+        </h2>
         <Model />
         <Notice />
         <div class="work">
           <div class="talk">
-            <Preferences />
-            <Answers />
+            {!isFirst && <Answers />}
             <Refine />
+            <Preferences />
             <Composer />
           </div>
           <Inspector />

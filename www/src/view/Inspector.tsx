@@ -2,11 +2,14 @@
 
 import { useSignal } from "@preact/signals";
 import { liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
-import { chosenToken, hoveredToken, inspected } from "../state.ts";
+import { chosenToken, hoveredToken, inspected, view } from "../state.ts";
 import { strings } from "../strings.ts";
+import { percent } from "./percent.ts";
 
 export function Inspector() {
   const at = inspected.value;
+  // The first view has pictures of its own.
+  if (view.value.kind === "recorded") return null;
   const run = at?.run.value;
   const token = at && run?.tokens[at.index];
   return (
@@ -32,7 +35,7 @@ export function Inspector() {
   );
 }
 
-function Token({ run, token }: { run: Run; token: RunToken }) {
+export function Token({ run, token }: { run: Run; token: RunToken }) {
   const lift = liftOf(token, referenceOf(run));
   const isAligned = run.header.method !== "base";
   return (
@@ -65,7 +68,7 @@ function Token({ run, token }: { run: Run; token: RunToken }) {
 }
 
 /** White space made visible. */
-function shown(piece: string): string {
+export function shown(piece: string): string {
   return piece.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)) || "∅";
 }
 
@@ -82,11 +85,6 @@ function columnsOf(run: Run): { name: string; label: string }[] {
   // Of the plain answer, base is all there is.
   if (run.header.method === "base") return streams;
   return [...streams, { name: "final", label: strings.inspector.final }];
-}
-
-function percent(probability: number): string {
-  const value = probability * 100;
-  return value >= 10 ? `${value.toFixed(0)}%` : value >= 0.1 ? `${value.toFixed(1)}%` : value >= 0.01 ? `${value.toFixed(2)}%` : "<0.01%";
 }
 
 function Candidates({ token, columns }: { token: RunToken; columns: { name: string; label: string }[] }) {

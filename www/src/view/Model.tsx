@@ -40,9 +40,10 @@ export function Device() {
         ? strings.device.gpu(at.name, at.software)
         : strings.device.cpu(wantedDevice === "cpu") + strings.device.cpuSpeed(CPU_TOKENS_A_SECOND);
   return (
-    <p id="adapter" class="adapter" role="status" data-state={fault ? "error" : (at?.kind ?? "busy")}>
-      {text}
-    </p>
+    <details id="adapter" class="adapter" data-state={fault ? "error" : (at?.kind ?? "busy")} open={fault !== undefined}>
+      <summary>{fault ? strings.device.none : at ? strings.device.badge[at.kind] : strings.device.starting}</summary>
+      <p role={fault ? "alert" : undefined}>{text}</p>
+    </details>
   );
 }
 
