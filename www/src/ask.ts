@@ -10,6 +10,7 @@ import {
   asking,
   engine,
   faultOf,
+  forgetToken,
   model,
   preferences,
   question,
@@ -27,7 +28,7 @@ let stop: AbortController | undefined;
 
 export function stopAsking(): void {
   stop?.abort();
-  if (asking.value) asking.value = { status: strings.ask.stopping };
+  if (asking.value) asking.value = { ...asking.value, status: strings.ask.stopping };
 }
 
 /** Answers the question in the form, in a new chat where none is shown. */
@@ -43,6 +44,8 @@ export async function ask(): Promise<void> {
 /** Answers a turn anew. */
 export async function askAgain(turn: Turn): Promise<void> {
   if (!model.value || asking.value) return;
+  // Its words are of the answers that go.
+  forgetToken();
   await answer(turnOf(turn.question, {}), view.value.turns.slice(0, view.value.turns.indexOf(turn)));
 }
 
@@ -50,7 +53,7 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   const chat = view.value;
   const [how, wishes] = [settings.value, preferences.value];
   stop = new AbortController();
-  asking.value = { status: strings.ask.reading };
+  asking.value = { what: "answer", status: strings.ask.reading };
   // Without a preference both columns would be the same.
   const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["base", "aligned"] : ["aligned"];
   const now = () => ({ ...chat, turns: [...earlier, turn] });
@@ -135,13 +138,13 @@ function follower(begin: (run: Signal<Run>) => void, side: Side) {
         return;
       }
       if (event.kind === "prefill") {
-        asking.value = { status: strings.ask.prefill(name, event.done, event.total) };
+        asking.value = { what: "answer", status: strings.ask.prefill(name, event.done, event.total) };
         return;
       }
       // The first token comes with the question; the ones after it take a step each.
       if (tokens.length === 0) {
         since = performance.now();
-        asking.value = { status: strings.ask.writing(name) };
+        asking.value = { what: "answer", status: strings.ask.writing(name) };
       }
       const { text, k, kl, id, trace } = event;
       tokens.push({ index: tokens.length, text, id, k, ...(kl !== undefined && { kl }), ...trace });

@@ -6,7 +6,7 @@
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { Run } from "./run.ts";
 import { fromTrace } from "./schema/run.ts";
-import { chosenToken, type Fault, hoveredToken, view } from "./state.ts";
+import { type Fault, forgetToken, view } from "./state.ts";
 import { strings } from "./strings.ts";
 
 export const WISHES = ["concise", "child", "verse"] as const;
@@ -69,8 +69,7 @@ effect(() => {
 
 /** Shows another wish, or another stop: another text, of which no word is chosen. */
 export function turnTo(next: { wish?: Wish; stop?: Stop }): void {
-  chosenToken.value = undefined;
-  hoveredToken.value = undefined;
+  forgetToken();
   if (next.wish) wish.value = next.wish;
   if (next.stop) stop.value = next.stop;
 }

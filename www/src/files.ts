@@ -3,6 +3,7 @@
 import type { ModelSource } from "@periapt/engine";
 import { signal } from "@preact/signals";
 import { imported } from "./imports.ts";
+import { kindOfFile } from "./kinds.ts";
 import { toJson } from "./profiles.ts";
 import { showRecord } from "./refine.ts";
 import { type Run, toTrace } from "./run.ts";
@@ -134,12 +135,15 @@ export async function openFolder(files: File[], quantize?: ModelSource["quantize
 export async function open(files: File[]): Promise<void> {
   notice.value = undefined;
   if (files.some(isWeights)) return openModel(files);
-  const ggufs = files.filter(isGguf);
+  const kinds = await Promise.all(files.map((file) => kindOfFile(file).catch(() => undefined)));
+  const ggufs = files.filter((file, at) => isGguf(file) || kinds[at] === "gguf");
   if (ggufs.length > 0) await openModel(ggufs);
   const runs: Run[] = [];
-  for (const file of files) {
-    if (isGguf(file)) continue;
+  for (const [at, file] of files.entries()) {
+    if (ggufs.includes(file)) continue;
     try {
+      const kind = kinds[at];
+      if (kind) throw new FileError(strings.files.kinds[kind]);
       if (file.size > MOST_BYTES) throw new FileError(strings.files.large);
       const found = imported(await file.text());
       if (found.kind === "profiles") {

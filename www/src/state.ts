@@ -11,7 +11,8 @@ import {
 } from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import { RECOMMENDED, recommendedFor } from "./catalogue.ts";
+import { RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
+import { kindOfFile } from "./kinds.ts";
 import { type Preference, profileOf, restoredProfiles } from "./profiles.ts";
 import type { Run } from "./run.ts";
 import { asOffers, asked, restored } from "./schema/page.ts";
@@ -44,6 +45,12 @@ export const modelFault = signal<Fault | undefined>(undefined);
 export const wasLost = signal(false);
 /** What the browser keeps. */
 export const storedModels = signal<StoredModel[]>([]);
+
+async function listStored(): Promise<void> {
+  const all = await engine.value?.stored().catch(() => []);
+  // An address that never gave a byte is no model.
+  storedModels.value = (all ?? []).filter(({ complete, bytes }) => complete || bytes > 0);
+}
 /** Files that the page's own server offers. */
 export const offers = signal<Offer[]>([]);
 export interface Offer {
@@ -75,7 +82,7 @@ export async function start(): Promise<void> {
     Object.assign(globalThis, { periapt: started });
     engine.value = started;
     adapter.value = started.adapter;
-    storedModels.value = await started.stored().catch(() => []);
+    await listStored();
   } catch (error) {
     engineFault.value = faultOf(error);
     return;
@@ -106,14 +113,22 @@ function nameOf(source: ModelSource): string {
   return source.name ?? source.files.find(isGguf)?.name ?? strings.model.nameless;
 }
 
+/** The form for an address, as it was left: what failed can be mended. */
+const EMPTY_FORM = { isOpen: false, url: SMALL.url, quantize: "" };
+export const addressForm = signal(EMPTY_FORM);
+
+/** Where the page's own policy lets it fetch from, as index.html says. */
+function isAllowed({ protocol, host, origin }: URL): boolean {
+  return origin === location.origin || (protocol === "https:" && /^(.+\.)?(huggingface\.co|hf\.co)$/.test(host) && host !== "hf.co");
+}
+
 /** Loads what lies at an address as it was typed, perhaps relative to this page's. */
 export async function loadFrom(address: string, quantize?: ModelSource["quantize"]): Promise<void> {
   const text = address.trim();
-  if (URL.canParse(text, location.href)) {
-    await load({ kind: "url", url: new URL(text, location.href).href, ...(quantize && { quantize }) });
-  } else {
-    modelFault.value = { code: "download", message: strings.model.noAddress(text) };
-  }
+  const url = URL.canParse(text, location.href) ? new URL(text, location.href) : undefined;
+  if (!url) modelFault.value = { code: "download", message: strings.model.noAddress(text) };
+  else if (!isAllowed(url)) modelFault.value = { code: "foreign", message: strings.model.foreignAddress(url.host || url.protocol) };
+  else await load({ kind: "url", url: url.href, ...(quantize && { quantize }) });
 }
 
 export async function load(source: ModelSource): Promise<void> {
@@ -149,12 +164,20 @@ export async function load(source: ModelSource): Promise<void> {
       },
     });
     model.value = { ...info, file: name, seconds: (performance.now() - started) / 1000 };
+    addressForm.value = EMPTY_FORM;
     settings.value = suited(settings.value, recommendedFor(name), RECOMMENDED);
   } catch (error) {
-    if (!stop.signal.aborted) modelFault.value = faultOf(error);
+    if (!stop.signal.aborted) modelFault.value = await named(faultOf(error), source);
   }
   loading.value = undefined;
-  storedModels.value = await at.stored().catch(() => []);
+  await listStored();
+}
+
+/** What a file that is no model is in truth, before what the engine says of it. */
+async function named(fault: Fault, source: ModelSource): Promise<Fault> {
+  if (fault.code !== "model_file" || source.kind !== "file") return fault;
+  const kind = await kindOfFile(source.file).catch(() => undefined);
+  return kind && kind !== "gguf" ? { ...fault, message: `${strings.files.is(source.file.name, kind)} ${fault.message}` } : fault;
 }
 
 export function stopLoading(): void {
@@ -174,7 +197,7 @@ export async function removeStored(url: string): Promise<void> {
   await at.remove(url).catch((error: unknown) => {
     modelFault.value = faultOf(error);
   });
-  storedModels.value = await at.stored().catch(() => []);
+  await listStored();
 }
 
 // ---- How to answer ----
@@ -274,11 +297,16 @@ export const inspected = computed(() => hoveredToken.value ?? chosenToken.value)
 export const announcement = signal("");
 /** What went wrong with a file, a clipboard or the browser's storage. */
 export const notice = signal<{ text: string; isFault: boolean } | undefined>(undefined);
-/** What is being answered. */
-export const asking = signal<{ status: string } | undefined>(undefined);
+/** What is at work. */
+export const asking = signal<{ what: "answer" | "refinement"; status: string } | undefined>(undefined);
 
-export function show(next: View): void {
+/** No token is explained any more: its run is no longer shown. */
+export function forgetToken(): void {
   chosenToken.value = undefined;
   hoveredToken.value = undefined;
+}
+
+export function show(next: View): void {
+  forgetToken();
   view.value = next;
 }

@@ -4,6 +4,7 @@ import type { Adaptive, DeviceKind, LoadEvent, Method } from "@periapt/engine";
 import type { Stop, Wish } from "./demo.ts";
 import type { PromptSet } from "@periapt/engine/contract";
 import type { Comparison } from "./figures.ts";
+import type { Kind } from "./kinds.ts";
 import type { FieldGroup, FieldName } from "./settings.ts";
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
@@ -16,6 +17,7 @@ export const strings = {
   claim: "A language model that leans towards what you like, at every word it writes.",
   claimMore: "No training, no account: it happens while the answer is written, on your own device, and as strongly as you say. Move the slider.",
   skip: "Skip to the question",
+  close: "Close",
   device: {
     starting: "Starting…",
     none: "No engine",
@@ -71,6 +73,8 @@ export const strings = {
     },
     lost: "The engine stopped: your next question sets it up again, with its model.",
     foreign: "The model that this link names isn't on this site, so it wasn't loaded.",
+    foreignAddress: (host: string) =>
+      `${host} is neither this site nor huggingface.co, and this page loads from no other. Download the file, and open it here.`,
     noAddress: (text: string) => `${text} is no address. Give one that begins with https://, or a path of this site.`,
     keptHere: "Kept by this browser",
     storedItem: (name: string, bytes: number, complete: boolean) =>
@@ -132,7 +136,7 @@ export const strings = {
     legend: "because of the wish. Point at a word, or tap it: the pictures below tell why it was chosen.",
     how: "How this was recorded",
     recorded: (model: string, device: string, seed: number, plausibility: number) =>
-      `These are real runs of ${model} on ${device}, seed ${seed}, always the likeliest word, and of words that the prompt with the wish finds at least ${plausibility * 100}% as likely as its best. Nothing was edited; load the model to ask your own.`,
+      `These are real runs of ${model} on ${device}, seed ${seed}, always the likeliest word, and of words that the prompt with the wish finds at least ${plausibility * 100}% as likely as its best. Nothing was edited.`,
     told: (text: string) => `What the model was told: \u201c${text}\u201d`,
     own: "Ask your own",
     again: "The demonstration",
@@ -346,6 +350,18 @@ export const strings = {
     sure: (title: string) => `Delete the chat \u201c${title}\u201d with its answers?`,
     busy: (name: string) => `${name} was not opened: the model is at work. Stop it, or wait, and open it again.`,
     fault: (name: string, what: string) => `${name} can't be opened: ${what}. It takes a model, a trace of periapt generate --trace, a record of periapt tpo --record, or a chat or preferences exported here.`,
+    kinds: {
+      gguf: "it is a model",
+      ggml: "it is a model in the format before GGUF, which this engine does not read",
+      pdf: "it is a PDF document",
+      zip: "it is a ZIP archive, or an office document",
+      gzip: "it is compressed: unpack it first",
+      image: "it is a picture",
+      page: "it is a web page: perhaps the address of a file's page was saved in place of the file",
+      program: "it is a program",
+      empty: "it is empty",
+    } satisfies Record<Kind, string>,
+    is: (name: string, kind: Kind): string => `${name} can't be opened: ${strings.files.kinds[kind]}.`,
     empty: "The folder has no files.",
     large: "it is larger than 256 MiB",
     imported: (count: number) => `${count} ${count === 1 ? "preference" : "preferences"} imported.`,

@@ -8,7 +8,7 @@ import { CommandError, commandFor } from "../command.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { unexpand } from "../profiles.ts";
 import { refineAnswer } from "../refine.ts";
-import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
+import { leanOf, liftOf, referenceOf, type Run, type RunToken, textOf } from "../run.ts";
 import {
   asking,
   chosenToken,
@@ -87,7 +87,8 @@ function Heads() {
 }
 
 /** What an aligned answer was made with; later choices change nothing about it. */
-function Made({ header }: { header: RunHeader }) {
+function Made({ run }: { run: Run }) {
+  const { header } = run;
   const wishes =
     header.method === "guidance" ? header.streams.flatMap(({ preference }) => preference ?? []) : [header.preference ?? ""];
   const nameOf = (wish: string) => {
@@ -96,7 +97,7 @@ function Made({ header }: { header: RunHeader }) {
   };
   const { methods, guidance } = strings.settings;
   const method = header.method in methods ? methods[header.method as keyof typeof methods] : guidance;
-  return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, header.strength)}</p>;
+  return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, leanOf(run, header.strength))}</p>;
 }
 
 function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
@@ -115,7 +116,7 @@ function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
               {run ? (
                 <Answer run={run} side={side} />
               ) : (
-                <p class="hint">{asking.value && isLast ? strings.columns.waiting : strings.columns.empty}</p>
+                <p class="hint">{asking.value?.what === "answer" && isLast ? strings.columns.waiting : strings.columns.empty}</p>
               )}
             </div>
           );
@@ -136,7 +137,7 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
   const isDone = finish !== null;
   return (
     <>
-      {header.method !== "base" && <Made header={header} />}
+      {header.method !== "base" && <Made run={run.value} />}
       {shows.value === "text" ? <Rendered text={textOf(run.value)} /> : <Words run={run} side={side} />}
       <p class="hint status" data-done={isDone}>
         {isDone ? summaryOf(run.value) : strings.answer.working}
@@ -161,10 +162,11 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
 }
 
 /** How an answer ended, how quickly it came, and how strongly it leaned. */
-export function summaryOf({ tokens, finish, speed, header }: Run): string {
+export function summaryOf(run: Run): string {
+  const { tokens, finish, speed, header } = run;
   const traced = tokens.filter((token) => token.kl !== undefined);
   const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
-  const strength = () => strings.answer.strength(mean(({ k }) => k), traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined);
+  const strength = () => strings.answer.strength(leanOf(run, mean(({ k }) => k)), traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined);
   return [strings.answer.summary(tokens.length, speed, finish), ...(header.method !== "base" && tokens.length > 0 ? [strength()] : [])].join(", ");
 }
 

@@ -2,7 +2,7 @@
 
 import { useEffect } from "preact/hooks";
 import { openDropped } from "../files.ts";
-import { announcement, notice, show, view } from "../state.ts";
+import { addressForm, announcement, asking, loading, modelFault, show, view } from "../state.ts";
 import { strings } from "../strings.ts";
 import { Answers } from "./Answers.tsx";
 import { Composer } from "./Composer.tsx";
@@ -12,9 +12,11 @@ import { Library } from "./Library.tsx";
 import { Device, Model } from "./Model.tsx";
 import { Preferences } from "./Preferences.tsx";
 import { Refine } from "./Refine.tsx";
+import { Toast } from "./Toast.tsx";
 
 export function App() {
   useDrops();
+  useKeptFocus();
   const isFirst = view.value.kind === "recorded";
   return (
     <>
@@ -44,7 +46,6 @@ export function App() {
           {strings.demo.own}
         </h2>
         <Model />
-        <Notice />
         <div class="work">
           <div class="talk">
             {!isFirst && <Answers />}
@@ -56,6 +57,7 @@ export function App() {
         </div>
         <Library />
       </main>
+      <Toast />
       <footer>{strings.footer}</footer>
       <p id="live" class="visually-hidden" aria-live="polite">
         {announcement}
@@ -64,13 +66,24 @@ export function App() {
   );
 }
 
-function Notice() {
-  const said = notice.value;
-  return (
-    <p id="notice" role="status" class={said ? (said.isFault ? "notice fault" : "notice") : "notice"} hidden={!said}>
-      {said?.text}
-    </p>
-  );
+/** What had the focus last. */
+let focused: Element | undefined;
+
+/** Where a button goes or is disabled by what it began, the focus goes to what can be done next, and never to the page's top. */
+function useKeptFocus(): void {
+  useEffect(() => {
+    const note = ({ target }: FocusEvent) => {
+      if (target instanceof Element) focused = target;
+    };
+    addEventListener("focusin", note);
+    return () => removeEventListener("focusin", note);
+  }, []);
+  const next = loading.value ? "#load-progress button" : asking.value ? "#stop-button" : modelFault.value && addressForm.value.isOpen ? "#model-url" : "#question";
+  useEffect(() => {
+    const isLost = focused !== undefined && (!focused.isConnected || focused.matches(":disabled"));
+    const isElsewhere = document.activeElement !== null && document.activeElement !== document.body && document.activeElement !== focused;
+    if (isLost && !isElsewhere) document.querySelector<HTMLElement>(next)?.focus({ preventScroll: true });
+  }, [next]);
 }
 
 /** Files dropped anywhere on the page. */

@@ -10,15 +10,15 @@ import {
   type FieldName,
   FIELDS,
   isAllowed,
+  paperStrength,
   type Settings,
+  STRENGTH,
   strengthOf,
   suited,
   withStrength,
 } from "../settings.ts";
 import { asking, loading, model, preferences, question, settings, show, view } from "../state.ts";
 import { strings } from "../strings.ts";
-
-const STRENGTH = { min: 0, max: 8, step: 0.05 } as const;
 
 function change(part: Partial<Settings>): void {
   settings.value = { ...settings.value, ...part };
@@ -88,6 +88,7 @@ function Strength() {
         id="strength-slider"
         type="range"
         {...STRENGTH}
+        list="strength-stops"
         value={Math.min(k, STRENGTH.max)}
         disabled={isOff}
         aria-valuetext={strings.settings.strengthValue(k)}
@@ -96,6 +97,11 @@ function Strength() {
           settings.value = withStrength(settings.value, currentTarget.valueAsNumber);
         }}
       />
+      <datalist id="strength-stops">
+        {[0, 1, 2, paperStrength(settings.value)].map((stop) => (
+          <option key={stop} value={stop.toFixed(2)} />
+        ))}
+      </datalist>
       <output for="strength-slider">{strings.settings.strengthValue(k)}</output>
       <p id="strength-help" class="hint">
         {isOff ? strings.settings.strengthOff : strings.settings.strengthHelp}

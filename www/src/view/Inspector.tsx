@@ -1,7 +1,7 @@
 /** What went on at one token, and over the whole answer. */
 
 import { useSignal } from "@preact/signals";
-import { liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
+import { leanOf, liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
 import { chosenToken, hoveredToken, inspected, view } from "../state.ts";
 import { strings } from "../strings.ts";
 import { percent } from "./percent.ts";
@@ -48,7 +48,7 @@ export function Token({ run, token }: { run: Run; token: RunToken }) {
         <>
           {isAligned && lift !== undefined && <p>{describeLift(lift)}</p>}
           <Candidates token={token} columns={columnsOf(run)} />
-          <p class="hint">{strings.inspector.facts(token.k, token.kl ?? 0, token.entropy ?? 0)}</p>
+          <p class="hint">{strings.inspector.facts(leanOf(run, token.k), token.kl ?? 0, token.entropy ?? 0)}</p>
           {token.iterates && token.iterates.length > 1 && <Iterates token={token} />}
         </>
       ) : (
@@ -57,7 +57,7 @@ export function Token({ run, token }: { run: Run; token: RunToken }) {
       {isAligned && run.tokens.length > 1 && (
         <section class="plots">
           <h3>{strings.inspector.plots}</h3>
-          <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => k)} at={token.index} />
+          <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => leanOf(run, k))} at={token.index} />
           {run.tokens.every(({ kl }) => kl !== undefined) && (
             <Plot name={strings.inspector.klPlot} values={run.tokens.map(({ kl = 0 }) => kl)} at={token.index} />
           )}

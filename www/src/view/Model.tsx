@@ -1,11 +1,11 @@
 /** What computes, and the model on it. */
 
 import { nameAt } from "@periapt/engine";
-import { useSignal } from "@preact/signals";
 import { BETTER, type Known, SMALL } from "../catalogue.ts";
 import { open, openFolder } from "../files.ts";
 import {
   adapter,
+  addressForm,
   asking,
   engine,
   engineFault,
@@ -124,9 +124,11 @@ function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about
 }
 
 function Choice({ isBusy }: { isBusy: boolean }) {
-  const url = useSignal(SMALL.url);
-  const quantize = useSignal("");
-  const to = quantize.value === "q8_0" || quantize.value === "q4_0" ? quantize.value : undefined;
+  const { isOpen, url, quantize } = addressForm.value;
+  const change = (part: Partial<typeof addressForm.value>) => {
+    addressForm.value = { ...addressForm.value, ...part };
+  };
+  const to = quantize === "q8_0" || quantize === "q4_0" ? quantize : undefined;
   const others = offers.value.filter(({ model }) => model !== SMALL.name && model !== BETTER.name);
   const better = others.length === 0 && isHere(BETTER);
   return (
@@ -145,13 +147,13 @@ function Choice({ isBusy }: { isBusy: boolean }) {
       <OfTheCatalogue known={SMALL} about={strings.model.small(SMALL.license)} isFirst={others.length === 0 && !better} isBusy={isBusy} />
       <OfTheCatalogue known={BETTER} about={strings.model.better(BETTER.slower, BETTER.license)} isFirst={better} isBusy={isBusy} />
       <FileButton id="model-file" label={strings.model.file} accept=".gguf,.safetensors,.json,.jinja" multiple disabled={isBusy} onFiles={(files) => void open(files)} />
-      <details>
+      <details open={isOpen} onToggle={({ currentTarget }) => change({ isOpen: currentTarget.open })}>
         <summary>{strings.model.address}</summary>
         <form
           class="row"
           onSubmit={(event) => {
             event.preventDefault();
-            void loadFrom(url.value, to);
+            void loadFrom(url, to);
           }}
         >
           <label for="model-url">{strings.model.addressLabel}</label>
@@ -165,7 +167,7 @@ function Choice({ isBusy }: { isBusy: boolean }) {
             disabled={isBusy}
             value={url}
             onInput={({ currentTarget }) => {
-              url.value = currentTarget.value;
+              change({ url: currentTarget.value });
             }}
           />
           <button type="submit" disabled={isBusy}>
@@ -183,7 +185,7 @@ function Choice({ isBusy }: { isBusy: boolean }) {
             disabled={isBusy}
             value={quantize}
             onChange={({ currentTarget }) => {
-              quantize.value = currentTarget.value;
+              change({ quantize: currentTarget.value });
             }}
           >
             <option value="">{strings.model.asTheyAre}</option>
