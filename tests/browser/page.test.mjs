@@ -23,7 +23,7 @@ const textOf = (page, side) => words(page, side).evaluate((list) => list.textCon
 
 /** Chooses one preference; `undefined` for none. */
 async function prefer(page, name) {
-  const chips = page.locator(".chips button");
+  const chips = page.locator(".chip > button:first-child");
   for (const chip of await chips.all()) {
     const [isWanted, isPressed] = [(await chip.textContent()) === name, (await chip.getAttribute("aria-pressed")) === "true"];
     if (isPressed && !isWanted) await chip.click();
@@ -295,14 +295,14 @@ describe("the page", { timeout: HOUR }, () => {
   test("answers side by side from one seed; its own command line and trace say the same", async (t) => {
     if (!needsModel(t)) return;
     const { user, amulet } = golden.cases.find((found) => found.prefer?.includes("concise"));
-    await prefer(page, "concise");
+    await prefer(page, "Short and direct");
     await set(page, "At most this many tokens", 6);
     await page.getByLabel("Prompts", { exact: true }).selectOption("paper");
     await ask(page, user);
     const aligned = await textOf(page, "aligned");
     assert.ok(aligned.length > 6 && amulet.greedy_text.startsWith(aligned), `answer: ${aligned}`);
     assert.ok((await textOf(page, "base")).length > 6);
-    assert.ok(await page.getByText("concise: Amulet, k = 4.65").isVisible());
+    assert.ok(await page.getByText("Short and direct: Amulet, k = 4.65").isVisible());
     assert.match(await page.locator(".turn:last-of-type [data-side=aligned] .status").textContent(), /6 tokens, .*mean k = 4\.65, mean KL = \d/);
     await page.screenshot({ path: join(screenshots, "comparison.png") });
 
@@ -330,8 +330,8 @@ describe("the page", { timeout: HOUR }, () => {
   test("a chat goes on, each column with its own answers, and several preferences combine", async (t) => {
     if (!needsModel(t)) return;
     await page.getByLabel("Combine several").check();
-    await page.locator(".chips").getByRole("button", { name: "formal", exact: true }).click();
-    await page.getByLabel("Weight of formal").fill("2");
+    await page.locator(".chips").getByRole("button", { name: "Formal", exact: true }).click();
+    await page.getByLabel("Weight of Formal").fill("2");
     await set(page, "At most this many tokens", 3);
     const first = await page.locator(".turn [data-side=base] .words").first().evaluate((list) => list.textContent);
     await ask(page, "Say more.");
@@ -386,7 +386,7 @@ describe("the page", { timeout: HOUR }, () => {
     assert.equal(await page.getByLabel("Temperature (0 takes the best token)").evaluate((field) => field.validity.valid), false);
     await page.getByLabel("Seed", { exact: true }).focus();
     assert.equal(await page.getByLabel("Temperature (0 takes the best token)").inputValue(), "0");
-    await prefer(page, "uplifting");
+    await prefer(page, "Warm");
     await page.locator("#strength-slider").fill("2");
     assert.equal(await page.locator("output[for=strength-slider]").textContent(), "k = 2.00");
     const alpha = Number(await page.getByLabel("alpha, weight of the utility").inputValue());
@@ -404,28 +404,50 @@ describe("the page", { timeout: HOUR }, () => {
   });
 
   test("preferences are made, edited, ordered, exported, imported and remembered", async () => {
-    await page.getByLabel("In your own words").fill("Answer like a pirate would.");
-    await page.getByRole("button", { name: "Keep", exact: true }).click();
-    const chips = page.locator(".chips button");
+    const own = page.getByLabel("In your own words");
+    await own.fill("Answer like a pirate would.");
+    await own.press("Enter");
+    const chips = page.locator(".chip > button:first-child");
     assert.equal(await chips.last().textContent(), "Answer like a pirate would.");
-    await page.getByText("Edit preferences").click();
-    await page.locator(".editor li").last().getByLabel("Name").fill("pirate");
-    await page.getByRole("button", { name: "Move pirate up" }).click();
-    await page.getByRole("button", { name: "Delete sycophantic" }).click();
-    const names = ["concise", "creative", "formal", "uplifting", "pleasant", "verbose", "complex", "pirate"];
+    // What says the same is chosen, and not kept twice.
+    await own.fill(" Answer like a pirate would. ");
+    await page.getByRole("button", { name: "Keep", exact: true }).click();
+    assert.equal(await chips.count(), 7);
+    await page.getByRole("button", { name: "Edit Answer like a pirate would." }).click();
+    const editor = page.locator(".editor");
+    assert.ok(await editor.getByLabel("Name").evaluate((field) => field === document.activeElement));
+    await editor.getByLabel("Name").fill("pirate");
+    // Without words a preference says nothing: the field is marked, and its last words stay.
+    await editor.getByLabel("What the model is told").fill("");
+    assert.equal(await editor.getByLabel("What the model is told").evaluate((field) => field.validity.valid), false);
+    await editor.getByLabel("The same in other words").fill("As on a ship.");
+    assert.equal(await editor.getByLabel("What the model is told").inputValue(), "Answer like a pirate would.");
+    await page.getByRole("button", { name: "Move pirate forward" }).click();
+    await editor.getByLabel("Name").press("Enter");
+    assert.equal(await editor.count(), 0);
+    await page.getByRole("button", { name: "Edit Playful" }).click();
+    await page.getByRole("button", { name: "Delete Playful" }).click();
+    await page.getByText("More preferences, export and import").click();
+    await page.getByRole("button", { name: "uplifting", exact: true }).click();
+    await page.getByRole("button", { name: "concise", exact: true }).click();
+    assert.equal(await page.locator(".chip [aria-pressed=true]").textContent(), "Short and direct");
+    const names = ["Short and direct", "Explain simply", "Warm", "Formal", "Step by step", "pirate", "uplifting"];
     assert.deepEqual(await chips.allTextContents(), names);
-    const exported = await saved(page, () => page.locator(".editor").getByRole("button", { name: "Export" }).click());
+    const exported = await saved(page, () => page.locator(".more").getByRole("button", { name: "Export", exact: true }).click());
     assert.deepEqual(JSON.parse(exported).profiles.map(({ name }) => name), names);
-    await drop(page, [{ name: "preferences.json", text: exported }]);
-    await page.getByText("8 preferences imported.").waitFor();
-    assert.equal(await chips.count(), 16);
+    assert.deepEqual(JSON.parse(exported).profiles.find(({ name }) => name === "pirate").reworded, ["As on a ship."]);
+    await drop(page, [{ name: "preferences.json", text: exported.replace("Answer like a pirate would.", "Answer like a sailor would.") }]);
+    await page.getByText("6 were there already; 1 preference imported.").waitFor();
+    assert.equal(await chips.count(), 8);
     await drop(page, [{ name: "preferences.json", text: exported.replace('"weight": 1', '"weight": 99') }]);
     await page.locator("#notice.fault", { hasText: "profiles[0].weight must be a number from 0.1 to 3, and is 99" }).waitFor();
-    assert.equal(await chips.count(), 16);
+    await page.getByRole("button", { name: "Close", exact: true }).click();
+    assert.equal(await page.locator("#notice").textContent(), "");
+    assert.equal(await chips.count(), 8);
 
     const again = await open(browser, `${server.origin}/?device=cpu`, {}, page.context());
-    assert.equal(await again.locator(".chips button").count(), 16);
-    assert.equal(await again.locator(".chips [aria-pressed=true]").textContent(), "pirate");
+    assert.equal(await again.locator(".chip > button:first-child").count(), 8);
+    assert.equal(await again.locator(".chip [aria-pressed=true]").textContent(), "Short and direct");
     await again.close();
   });
 

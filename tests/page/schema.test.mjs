@@ -291,6 +291,11 @@ describe("imports", () => {
     for (const wish of ["terse", "Answer in a terse way.", "Your answer should be terse as much as possible."]) assert.deepEqual(page.rewordingsOf(wish, profiled), ["Be brief."]);
     for (const wish of ["", "t2"]) assert.deepEqual(page.rewordingsOf(wish, profiled), []);
     assert.deepEqual(page.rewordingsOf("concise", page.starters()), []);
+    // What says the same never comes twice, and lends the rewordings that are lacking.
+    const all = page.joined(profiled, [{ ...own, id: "x", text: " t " }, { ...own, id: "y", text: "new" }, { ...own, id: "z", text: "new" }]);
+    assert.deepEqual(all.list.map(({ id }) => id), ["a", "b", "y"]);
+    assert.deepEqual(page.joined({ list: [{ ...own, reworded: [""] }], chosen: [] }, [own]).list, [own]);
+    assert.equal(page.joined(starters, page.starters().list).list.length, starters.list.length);
     assert.deepEqual(JSON.parse(page.toJson(profiled)).profiles.map(({ reworded }) => reworded), [["Be brief."], ["u"]]);
 
     assert.deepEqual(page.summaryOf({ title: "x", changed: 9e99 }), { title: "x", changed: undefined });

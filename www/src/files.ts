@@ -4,7 +4,7 @@ import type { ModelSource } from "@periapt/engine";
 import { signal } from "@preact/signals";
 import { imported } from "./imports.ts";
 import { kindOfFile } from "./kinds.ts";
-import { toJson } from "./profiles.ts";
+import { joined, toJson } from "./profiles.ts";
 import { showRecord } from "./refine.ts";
 import { type Run, toTrace } from "./run.ts";
 import { asTurns, type Chat, chatOf, summaryOf, type Turns } from "./schema/chat.ts";
@@ -147,9 +147,10 @@ export async function open(files: File[]): Promise<void> {
       if (file.size > MOST_BYTES) throw new FileError(strings.files.large);
       const found = imported(await file.text());
       if (found.kind === "profiles") {
-        const list = found.profiles;
-        profiles.value = { ...profiles.value, list: [...profiles.value.list, ...list] };
-        notice.value = { text: strings.files.imported(list.length), isFault: false };
+        const before = profiles.value.list.length;
+        profiles.value = joined(profiles.value, found.profiles);
+        const added = profiles.value.list.length - before;
+        notice.value = { text: strings.files.imported(added, found.profiles.length - added), isFault: false };
       } else if (found.kind === "chat") {
         show({ kind: "file", id: "", name: file.name, turns: turnsOfChat(found.turns) });
       } else if (found.kind === "record") {

@@ -13,7 +13,7 @@ import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import { RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
 import { kindOfFile } from "./kinds.ts";
-import { type Preference, profileOf, restoredProfiles } from "./profiles.ts";
+import { joined, type Preference, type Profile, profileOf, restoredProfiles } from "./profiles.ts";
 import type { Run } from "./run.ts";
 import { asOffers, asked, restored } from "./schema/page.ts";
 import { suited } from "./settings.ts";
@@ -244,13 +244,21 @@ export function setCombines(on: boolean): void {
   if (!on) profiles.value = { list, chosen: chosen.slice(0, 1) };
 }
 
+/** Keeps what was written in one's own words: as the preference that says so already, where there is one. */
 export function keepOwnWords(): void {
   const text = ownWords.value.trim();
   if (!text) return;
-  const profile = profileOf(text);
-  const { list, chosen } = profiles.value;
-  profiles.value = { list: [...list, profile], chosen: combines.value ? [...chosen, profile.id] : [profile.id] };
+  take(profileOf(text));
   ownWords.value = "";
+}
+
+/** Adds a preference, unless there is one that says the same, and chooses it. */
+export function take(profile: Profile): void {
+  const { list, chosen } = joined(profiles.value, [profile]);
+  const id = list.find(({ text }) => text.trim() === profile.text.trim())?.id ?? profile.id;
+  const others = combines.value ? chosen.filter((other) => other !== id) : [];
+  profiles.value = { list, chosen: [...others, id] };
+  if (!combines.value) ownWords.value = "";
 }
 
 // ---- What is shown ----
