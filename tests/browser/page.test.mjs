@@ -21,8 +21,16 @@ function call(page, name, params) {
 const words = (page, side) => page.locator(`:is(.turn:last-of-type, .demo) [data-side=${side}] .words`);
 const textOf = (page, side) => words(page, side).evaluate((list) => list.textContent);
 
+/** Opens the panel that says how to answer: in a chat it is folded. */
+async function openManner(page) {
+  await page.locator("details.manner").evaluate((panel) => {
+    panel.open = true;
+  });
+}
+
 /** Chooses one preference; `undefined` for none. */
 async function prefer(page, name) {
+  await openManner(page);
   const chips = page.locator(".chip > button:first-child");
   for (const chip of await chips.all()) {
     const [isWanted, isPressed] = [(await chip.textContent()) === name, (await chip.getAttribute("aria-pressed")) === "true"];
@@ -35,6 +43,7 @@ async function prefer(page, name) {
 
 /** Sets a field of the advanced panel. */
 async function set(page, label, value) {
+  await openManner(page);
   await page.locator("details.advanced").evaluate((panel) => {
     panel.open = true;
   });
@@ -100,7 +109,7 @@ describe("the page", { timeout: HOUR }, () => {
   test("reports the WebGPU adapter, and names what can't be done yet", async () => {
     const line = await page.locator("#adapter").textContent();
     assert.match(line, /Computing on the GPU through WebGPU: .*swiftshader/i);
-    assert.ok(await page.getByRole("button", { name: "Answer", exact: true }).isDisabled());
+    assert.ok(await page.locator("#answer-button").isDisabled());
     for (const model of ["SmolLM2-135M-Instruct (98 MB)", "Qwen2.5-Coder-0.5B-Instruct (491 MB)"]) {
       assert.ok(await page.getByRole("button", { name: `Run it here: download ${model}` }).isEnabled());
     }
@@ -194,6 +203,8 @@ describe("the page", { timeout: HOUR }, () => {
     await page.screenshot({ path: join(screenshots, "token-table.png") });
     await inspector.getByRole("button", { name: "Close" }).click();
     await inspector.getByText("Point at a word").waitFor();
+    await page.getByRole("button", { name: "The demonstration" }).click();
+    await page.locator(".demo").waitFor();
 
     const phone = await open(browser, `${server.origin}/?device=cpu`, {
       viewport: { width: 390, height: 844 },
@@ -329,6 +340,7 @@ describe("the page", { timeout: HOUR }, () => {
 
   test("a chat goes on, each column with its own answers, and several preferences combine", async (t) => {
     if (!needsModel(t)) return;
+    await openManner(page);
     await page.getByLabel("Combine several").check();
     await page.locator(".chips").getByRole("button", { name: "Formal", exact: true }).click();
     await page.getByLabel("Weight of Formal").fill("2");
@@ -345,6 +357,7 @@ describe("the page", { timeout: HOUR }, () => {
     const base = page.locator(".turn:last-of-type [data-side=base]");
     await base.getByRole("button", { name: "Copy as command" }).click();
     assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(JSON.stringify(first).slice(1, -1).replaceAll("'", `'\\''`)));
+    await openManner(page);
     await page.getByLabel("Combine several").uncheck();
   });
 
@@ -364,6 +377,17 @@ describe("the page", { timeout: HOUR }, () => {
     await settled(page);
     assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Ended at the most tokens allowed: 2 tokens/);
     assert.equal(await page.locator(".turn").count(), 1);
+    // The answer before is one way, this one another, and the question in other words a third.
+    await page.getByText("2 of 2").waitFor();
+    await page.getByRole("button", { name: "The way before" }).click();
+    assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Stopped: \d+ tokens/);
+    await page.getByRole("button", { name: "Edit the question" }).click();
+    await page.getByLabel("The question in other words").fill("Write a story about a cat.");
+    await page.getByRole("button", { name: "Ask this" }).click();
+    await page.getByText("3 of 3").waitFor();
+    await settled(page);
+    assert.match(await page.locator(".turn .question").textContent(), /Write a story about a cat\.$/);
+    assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /2 tokens/);
   });
 
   test("a lost GPU is said, the transcript stays, and one retry answers", async (t) => {
@@ -404,6 +428,7 @@ describe("the page", { timeout: HOUR }, () => {
   });
 
   test("preferences are made, edited, ordered, exported, imported and remembered", async () => {
+    await openManner(page);
     const own = page.getByLabel("In your own words");
     await own.fill("Answer like a pirate would.");
     await own.press("Enter");
@@ -548,8 +573,15 @@ describe("the page", { timeout: HOUR }, () => {
     const visitor = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
     await visitor.evaluate(() => navigator.serviceWorker.ready);
     if (needsModel(t)) {
+      // A question waits for the model that is being loaded, and is answered then.
+      await set(visitor, "At most this many tokens", 4);
+      await visitor.getByLabel("Your question").fill("What is the capital of France?");
       await visitor.getByRole("button", { name: /^Run SmolLM2.* from this server/ }).click();
+      await visitor.getByLabel("Your question").press("Enter");
       await loaded(visitor);
+      await visitor.locator("[data-side=base] .status[data-done=true]").waitFor();
+      await settled(visitor);
+      await visitor.getByRole("button", { name: "The demonstration" }).click();
     }
     await visitor.context().setOffline(true);
     await visitor.reload();

@@ -2,7 +2,7 @@
 
 import { scriptUrls } from "@periapt/engine";
 import { render } from "preact";
-import { listChats } from "./files.ts";
+import { restoreChat } from "./files.ts";
 import { findOffers, start } from "./state.ts";
 import "./style.css";
 import { App } from "./view/App.tsx";
@@ -15,6 +15,6 @@ if (import.meta.env.PROD) {
   const url = scriptUrls("periapt-page")(new URL("./sw.js", location.href));
   void navigator.serviceWorker?.register(url).catch(() => undefined);
 }
-void listChats();
+void restoreChat();
 void findOffers();
 void start();

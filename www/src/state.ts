@@ -11,7 +11,7 @@ import {
 } from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import { RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
+import { BETTER, type Known, RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
 import { kindOfFile } from "./kinds.ts";
 import { joined, type Preference, type Profile, profileOf, restoredProfiles } from "./profiles.ts";
 import type { Run } from "./run.ts";
@@ -19,6 +19,7 @@ import { asOffers, asked, restored } from "./schema/page.ts";
 import { suited } from "./settings.ts";
 import { recall, remember } from "./storage.ts";
 import { strings } from "./strings.ts";
+import type { Turn } from "./turns.ts";
 
 /** An error as the page shows it. */
 export interface Fault {
@@ -164,6 +165,7 @@ export async function load(source: ModelSource): Promise<void> {
       },
     });
     model.value = { ...info, file: name, seconds: (performance.now() - started) / 1000 };
+    if (source.kind === "url") remember("model", source.url);
     addressForm.value = EMPTY_FORM;
     settings.value = suited(settings.value, recommendedFor(name), RECOMMENDED);
   } catch (error) {
@@ -178,6 +180,30 @@ async function named(fault: Fault, source: ModelSource): Promise<Fault> {
   if (fault.code !== "model_file" || source.kind !== "file") return fault;
   const kind = await kindOfFile(source.file).catch(() => undefined);
   return kind && kind !== "gguf" ? { ...fault, message: `${strings.files.is(source.file.name, kind)} ${fault.message}` } : fault;
+}
+
+export const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
+export const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
+export const isHere = (known: Known) => served(known) !== undefined || isKept(known);
+
+/** Where a model of the catalogue comes from: this page's server where that has it, else the browser's own store or the hub. */
+export function sourceOf(known: Known): ModelSource {
+  const { url, sha256 } = served(known) ?? known;
+  return { kind: "url", url, ...(sha256 && { sha256 }) };
+}
+
+/** The model that a question loads where none is there yet: the last one that still is at hand, one that the server has, or the small one. */
+export function firstModel(): { source: ModelSource; title: string; bytes: number } {
+  const last = recall("model");
+  const offer = offers.value.find(({ url }) => url === last) ?? offers.value.find(({ model }) => model !== SMALL.name && model !== BETTER.name);
+  if (offer) {
+    const { name, url, bytes, sha256 } = offer;
+    return { source: { kind: "url", url, ...(sha256 !== null && { sha256 }) }, title: name, bytes };
+  }
+  const stored = storedModels.value.find(({ url, complete }) => url === last && complete);
+  if (stored) return { source: { kind: "url", url: stored.url }, title: nameAt(stored.url), bytes: stored.bytes };
+  const known = isHere(BETTER) ? BETTER : SMALL;
+  return { source: sourceOf(known), title: known.title, bytes: known.bytes };
 }
 
 export function stopLoading(): void {
@@ -218,6 +244,12 @@ effect(() => {
 });
 effect(() => {
   remember("combines", combines.value);
+});
+
+/** Whether Enter sends a question, and Shift + Enter begins a line; else Ctrl + Enter sends. */
+export const enterSends = signal(recall("enter-sends") !== false);
+effect(() => {
+  remember("enter-sends", enterSends.value);
 });
 
 /** The preferences in use: one's own words, or the chosen profiles. */
@@ -263,32 +295,12 @@ export function take(profile: Profile): void {
 
 // ---- What is shown ----
 
-export type Side = "base" | "aligned";
-export const SIDES: Side[] = ["base", "aligned"];
-
-/** One question with its answers. */
-export interface Turn {
-  question: string;
-  base: Signal<Run> | undefined;
-  aligned: Signal<Run> | undefined;
-  fault: Signal<Fault | undefined>;
-}
-
-export function turnOf(question: string, runs: Partial<Record<Side, Run>>): Turn {
-  return {
-    question,
-    base: runs.base && signal(runs.base),
-    aligned: runs.aligned && signal(runs.aligned),
-    fault: signal(undefined),
-  };
-}
-
 /** What the columns show: the recorded run, a chat, or a file's content. */
 export interface View {
   kind: "recorded" | "chat" | "file";
   /** A chat's. */
   id: string;
-  /** A file's name. */
+  /** A file's name, or what a chat is called. */
   name: string;
   turns: Turn[];
 }
@@ -304,7 +316,7 @@ export const inspected = computed(() => hoveredToken.value ?? chosenToken.value)
 /** What a screen reader is told. */
 export const announcement = signal("");
 /** What went wrong with a file, a clipboard or the browser's storage. */
-export const notice = signal<{ text: string; isFault: boolean } | undefined>(undefined);
+export const notice = signal<{ text: string; isFault: boolean; undo?: () => void } | undefined>(undefined);
 /** What is at work. */
 export const asking = signal<{ what: "answer" | "refinement"; status: string } | undefined>(undefined);
 

@@ -1,32 +1,50 @@
 /** The two columns: every question with its answers side by side. */
 
-import { type Signal, useComputed } from "@preact/signals";
+import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { askAgain } from "../ask.ts";
-import { exportTrace } from "../files.ts";
+import { exportTrace, showWay } from "../files.ts";
 import { CommandError, commandFor } from "../command.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { unexpand } from "../profiles.ts";
 import { refineAnswer } from "../refine.ts";
 import { leanOf, liftOf, referenceOf, type Run, type RunToken, textOf } from "../run.ts";
-import {
-  asking,
-  chosenToken,
-  hoveredToken,
-  model,
-  notice,
-  profiles,
-  type Side,
-  SIDES,
-  shows,
-  type Turn,
-  view,
-} from "../state.ts";
+import { asking, chosenToken, hoveredToken, model, notice, profiles, shows, view } from "../state.ts";
 import { strings } from "../strings.ts";
+import { type Side, SIDES, type Turn } from "../turns.ts";
 import { Fault } from "./Fault.tsx";
+
+/** How far below the window an answer's end may lie for the page to follow it. */
+const NEAR = 160;
+
+/** Keeps the end of what is being written in view, unless somebody scrolls away from it. */
+function useFollowing(): void {
+  const end = () => document.querySelector(".turn:last-of-type .column:has(.status[data-done=false]) .text > :last-child");
+  useEffect(() => {
+    if (asking.value?.what !== "answer") return;
+    let follows = true;
+    let last = scrollY;
+    const note = () => {
+      // Only a person scrolls up.
+      if (scrollY < last) follows = false;
+      else if ((end()?.getBoundingClientRect().bottom ?? 0) < innerHeight + NEAR) follows = true;
+      last = scrollY;
+    };
+    const follow = () => {
+      if (follows) end()?.scrollIntoView({ block: "nearest" });
+    };
+    addEventListener("scroll", note, { passive: true });
+    const timer = setInterval(follow, 250);
+    return () => {
+      removeEventListener("scroll", note);
+      clearInterval(timer);
+    };
+  }, [asking.value?.what]);
+}
 
 export function Answers() {
   const { kind, turns, name } = view.value;
+  useFollowing();
   return (
     <section class="answers" aria-labelledby="answers-heading" data-kind={kind} aria-busy={asking.value !== undefined}>
       <h2 id="answers-heading" class="visually-hidden">
@@ -36,7 +54,7 @@ export function Answers() {
       <Shows />
       <Heads />
       {turns.map((turn, at) => (
-        <TurnView key={at} turn={turn} isLast={at === turns.length - 1} />
+        <TurnView key={`${at} ${turn.place}`} turn={turn} at={at} isLast={at === turns.length - 1} />
       ))}
     </section>
   );
@@ -100,13 +118,86 @@ function Made({ run }: { run: Run }) {
   return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, leanOf(run, header.strength))}</p>;
 }
 
-function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
+/** The question, which may be edited: the chat then goes another way from there, and the ways it went are turned through. */
+function Asked({ turn, at }: { turn: Turn; at: number }) {
+  const isEdited = useSignal(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const words = strings.branches;
+  const isBusy = asking.value !== undefined;
+  const pencil = useRef<HTMLButtonElement>(null);
+  const wasEdited = useRef(false);
+  useEffect(() => {
+    if (isEdited.value) field.current?.focus();
+    else if (wasEdited.current) pencil.current?.focus();
+    wasEdited.current = isEdited.value;
+  }, [isEdited.value]);
+  const count = turn.others.length + 1;
+  return (
+    <div class="line asked">
+      {isEdited.value ? (
+        <form
+          class="edit"
+          onSubmit={(event) => {
+            event.preventDefault();
+            isEdited.value = false;
+            void askAgain(turn, field.current?.value ?? "");
+          }}
+          onKeyDown={(event) => {
+            if (event.key === "Escape") isEdited.value = false;
+          }}
+        >
+          <textarea ref={field} rows={2} required aria-label={words.question} defaultValue={turn.question} />
+          <button type="submit" class="small primary" disabled={isBusy || !model.value}>
+            {words.send}
+          </button>
+          <button
+            type="button"
+            class="small"
+            onClick={() => {
+              isEdited.value = false;
+            }}
+          >
+            {words.cancel}
+          </button>
+        </form>
+      ) : (
+        <h3 class="question">
+          <span class="visually-hidden">{strings.columns.question}: </span>
+          {turn.question}
+        </h3>
+      )}
+      <span class="tools">
+        {count > 1 && (
+          <span class="ways" role="group" aria-label={words.ways}>
+            <button type="button" class="small" aria-label={words.before} disabled={isBusy || turn.place === 0} onClick={() => showWay(at, turn.place - 1)}>
+              ‹
+            </button>
+            <span>{words.place(turn.place + 1, count)}</span>
+            <button type="button" class="small" aria-label={words.after} disabled={isBusy || turn.place === count - 1} onClick={() => showWay(at, turn.place + 1)}>
+              ›
+            </button>
+          </span>
+        )}
+        {view.value.kind === "chat" && model.value && !isBusy && !isEdited.value && (
+          <button
+            type="button"
+            ref={pencil}
+            class="small pencil"
+            aria-label={words.edit}
+            onClick={() => {
+              isEdited.value = true;
+            }}
+          />
+        )}
+      </span>
+    </div>
+  );
+}
+
+function TurnView({ turn, at, isLast }: { turn: Turn; at: number; isLast: boolean }) {
   return (
     <article class="turn">
-      <h3 class="question">
-        <span class="visually-hidden">{strings.columns.question}: </span>
-        {turn.question}
-      </h3>
+      <Asked turn={turn} at={at} />
       <div class="columns">
         {SIDES.map((side) => {
           const run = turn[side];
@@ -144,6 +235,9 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
       </p>
       {isDone && (
         <p class="buttons">
+          <button type="button" class="small" onClick={() => void toClipboard(textOf(run.value), strings.answer.copiedText)}>
+            {strings.answer.copyText}
+          </button>
           <button type="button" class="small" onClick={() => void copy(run.value)}>
             {strings.answer.copy}
           </button>
@@ -179,11 +273,15 @@ export async function copy(run: Run): Promise<void> {
     notice.value = { text: strings.answer.noCommand(error.message), isFault: true };
     return;
   }
+  await toClipboard(command, strings.answer.copied);
+}
+
+async function toClipboard(text: string, done: string): Promise<void> {
   try {
-    await navigator.clipboard.writeText(command);
-    notice.value = { text: strings.answer.copied, isFault: false };
+    await navigator.clipboard.writeText(text);
+    notice.value = { text: done, isFault: false };
   } catch {
-    notice.value = { text: strings.answer.notCopied(command), isFault: false };
+    notice.value = { text: strings.answer.notCopied(text), isFault: false };
   }
 }
 

@@ -1,8 +1,8 @@
 /** The page as a whole. */
 
 import { useEffect } from "preact/hooks";
-import { openDropped } from "../files.ts";
-import { addressForm, announcement, asking, loading, modelFault, show, view } from "../state.ts";
+import { openDropped, showFirst } from "../files.ts";
+import { addressForm, announcement, asking, loading, modelFault, view } from "../state.ts";
 import { strings } from "../strings.ts";
 import { Answers } from "./Answers.tsx";
 import { Composer } from "./Composer.tsx";
@@ -10,7 +10,6 @@ import { Demo } from "./Demo.tsx";
 import { Inspector } from "./Inspector.tsx";
 import { Library } from "./Library.tsx";
 import { Device, Model } from "./Model.tsx";
-import { Preferences } from "./Preferences.tsx";
 import { Refine } from "./Refine.tsx";
 import { Toast } from "./Toast.tsx";
 
@@ -27,7 +26,7 @@ export function App() {
         <div class="line">
           <h1>{strings.title}</h1>
           {!isFirst && (
-            <button type="button" class="small" onClick={() => show({ kind: "recorded", id: "", name: "", turns: [] })}>
+            <button type="button" class="small" disabled={asking.value !== undefined} onClick={showFirst}>
               {strings.demo.again}
             </button>
           )}
@@ -46,16 +45,16 @@ export function App() {
           {strings.demo.own}
         </h2>
         <Model />
-        <div class="work">
+        <div class="work" data-chats={!isFirst}>
+          {!isFirst && <Library />}
           <div class="talk">
             {!isFirst && <Answers />}
             <Refine />
-            <Preferences />
-            <Composer />
+            <Composer isSticky={!isFirst} />
           </div>
           <Inspector />
         </div>
-        <Library />
+        {isFirst && <Library />}
       </main>
       <Toast />
       <footer>{strings.footer}</footer>

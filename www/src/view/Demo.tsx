@@ -4,8 +4,9 @@ import type { Signal } from "@preact/signals";
 import { base, demoFault, leaned, STOPS, stop, turnTo, WISHES, wish } from "../demo.ts";
 import { exportTrace } from "../files.ts";
 import { type Run, textOf } from "../run.ts";
-import type { Side } from "../state.ts";
+
 import { strings } from "../strings.ts";
+import type { Side } from "../turns.ts";
 import { copy, summaryOf, Words } from "./Answers.tsx";
 import { Fault } from "./Fault.tsx";
 import { Pictures } from "./Pictures.tsx";

@@ -9,6 +9,8 @@ import {
   asking,
   engine,
   engineFault,
+  isHere,
+  isKept,
   load,
   loadFrom,
   loading,
@@ -16,6 +18,8 @@ import {
   modelFault,
   offers,
   removeStored,
+  served,
+  sourceOf,
   stopLoading,
   storedModels,
   unload,
@@ -94,14 +98,9 @@ export function Model() {
   );
 }
 
-const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
-const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
-const isHere = (known: Known) => served(known) !== undefined || isKept(known);
-
 /** A model of the catalogue: from this page's server where that has it, else from the browser's own store or the hub. */
 function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about: string; isFirst: boolean; isBusy: boolean }) {
   const offer = served(known);
-  const { url, sha256 } = offer ?? known;
   const { title } = known;
   const id = `about-${known.name}`;
   const words = strings.model;
@@ -112,7 +111,7 @@ function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about
         class={isFirst ? "primary" : ""}
         aria-describedby={id}
         disabled={isBusy}
-        onClick={() => void load({ kind: "url", url, ...(sha256 && { sha256 }) })}
+        onClick={() => void load(sourceOf(known))}
       >
         {offer ? words.offer(title, offer.bytes) : isKept(known) ? words.stored(title, known.bytes) : words.download(title, known.bytes)}
       </button>

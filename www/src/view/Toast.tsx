@@ -34,6 +34,18 @@ export function Toast() {
       <p id="notice" role="status" class={said?.isFault ? "fault" : ""}>
         {said?.text}
       </p>
+      {said?.undo && (
+        <button
+          type="button"
+          class="small"
+          onClick={() => {
+            said.undo?.();
+            notice.value = undefined;
+          }}
+        >
+          {strings.undo}
+        </button>
+      )}
       {said && (
         <button
           type="button"
