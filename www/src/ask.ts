@@ -63,8 +63,8 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   const [how, wishes] = [settings.value, preferences.value];
   stop = new AbortController();
   asking.value = { what: "answer", status: strings.ask.reading };
-  // Without a preference both columns would be the same.
-  const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["base", "aligned"] : ["aligned"];
+  // Without a preference both columns would be the same. The worker answers one call after the other, so first what was wished for.
+  const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["aligned", "base"] : ["aligned"];
   const now = () => ({ ...chat, turns: [...earlier, turn] });
   const put = () => {
     // Something else may have been opened meanwhile.
