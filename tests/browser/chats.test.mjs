@@ -174,4 +174,30 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
     assert.deepEqual(page.requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
     await page.context().close();
   });
+
+  test("speaks German where the browser asks for it, and English where somebody chooses that", async () => {
+    const page = await open(browser, `${server.origin}/?device=cpu`, { locale: "de-AT", viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
+    await page.getByText("Ein Sprachmodell, das sich mit jedem Wort dem zuneigt, was Sie mögen.").waitFor();
+    assert.equal(await page.locator("html").getAttribute("lang"), "de");
+    await page.locator(".chip").getByRole("button", { name: "Kurz und direkt", exact: true }).waitFor();
+    await page.locator(".demo [data-side=aligned] .words").waitFor();
+    await page.screenshot({ path: join(screenshots, "first-view-de.png") });
+    for (const width of [320, 1440]) {
+      await page.setViewportSize({ width, height: 900 });
+      assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0, `${width} px`);
+      assert.deepEqual(await axe(page), []);
+    }
+    await drop(page, "trace.jsonl", trace());
+    await page.getByText("Aus der Datei trace.jsonl.").waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.getByLabel("Sprache").selectOption("en");
+    await page.getByText("From the file trace.jsonl.").waitFor();
+    // What was there is there still, and the first preferences are those of the language.
+    assert.equal(await page.locator(".turn").count(), 1);
+    await page.reload();
+    await page.getByText("A language model that leans towards what you like").waitFor();
+    await page.locator(".chip").getByRole("button", { name: "Short and direct", exact: true }).waitFor();
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
 });

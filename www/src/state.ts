@@ -13,12 +13,12 @@ import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import { BETTER, type Known, RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
 import { kindOfFile } from "./kinds.ts";
-import { joined, type Preference, type Profile, profileOf, restoredProfiles } from "./profiles.ts";
+import { joined, type Preference, type Profile, profileOf, restoredProfiles, starters } from "./profiles.ts";
 import type { Run } from "./run.ts";
 import { asOffers, asked, restored } from "./schema/page.ts";
 import { suited } from "./settings.ts";
 import { recall, remember } from "./storage.ts";
-import { strings } from "./strings.ts";
+import { type Language, LANGUAGES, setLanguage, strings } from "./strings.ts";
 import type { Turn } from "./turns.ts";
 
 /** An error as the page shows it. */
@@ -291,6 +291,27 @@ export function take(profile: Profile): void {
   const others = combines.value ? chosen.filter((other) => other !== id) : [];
   profiles.value = { list, chosen: [...others, id] };
   if (!combines.value) ownWords.value = "";
+}
+
+// ---- The language ----
+
+/** What is spoken. */
+export const language = signal<Language>("en");
+
+/** Speaks another language; first preferences that nobody has touched are those of that language, since the model is told their words. */
+export async function speak(next: Language): Promise<void> {
+  const untouched = JSON.stringify(starters().list);
+  await setLanguage(next);
+  document.documentElement.lang = next;
+  const { list, chosen } = profiles.value;
+  if (JSON.stringify(list) === untouched) profiles.value = { list: starters().list, chosen };
+  language.value = next;
+}
+
+/** The language that was chosen here, else the first of the browser's that there is. */
+export function wantedLanguage(): Language {
+  const asked = [recall("language"), ...navigator.languages].map((name) => String(name).slice(0, 2).toLowerCase());
+  return asked.find((name): name is Language => Object.hasOwn(LANGUAGES, name)) ?? "en";
 }
 
 // ---- What is shown ----

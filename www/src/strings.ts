@@ -1,4 +1,4 @@
-/** Every word that the page says, in one table. English first; another language is another table of this type. */
+/** Every word that the page says, in one table. Another language is another table of this type, fetched where it is spoken. */
 
 import type { Adaptive, DeviceKind, LoadEvent, Method } from "@periapt/engine";
 import type { Stop, Wish } from "./demo.ts";
@@ -12,13 +12,14 @@ const number = new Intl.NumberFormat("en");
 const rough = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
 const tokens = (count: number) => `${number.format(count)} ${count === 1 ? "token" : "tokens"}`;
 
-export const strings = {
+const english = {
   title: "Periapt",
   claim: "A language model that leans towards what you like, at every word it writes.",
   claimMore: "No training, no account: it happens while the answer is written, on your own device, and as strongly as you say. Move the slider.",
   skip: "Skip to the question",
   close: "Close",
   undo: "Undo",
+  language: "Language",
   device: {
     starting: "Starting…",
     none: "No engine",
@@ -114,7 +115,7 @@ export const strings = {
     name: "Name",
     text: "What the model is told",
     textHelp: "One word becomes an instruction, such as \u201cAnswer in a WORD way.\u201d; a sentence stands as it is.",
-    reworded: (at: number) => (at === 0 ? "The same in other words" : "And in others"),
+    reworded: (at: number): string => (at === 0 ? "The same in other words" : "And in others"),
     rewordedHelp: "Refining rates answers by these, so that merely repeating the words wins nothing. Left empty, the engine's own stand there, or yours for itself.",
     up: (name: string) => `Move ${name} forward`,
     down: (name: string) => `Move ${name} back`,
@@ -159,7 +160,7 @@ export const strings = {
       paper: "The Amulet paper's own strength, 4.65.",
       far: "7: further than the paper went. Answers may fall apart.",
     } satisfies Record<Stop, string>,
-    valueText: (stop: Stop, k: number | undefined): string => `${strings.demo.stops[stop]}${k === undefined ? "" : `, k = ${k}`}`,
+    valueText: (stop: Stop, k: number | undefined): string => `${english.demo.stops[stop]}${k === undefined ? "" : `, k = ${k}`}`,
     without: "Without the wish",
     with: (wish: string) => `With the wish: ${wish.toLowerCase()}`,
     missing: "The recorded answer could not be fetched. Check the connection, and choose the wish again.",
@@ -341,7 +342,7 @@ export const strings = {
     second: "The second",
     same: "Neither",
     answer: "Best so far",
-    verdict: (reward: number, first: number, other: Comparison | undefined) => {
+    verdict: (reward: number, first: number, other: Comparison | undefined): string => {
       if (!other) {
         return reward > first
           ? "By this reward the rounds improved on the first responses; there is no comparison at equal cost."
@@ -403,7 +404,7 @@ export const strings = {
       program: "it is a program",
       empty: "it is empty",
     } satisfies Record<Kind, string>,
-    is: (name: string, kind: Kind): string => `${name} can't be opened: ${strings.files.kinds[kind]}.`,
+    is: (name: string, kind: Kind): string => `${name} can't be opened: ${english.files.kinds[kind]}.`,
     empty: "The folder has no files.",
     large: "it is larger than 256 MiB",
     imported: (count: number, known: number) =>
@@ -413,3 +414,16 @@ export const strings = {
   },
   footer: "No account, no server, no analytics: the page, the model and your words stay in this browser.",
 };
+
+export type Strings = typeof english;
+
+export const LANGUAGES = { en: "English", de: "Deutsch" } as const;
+export type Language = keyof typeof LANGUAGES;
+
+/** What is spoken: whoever imports it reads the table that was set last. */
+export let strings: Strings = english;
+
+/** The table of a language becomes the one that is spoken. */
+export async function setLanguage(language: Language): Promise<void> {
+  strings = language === "de" ? (await import("./strings.de.ts")).german : english;
+}

@@ -2,8 +2,9 @@
 
 import { useEffect } from "preact/hooks";
 import { openDropped, showFirst } from "../files.ts";
-import { addressForm, announcement, asking, loading, modelFault, view } from "../state.ts";
-import { strings } from "../strings.ts";
+import { addressForm, announcement, asking, language, loading, modelFault, speak, view } from "../state.ts";
+import { remember } from "../storage.ts";
+import { type Language, LANGUAGES, strings } from "../strings.ts";
 import { Answers } from "./Answers.tsx";
 import { Composer } from "./Composer.tsx";
 import { Demo } from "./Demo.tsx";
@@ -30,6 +31,7 @@ export function App() {
               {strings.demo.again}
             </button>
           )}
+          <Languages />
           <Device />
         </div>
         {isFirst && (
@@ -62,6 +64,27 @@ export function App() {
         {announcement}
       </p>
     </>
+  );
+}
+
+function Languages() {
+  return (
+    <select
+      class="languages"
+      aria-label={strings.language}
+      value={language.value}
+      onChange={({ currentTarget }) => {
+        const chosen = currentTarget.value as Language;
+        remember("language", chosen);
+        void speak(chosen).then(() => document.querySelector<HTMLElement>(".languages")?.focus());
+      }}
+    >
+      {Object.entries(LANGUAGES).map(([code, name]) => (
+        <option key={code} value={code} lang={code}>
+          {name}
+        </option>
+      ))}
+    </select>
   );
 }
 
