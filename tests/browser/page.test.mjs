@@ -18,12 +18,20 @@ function call(page, name, params) {
   return page.evaluate(([name, params]) => globalThis.periapt.call(name, params).done, [name, params]);
 }
 
-const words = (page, side) => page.locator(`.turn:last-of-type [data-side=${side}] .words`);
+const words = (page, side) => page.locator(`:is(.turn:last-of-type, .demo) [data-side=${side}] .words`);
 const textOf = (page, side) => words(page, side).evaluate((list) => list.textContent);
+
+/** Opens the panel that says how to answer: in a chat it is folded. */
+async function openManner(page) {
+  await page.locator("details.manner").evaluate((panel) => {
+    panel.open = true;
+  });
+}
 
 /** Chooses one preference; `undefined` for none. */
 async function prefer(page, name) {
-  const chips = page.locator(".chips button");
+  await openManner(page);
+  const chips = page.locator(".chip > button:first-child");
   for (const chip of await chips.all()) {
     const [isWanted, isPressed] = [(await chip.textContent()) === name, (await chip.getAttribute("aria-pressed")) === "true"];
     if (isPressed && !isWanted) await chip.click();
@@ -35,6 +43,7 @@ async function prefer(page, name) {
 
 /** Sets a field of the advanced panel. */
 async function set(page, label, value) {
+  await openManner(page);
   await page.locator("details.advanced").evaluate((panel) => {
     panel.open = true;
   });
@@ -99,41 +108,65 @@ describe("the page", { timeout: HOUR }, () => {
 
   test("reports the WebGPU adapter, and names what can't be done yet", async () => {
     const line = await page.locator("#adapter").textContent();
-    assert.match(line, /^Computing on the GPU through WebGPU: .*swiftshader/i);
-    assert.ok(await page.getByRole("button", { name: "Answer", exact: true }).isDisabled());
+    assert.match(line, /Computing on the GPU through WebGPU: .*swiftshader/i);
+    assert.ok(await page.locator("#answer-button").isDisabled());
     for (const model of ["SmolLM2-135M-Instruct (98 MB)", "Qwen2.5-Coder-0.5B-Instruct (491 MB)"]) {
       assert.ok(await page.getByRole("button", { name: `Run it here: download ${model}` }).isEnabled());
     }
   });
 
-  test("plays a recorded run in both columns, says that it is one, and plays another for another preference", async () => {
-    await page.getByText(/^Recorded: a real run of qwen2.5-coder-1.5b-instruct.* on .*, seed 0/).waitFor();
-    await page.getByRole("button", { name: "Show it whole" }).click();
-    for (const [name, side, file] of [
-      ["uplifting", "base", "base"],
-      ["uplifting", "aligned", "uplifting"],
-      ["formal", "aligned", "formal"],
-    ]) {
-      await prefer(page, name);
-      const finish = page.getByRole("button", { name: "Show it whole" });
-      const again = page.getByRole("button", { name: "Play again" });
-      await finish.or(again).waitFor();
-      if (await finish.isVisible()) await finish.click();
-      const lines = readFileSync(join(root, `www/public/recorded/${file}.jsonl`), "utf8").trim().split("\n").map(JSON.parse);
-      await page.waitForFunction(
-        ([side, text]) => document.querySelector(`[data-side=${side}] .words`)?.textContent === text,
-        [side, lines.at(-1).text],
-      );
-    }
-    await prefer(page, "pleasant");
-    await page.getByText(/^Only concise, creative, formal and uplifting were recorded/).waitFor();
-    await prefer(page, "uplifting");
-    await page.getByRole("button", { name: "Show it whole" }).click();
+  test("the first view answers one question with and without a wish; slider and wishes swap the recorded text at once", async () => {
+    const textIn = (file) => JSON.parse(readFileSync(join(root, `www/public/recorded/${file}.jsonl`), "utf8").trim().split("\n").at(-1)).text;
+    const shows = (side, file) =>
+      page.waitForFunction(([side, text]) => document.querySelector(`.demo [data-side=${side}] .words`)?.textContent === text, [side, textIn(file)]);
+    const slider = page.getByLabel("How strongly?");
+    await shows("base", "base");
+    await shows("aligned", "concise");
     await page.screenshot({ path: join(screenshots, "first-view.png") });
+    for (const [wish, name] of [["concise", "Short and direct"], ["child", "Simple words"], ["verse", "In verse"]]) {
+      await page.locator(".wishes").getByRole("button", { name }).click();
+      await slider.focus();
+      await page.keyboard.press("Home");
+      await shows("aligned", "base");
+      for (const stop of ["-told", "-little", "", "-paper", "-far"]) {
+        await page.keyboard.press("ArrowRight");
+        await shows("aligned", `${wish}${stop}`);
+      }
+      // By the pointer, too.
+      await page.getByText("Leaning", { exact: true }).click();
+      await shows("aligned", wish);
+      await shows("base", "base");
+    }
+    await page.locator(".wishes").getByRole("button", { name: "Short and direct" }).click();
+    await page.getByText("How this was recorded").click();
+    await page.getByText(/^These are real runs of qwen2.5-coder-1.5b.* on .*, seed 0/).waitFor();
+  });
+
+  test("three pictures tell of one word why it was chosen", async () => {
+    const lines = readFileSync(join(root, "www/public/recorded/concise.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+    const [first, second, third] = lines.filter(({ type }) => type === "token");
+    const pictures = page.locator(".pictures");
+    const likeliest = (part) => first.top[part][0].piece;
+    assert.notEqual(likeliest("base"), likeliest("final"), "the opening word is no example");
+    await pictures.getByText("The first word of the answer.").waitFor();
+    await pictures.getByText("3. Another word wins").waitFor();
+    assert.equal(await pictures.locator("[data-winner=true] dt").textContent(), "Feeling");
+    assert.equal(await pictures.locator("[data-loser=true] dt").textContent(), "Happiness");
+    await words(page, "aligned").locator('[data-index="2"] .token').hover();
+    await pictures.getByText(`The word after “${first.text}${second.text}”.`).waitFor();
+    assert.match(await pictures.locator("li").last().locator("dl").textContent(), new RegExp(third.text.trim()));
+    await page.mouse.move(0, 0);
+    // Without a wish nothing is pushed, and nothing flips.
+    await page.getByText("Without", { exact: true }).first().click();
+    await pictures.getByText("3. The same word wins").waitFor();
+    await page.getByText("Leaning", { exact: true }).click();
   });
 
   test("explains a word under the pointer, by keyboard and by touch, with Amulet's steps", async () => {
-    const trace = readFileSync(join(root, "www/public/recorded/uplifting.jsonl"), "utf8").trim().split("\n").map(JSON.parse);
+    const given = ["base", "uplifting"].map((name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `tests/fixtures/traces/${name}.jsonl`), "utf8") }));
+    await drop(page, given);
+    await page.getByText("From the file base.jsonl, uplifting.jsonl.").waitFor();
+    const trace = given[1].text.trim().split("\n").map(JSON.parse);
     const tokens = trace.filter(({ type }) => type === "token");
     const inspector = page.locator(".inspector");
     await words(page, "aligned").locator('[data-index="2"] .token').hover();
@@ -170,14 +203,22 @@ describe("the page", { timeout: HOUR }, () => {
     await page.screenshot({ path: join(screenshots, "token-table.png") });
     await inspector.getByRole("button", { name: "Close" }).click();
     await inspector.getByText("Point at a word").waitFor();
+    await page.getByRole("button", { name: "The demonstration" }).click();
+    await page.locator(".demo").waitFor();
 
     const phone = await open(browser, `${server.origin}/?device=cpu`, {
-      viewport: { width: 360, height: 740 },
+      viewport: { width: 390, height: 844 },
       hasTouch: true,
       reducedMotion: "reduce",
     });
+    // Both answers begin on a phone's first screen.
+    for (const side of ["base", "aligned"]) {
+      const { y, height } = await words(phone, side).boundingBox();
+      assert.ok(y + Math.min(height, 80) < 844, `${side} begins at ${y}`);
+    }
+    await drop(phone, given);
     await words(phone, "aligned").locator('[data-index="5"] .token').tap();
-    await phone.locator(".inspector").getByText("token 6 of 8").waitFor();
+    await phone.locator(".inspector").getByText("token 6 of 64").waitFor();
     await phone.locator(".inspector").getByText("chosen").first().waitFor();
     await phone.screenshot({ path: join(screenshots, "phone-token.png") });
     assert.deepEqual(await axe(phone), []);
@@ -265,14 +306,14 @@ describe("the page", { timeout: HOUR }, () => {
   test("answers side by side from one seed; its own command line and trace say the same", async (t) => {
     if (!needsModel(t)) return;
     const { user, amulet } = golden.cases.find((found) => found.prefer?.includes("concise"));
-    await prefer(page, "concise");
+    await prefer(page, "Short and direct");
     await set(page, "At most this many tokens", 6);
     await page.getByLabel("Prompts", { exact: true }).selectOption("paper");
     await ask(page, user);
     const aligned = await textOf(page, "aligned");
     assert.ok(aligned.length > 6 && amulet.greedy_text.startsWith(aligned), `answer: ${aligned}`);
     assert.ok((await textOf(page, "base")).length > 6);
-    assert.ok(await page.getByText("concise: Amulet, k = 4.65").isVisible());
+    assert.ok(await page.getByText("Short and direct: Amulet, k = 4.65").isVisible());
     assert.match(await page.locator(".turn:last-of-type [data-side=aligned] .status").textContent(), /6 tokens, .*mean k = 4\.65, mean KL = \d/);
     await page.screenshot({ path: join(screenshots, "comparison.png") });
 
@@ -299,9 +340,10 @@ describe("the page", { timeout: HOUR }, () => {
 
   test("a chat goes on, each column with its own answers, and several preferences combine", async (t) => {
     if (!needsModel(t)) return;
+    await openManner(page);
     await page.getByLabel("Combine several").check();
-    await page.locator(".chips").getByRole("button", { name: "formal", exact: true }).click();
-    await page.getByLabel("Weight of formal").fill("2");
+    await page.locator(".chips").getByRole("button", { name: "Formal", exact: true }).click();
+    await page.getByLabel("Weight of Formal").fill("2");
     await set(page, "At most this many tokens", 3);
     const first = await page.locator(".turn [data-side=base] .words").first().evaluate((list) => list.textContent);
     await ask(page, "Say more.");
@@ -315,6 +357,7 @@ describe("the page", { timeout: HOUR }, () => {
     const base = page.locator(".turn:last-of-type [data-side=base]");
     await base.getByRole("button", { name: "Copy as command" }).click();
     assert.ok((await page.evaluate(() => navigator.clipboard.readText())).includes(JSON.stringify(first).slice(1, -1).replaceAll("'", `'\\''`)));
+    await openManner(page);
     await page.getByLabel("Combine several").uncheck();
   });
 
@@ -334,6 +377,17 @@ describe("the page", { timeout: HOUR }, () => {
     await settled(page);
     assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Ended at the most tokens allowed: 2 tokens/);
     assert.equal(await page.locator(".turn").count(), 1);
+    // The answer before is one way, this one another, and the question in other words a third.
+    await page.getByText("2 of 2").waitFor();
+    await page.getByRole("button", { name: "The way before" }).click();
+    assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Stopped: \d+ tokens/);
+    await page.getByRole("button", { name: "Edit the question" }).click();
+    await page.getByLabel("The question in other words").fill("Write a story about a cat.");
+    await page.getByRole("button", { name: "Ask this" }).click();
+    await page.getByText("3 of 3").waitFor();
+    await settled(page);
+    assert.match(await page.locator(".turn .question").textContent(), /Write a story about a cat\.$/);
+    assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /2 tokens/);
   });
 
   test("a lost GPU is said, the transcript stays, and one retry answers", async (t) => {
@@ -356,7 +410,7 @@ describe("the page", { timeout: HOUR }, () => {
     assert.equal(await page.getByLabel("Temperature (0 takes the best token)").evaluate((field) => field.validity.valid), false);
     await page.getByLabel("Seed", { exact: true }).focus();
     assert.equal(await page.getByLabel("Temperature (0 takes the best token)").inputValue(), "0");
-    await prefer(page, "uplifting");
+    await prefer(page, "Warm");
     await page.locator("#strength-slider").fill("2");
     assert.equal(await page.locator("output[for=strength-slider]").textContent(), "k = 2.00");
     const alpha = Number(await page.getByLabel("alpha, weight of the utility").inputValue());
@@ -374,39 +428,62 @@ describe("the page", { timeout: HOUR }, () => {
   });
 
   test("preferences are made, edited, ordered, exported, imported and remembered", async () => {
-    await page.getByLabel("In your own words").fill("Answer like a pirate would.");
-    await page.getByRole("button", { name: "Keep", exact: true }).click();
-    const chips = page.locator(".chips button");
+    await openManner(page);
+    const own = page.getByLabel("In your own words");
+    await own.fill("Answer like a pirate would.");
+    await own.press("Enter");
+    const chips = page.locator(".chip > button:first-child");
     assert.equal(await chips.last().textContent(), "Answer like a pirate would.");
-    await page.getByText("Edit preferences").click();
-    await page.locator(".editor li").last().getByLabel("Name").fill("pirate");
-    await page.getByRole("button", { name: "Move pirate up" }).click();
-    await page.getByRole("button", { name: "Delete sycophantic" }).click();
-    const names = ["concise", "creative", "formal", "uplifting", "pleasant", "verbose", "complex", "pirate"];
+    // What says the same is chosen, and not kept twice.
+    await own.fill(" Answer like a pirate would. ");
+    await page.getByRole("button", { name: "Keep", exact: true }).click();
+    assert.equal(await chips.count(), 7);
+    await page.getByRole("button", { name: "Edit Answer like a pirate would." }).click();
+    const editor = page.locator(".editor");
+    assert.ok(await editor.getByLabel("Name").evaluate((field) => field === document.activeElement));
+    await editor.getByLabel("Name").fill("pirate");
+    // Without words a preference says nothing: the field is marked, and its last words stay.
+    await editor.getByLabel("What the model is told").fill("");
+    assert.equal(await editor.getByLabel("What the model is told").evaluate((field) => field.validity.valid), false);
+    await editor.getByLabel("The same in other words").fill("As on a ship.");
+    assert.equal(await editor.getByLabel("What the model is told").inputValue(), "Answer like a pirate would.");
+    await page.getByRole("button", { name: "Move pirate forward" }).click();
+    await editor.getByLabel("Name").press("Enter");
+    assert.equal(await editor.count(), 0);
+    await page.getByRole("button", { name: "Edit Playful" }).click();
+    await page.getByRole("button", { name: "Delete Playful" }).click();
+    await page.getByText("More preferences, export and import").click();
+    await page.getByRole("button", { name: "uplifting", exact: true }).click();
+    await page.getByRole("button", { name: "concise", exact: true }).click();
+    assert.equal(await page.locator(".chip [aria-pressed=true]").textContent(), "Short and direct");
+    const names = ["Short and direct", "Explain simply", "Warm", "Formal", "Step by step", "pirate", "uplifting"];
     assert.deepEqual(await chips.allTextContents(), names);
-    const exported = await saved(page, () => page.locator(".editor").getByRole("button", { name: "Export" }).click());
+    const exported = await saved(page, () => page.locator(".more").getByRole("button", { name: "Export", exact: true }).click());
     assert.deepEqual(JSON.parse(exported).profiles.map(({ name }) => name), names);
-    await drop(page, [{ name: "preferences.json", text: exported }]);
-    await page.getByText("8 preferences imported.").waitFor();
-    assert.equal(await chips.count(), 16);
+    assert.deepEqual(JSON.parse(exported).profiles.find(({ name }) => name === "pirate").reworded, ["As on a ship."]);
+    await drop(page, [{ name: "preferences.json", text: exported.replace("Answer like a pirate would.", "Answer like a sailor would.") }]);
+    await page.getByText("6 were there already; 1 preference imported.").waitFor();
+    assert.equal(await chips.count(), 8);
     await drop(page, [{ name: "preferences.json", text: exported.replace('"weight": 1', '"weight": 99') }]);
     await page.locator("#notice.fault", { hasText: "profiles[0].weight must be a number from 0.1 to 3, and is 99" }).waitFor();
-    assert.equal(await chips.count(), 16);
+    await page.getByRole("button", { name: "Close", exact: true }).click();
+    assert.equal(await page.locator("#notice").textContent(), "");
+    assert.equal(await chips.count(), 8);
 
     const again = await open(browser, `${server.origin}/?device=cpu`, {}, page.context());
-    assert.equal(await again.locator(".chips button").count(), 16);
-    assert.equal(await again.locator(".chips [aria-pressed=true]").textContent(), "pirate");
+    assert.equal(await again.locator(".chip > button:first-child").count(), 8);
+    assert.equal(await again.locator(".chip [aria-pressed=true]").textContent(), "Short and direct");
     await again.close();
   });
 
   test("chats are kept, exported, deleted; traces and chats open without a model", async (t) => {
     const exported = needsModel(t) && (await saved(page, () => page.getByRole("button", { name: "Export this chat" }).click()));
     const other = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
-    const recorded = (name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `www/public/recorded/${name}.jsonl`), "utf8") });
-    await drop(other, [recorded("base"), recorded("creative")]);
-    await other.getByText("From the file base.jsonl, creative.jsonl.").waitFor();
+    const recorded = (name) => ({ name: `${name}.jsonl`, text: readFileSync(join(root, `tests/fixtures/traces/${name}.jsonl`), "utf8") });
+    await drop(other, [recorded("base"), recorded("uplifting")]);
+    await other.getByText("From the file base.jsonl, uplifting.jsonl.").waitFor();
     assert.equal(await other.locator(".turn").count(), 1);
-    assert.match(await textOf(other, "aligned"), /^To relax after a long day at work, try this unusual idea/);
+    assert.match(await textOf(other, "aligned"), /^Relaxing after a/);
     // A run that was killed while it wrote a line.
     await drop(other, [{ name: "cut.jsonl", text: recorded("formal").text.slice(0, 40_000) }]);
     await other.getByText("From the file cut.jsonl.").waitFor();
@@ -440,7 +517,7 @@ describe("the page", { timeout: HOUR }, () => {
 
   test("no axe violations, no sideways scrolling: 320 to 1600 px, light and dark, all panels open", async () => {
     const wide = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
-    await words(wide, "aligned").locator('[data-index="5"]').click();
+    await words(wide, "aligned").locator('[data-index="2"]').click();
     // 400% zoom on a screen of 1280 x 1024 is 320 x 256.
     for (const [width, height] of [[320, 256], [360, 740], [768, 1000], [1600, 1000]]) {
       await wide.setViewportSize({ width, height });
@@ -496,13 +573,20 @@ describe("the page", { timeout: HOUR }, () => {
     const visitor = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
     await visitor.evaluate(() => navigator.serviceWorker.ready);
     if (needsModel(t)) {
+      // A question waits for the model that is being loaded, and is answered then.
+      await set(visitor, "At most this many tokens", 4);
+      await visitor.getByLabel("Your question").fill("What is the capital of France?");
       await visitor.getByRole("button", { name: /^Run SmolLM2.* from this server/ }).click();
+      await visitor.getByLabel("Your question").press("Enter");
       await loaded(visitor);
+      await visitor.locator("[data-side=base] .status[data-done=true]").waitFor();
+      await settled(visitor);
+      await visitor.getByRole("button", { name: "The demonstration" }).click();
     }
     await visitor.context().setOffline(true);
     await visitor.reload();
     await visitor.locator('#adapter[data-state="cpu"]').waitFor();
-    await words(visitor, "aligned").locator("[data-index='5']").waitFor();
+    await words(visitor, "aligned").locator("[data-index='2']").waitFor();
     if (model) {
       const name = model.split("/").at(-1);
       await visitor.getByText("From an address or a folder").click();

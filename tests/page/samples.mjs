@@ -6,9 +6,9 @@ import { root } from "../browser/periapt.mjs";
 
 const lines = (values) => values.map((value) => `${JSON.stringify(value)}\n`).join("");
 
-/** A recorded run's first tokens. */
+/** A run's first tokens, of `periapt generate --trace`. */
 export function trace(name = "uplifting", tokens = 6) {
-  const all = readFileSync(join(root, `www/public/recorded/${name}.jsonl`), "utf8").trim().split("\n");
+  const all = readFileSync(join(root, `tests/fixtures/traces/${name}.jsonl`), "utf8").trim().split("\n");
   return [...all.slice(0, 1 + tokens), all.at(-1)].map((line) => `${line}\n`).join("");
 }
 

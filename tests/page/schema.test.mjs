@@ -16,7 +16,7 @@ const COUNT = 1000;
 describe("imports", () => {
   let page;
   before(async () => {
-    page = await load(...["command", "figures", "imports", "profiles", "run", "schema/chat", "schema/check", "schema/json", "schema/page", "settings"].map((name) => `src/${name}.ts`));
+    page = await load(...["command", "figures", "imports", "profiles", "run", "schema/chat", "schema/check", "schema/json", "schema/page", "settings", "turns"].map((name) => `src/${name}.ts`));
   });
 
   const refusal = (text) => {
@@ -83,9 +83,8 @@ describe("imports", () => {
     for (const name of readdirSync(folder)) {
       const { kind, run } = page.imported(readFileSync(join(folder, name), "utf8"));
       assert.equal(kind, "trace");
-      // All but one were cut at their limit.
-      const [length, finish] = name === "concise.jsonl" ? [8, "stop"] : [64, "length"];
-      assert.deepEqual([run.tokens.length, run.finish], [length, finish], name);
+      // All but what is too much came to their natural ends.
+      if (!name.endsWith("-far.jsonl")) assert.equal(run.finish, "stop", name);
       used({ kind, run });
     }
     for (const [kind, { text }] of Object.entries(SAMPLES)) {
@@ -118,6 +117,49 @@ describe("imports", () => {
     // A run that was killed while it wrote a line.
     const cut = page.imported(trace().slice(0, -200));
     assert.deepEqual([cut.run.finish, cut.run.tokens.length], [null, 6]);
+  });
+
+  test("a chat's ways are taken with it, and turned through without losing one", () => {
+    const { turns } = JSON.parse(chat());
+    const way = (question) => [{ ...turns[0], question }, turns[1]];
+    const all = { ...JSON.parse(chat()), turns: [turns[0], { ...turns[1], branches: { place: 1, others: [way("a"), [{ ...turns[0], branches: { place: 0, others: [way("b")] } }]] } }] };
+    const read = page.asTurns(all);
+    assert.deepEqual(read[1].branches.others.map((way) => way.length), [2, 1]);
+    assert.deepEqual(JSON.parse(JSON.stringify(page.chatOf(read, all.changed, all.title))), page.chatOf(page.asTurns(JSON.parse(JSON.stringify(all))), all.changed, all.title));
+    for (const [change, said] of [
+      [{ place: 3 }, "place must be at most 2, and is 3"],
+      [{ others: [] }, "others must be a list of 1 or more"],
+      [{ others: [[]] }, "has a way without a turn"],
+      [{ others: [[{ question: 1, base: null, aligned: null }]] }, "turns[1].branches.others[0]: [0].question must be text"],
+    ]) {
+      const bad = structuredClone(all);
+      Object.assign(bad.turns[1].branches, { place: 0 }, change);
+      assert.throws(() => page.asTurns(bad), (error) => error.message.includes(said) || assert.fail(error.message));
+    }
+    let deep = way("x");
+    for (let depth = 0; depth < 300; depth++) deep = [{ ...turns[1], aligned: null, branches: { place: 0, others: [deep] } }];
+    assert.throws(() => page.asTurns({ ...all, turns: deep }), /inside more than 200 others/);
+
+    const names = (turns) => turns.map(({ question }) => question).join("");
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((name) => page.turnOf(name, {}));
+    // b is asked in other words after c had followed, and again after d.
+    const once = [a, page.turnOf("B", {}, page.waysFrom([a, b, c], 1), 1), d];
+    const twice = [a, page.turnOf("X", {}, page.waysFrom(once, 1), 2)];
+    assert.deepEqual([0, 1, 2].map((to) => names(page.turned(twice, 1, to))), ["abc", "aBd", "aX"]);
+    const back = page.turned(page.turned(page.turned(twice, 1, 0), 1, 1), 1, 2);
+    assert.deepEqual([names(back), back[1].place, back[1].others.map(names)], ["aX", 2, ["bc", "Bd"]]);
+    assert.equal(names(page.turned(twice, 1, 7)), "aX");
+  });
+
+  test("a file of all chats is taken whole, or refused by the one that is none", () => {
+    const one = JSON.parse(chat());
+    const file = (chats) => JSON.stringify({ format: "periapt-chats", version: 1, chats });
+    const { kind, chats } = page.imported(file([one, { ...one, title: "other" }]));
+    assert.deepEqual([kind, chats.length, chats[1].title, chats[1].turns.length], ["chats", 2, "other", 2]);
+    assert.throws(() => page.imported(file([one, { ...one, turns: [{ question: 1 }] }])), /chats\[1\]: turns\[0\]\.question must be text, and is 1/);
+    assert.throws(() => page.imported(file([7])), /chats\[0\]: it must be an object/);
+    assert.deepEqual(page.questionsOf(one), one.turns.map(({ question }) => question));
+    for (const bad of [null, 7, {}, { turns: 7 }, { turns: [null, { question: 7 }] }]) assert.deepEqual(page.questionsOf(bad), []);
   });
 
   test("files of other versions of this page and the command line are taken", () => {
@@ -292,6 +334,11 @@ describe("imports", () => {
     for (const wish of ["terse", "Answer in a terse way.", "Your answer should be terse as much as possible."]) assert.deepEqual(page.rewordingsOf(wish, profiled), ["Be brief."]);
     for (const wish of ["", "t2"]) assert.deepEqual(page.rewordingsOf(wish, profiled), []);
     assert.deepEqual(page.rewordingsOf("concise", page.starters()), []);
+    // What says the same never comes twice, and lends the rewordings that are lacking.
+    const all = page.joined(profiled, [{ ...own, id: "x", text: " t " }, { ...own, id: "y", text: "new" }, { ...own, id: "z", text: "new" }]);
+    assert.deepEqual(all.list.map(({ id }) => id), ["a", "b", "y"]);
+    assert.deepEqual(page.joined({ list: [{ ...own, reworded: [""] }], chosen: [] }, [own]).list, [own]);
+    assert.equal(page.joined(starters, page.starters().list).list.length, starters.list.length);
     assert.deepEqual(JSON.parse(page.toJson(profiled)).profiles.map(({ reworded }) => reworded), [["Be brief."], ["u"]]);
 
     assert.deepEqual(page.summaryOf({ title: "x", changed: 9e99 }), { title: "x", changed: undefined });

@@ -11,7 +11,7 @@ describe("settings and runs", () => {
   let page;
   let usual;
   before(async () => {
-    page = await load("src/imports.ts", "src/run.ts", "src/settings.ts");
+    page = await load("src/imports.ts", "src/run.ts", "src/settings.ts", "src/kinds.ts", "src/pictures.ts", "src/figures.ts");
     usual = page.defaults();
   });
 
@@ -72,6 +72,10 @@ describe("settings and runs", () => {
       near(page.strengthOf(changed), 1.5, 2e-3);
     }
     assert.equal(page.withStrength(usual, 0).alpha, 0);
+    // As near to the paper's strength as the slider comes, it is the paper's.
+    assert.equal(page.withStrength({ ...usual, alpha: 1 }, 4.65).alpha, usual.alpha);
+    assert.notEqual(page.withStrength(usual, 4.7).alpha, usual.alpha);
+    assert.notEqual(page.withStrength(usual, 4.6).alpha, usual.alpha);
   });
 
   test("the engine is asked for what the method needs, and for nothing else", () => {
@@ -100,6 +104,50 @@ describe("settings and runs", () => {
     const question = { role: "user", content: "Why?" };
     assert.deepEqual(page.messagesOf(null, [], "Why?"), [question]);
     assert.deepEqual(page.messagesOf("", earlier, "Why?"), [{ role: "system", content: "" }, ...earlier, question]);
+  });
+
+  test("several preferences share 1 + k, and are shown as k", () => {
+    const run = (method, first) => ({ header: { method, streams: [{ name: first }] } });
+    near(page.leanOf(run("guidance", "base"), 5.65), 4.65);
+    for (const other of [run("guidance", "one"), run("amulet", "base"), run("la", "base")]) assert.equal(page.leanOf(other, 5.65), 5.65);
+  });
+
+  test("what a file is, by how it begins", () => {
+    const of = (text) => page.kindOf(Buffer.from(text, "latin1"));
+    const known = { GGUF: "gguf", lmggxx: "ggml", "%PDF-1.7": "pdf", "PK\u0003\u0004": "zip", "\u001f\u008b\b": "gzip", "\u0089PNG": "image", "": "empty" };
+    for (const [text, kind] of Object.entries(known)) assert.equal(of(text), kind);
+    for (const text of ["<!DOCTYPE html>", "\n <html lang", "<?xml version"]) assert.equal(of(text), "page");
+    for (const text of ["{}", '{"type":"header"}', "PK", "GGU", "<b>"]) assert.equal(of(text), undefined);
+  });
+
+  test("a token's candidates: the likeliest anywhere, the chosen one among them, each with what is known of it", () => {
+    const { run } = page.imported(trace());
+    for (const token of run.tokens) {
+      const all = page.candidatesOf(token, 4);
+      assert.ok(all.length <= 4 && all.some(({ id }) => id === token.id));
+      const chosen = all.find(({ id }) => id === token.id);
+      for (const [part, stream] of [["base", "base"], ["told", "pref"], ["final", "final"]]) {
+        near(chosen[part].p, Math.exp(token.log_prob[stream]));
+        const [best] = token.top[stream];
+        assert.equal(page.winnerOf(all, part).id, best.id);
+        const bounds = all.filter((candidate) => candidate[part].isBound);
+        for (const candidate of bounds) near(candidate[part].p, Math.exp(token.top[stream].at(-1).log_prob));
+      }
+    }
+    assert.deepEqual(page.candidatesOf({ index: 0, text: "x", k: 0 }, 4), []);
+  });
+
+  test("the seconds that a refinement has left are those of the run and of its comparison", () => {
+    const candidate = (round, index) => ({ type: "candidate", round, index, text: "x", tokens: 10, finish_reason: "stop" });
+    const run = { lines: [candidate(0, 0), candidate(0, 1)], baseline: [], generations: 10, compares: false, tokens: 20, seconds: 4 };
+    // 80 tokens of the run, at 5 a second; with the comparison 100 more.
+    near(page.secondsLeft(run), 16);
+    near(page.secondsLeft({ ...run, compares: true }), 36);
+    assert.equal(page.secondsLeft({ ...run, lines: [] }), undefined);
+    // As many generations as the run, and tokens are still to come.
+    const over = { ...run, lines: [...Array.from({ length: 10 }, (_, at) => ({ ...candidate(0, at), tokens: 20 })), { type: "end" }], compares: true };
+    near(page.secondsLeft({ ...over, baseline: Array.from({ length: 10 }, (_, at) => candidate(at, 0)), tokens: 100, seconds: 10 }), 10);
+    assert.equal(page.secondsLeft({ ...over, baseline: Array.from({ length: 20 }, (_, at) => candidate(at, 0)) }), undefined);
   });
 
   test("a run's trace is the file that it was read from", () => {

@@ -1,64 +1,78 @@
 /** Asks the engine, and lets the columns follow it. */
 
 import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
-import { type Signal, signal } from "@preact/signals";
-import { keepChat } from "./files.ts";
+import { effect, type Signal, signal, untracked } from "@preact/signals";
+import { keepChat, putChat } from "./files.ts";
 import { messagesOf, type Run, textOf } from "./run.ts";
 import { chatParams } from "./settings.ts";
-import {
-  announcement,
-  asking,
-  engine,
-  faultOf,
-  model,
-  preferences,
-  question,
-  settings,
-  show,
-  type Side,
-  type Turn,
-  turnOf,
-  view,
-  wasLost,
-} from "./state.ts";
+import { announcement, asking, engine, faultOf, firstModel, forgetToken, load, loading, model, preferences, question, settings, show, view, wasLost } from "./state.ts";
 import { strings } from "./strings.ts";
+import { type Side, type Turn, turnOf, waysFrom } from "./turns.ts";
 
 let stop: AbortController | undefined;
 
+/** Whether the question in the form waits for the model that is being loaded. */
+export const waits = signal(false);
+effect(() => {
+  if (loading.value || !waits.value) return;
+  // What could not be loaded is said there, and the question stays in its form.
+  if (model.value) untracked(() => void ask());
+  else waits.value = false;
+});
+
 export function stopAsking(): void {
   stop?.abort();
-  if (asking.value) asking.value = { status: strings.ask.stopping };
+  if (asking.value) asking.value = { ...asking.value, status: strings.ask.stopping };
 }
 
-/** Answers the question in the form, in a new chat where none is shown. */
+/** Answers the question in the form, in a new chat where none is shown; what a file holds goes on as a chat. */
 export async function ask(): Promise<void> {
   const words = question.value.trim();
-  if (!words || !model.value || asking.value) return;
-  if (view.value.kind !== "chat") show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] });
+  if (!words || asking.value) return;
+  if (!model.value) {
+    const loaded = loading.value ? undefined : load(firstModel().source);
+    waits.value = true;
+    await loaded;
+    return;
+  }
+  waits.value = false;
+  const { kind, turns } = view.value;
+  if (kind !== "chat") show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: kind === "file" ? turns : [] });
   const turn = turnOf(words, {});
   question.value = "";
   await answer(turn, view.value.turns);
 }
 
-/** Answers a turn anew. */
-export async function askAgain(turn: Turn): Promise<void> {
-  if (!model.value || asking.value) return;
-  await answer(turnOf(turn.question, {}), view.value.turns.slice(0, view.value.turns.indexOf(turn)));
+/** Answers a turn anew, or another question in its place; how the chat went on from it until now stays beside it. */
+export async function askAgain(turn: Turn, words = turn.question): Promise<void> {
+  if (!model.value || asking.value || !words.trim()) return;
+  const { turns } = view.value;
+  const at = turns.indexOf(turn);
+  // Its words are of the answers that go.
+  forgetToken();
+  // What has no answer is no way to come back to.
+  const isEmpty = ![turn.base, turn.aligned].some((run) => run && run.value.tokens.length > 0);
+  const others = isEmpty ? turn.others : waysFrom(turns, at);
+  await answer(turnOf(words.trim(), {}, others, isEmpty ? turn.place : others.length), turns.slice(0, at));
 }
+
+const KEEP_MS = 1_000;
 
 async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   const chat = view.value;
   const [how, wishes] = [settings.value, preferences.value];
   stop = new AbortController();
-  asking.value = { status: strings.ask.reading };
-  // Without a preference both columns would be the same.
-  const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["base", "aligned"] : ["aligned"];
+  asking.value = { what: "answer", status: strings.ask.reading };
+  // Without a preference both columns would be the same. The worker answers one call after the other, so first what was wished for.
+  const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["aligned", "base"] : ["aligned"];
   const now = () => ({ ...chat, turns: [...earlier, turn] });
   const put = () => {
     // Something else may have been opened meanwhile.
     if (view.value.id === chat.id) view.value = now();
   };
   put();
+  // So that a reload finds what was written until then.
+  const keeping = setInterval(() => void putChat(now()), KEEP_MS);
   try {
     for (const side of sides) {
       const before = historyOf(earlier, side);
@@ -74,6 +88,7 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   } catch (error) {
     if (!stop.signal.aborted) turn.fault.value = faultOf(error);
   }
+  clearInterval(keeping);
   asking.value = undefined;
   await keepChat(now());
 }
@@ -135,13 +150,13 @@ function follower(begin: (run: Signal<Run>) => void, side: Side) {
         return;
       }
       if (event.kind === "prefill") {
-        asking.value = { status: strings.ask.prefill(name, event.done, event.total) };
+        asking.value = { what: "answer", status: strings.ask.prefill(name, event.done, event.total) };
         return;
       }
       // The first token comes with the question; the ones after it take a step each.
       if (tokens.length === 0) {
         since = performance.now();
-        asking.value = { status: strings.ask.writing(name) };
+        asking.value = { what: "answer", status: strings.ask.writing(name) };
       }
       const { text, k, kl, id, trace } = event;
       tokens.push({ index: tokens.length, text, id, k, ...(kl !== undefined && { kl }), ...trace });

@@ -97,3 +97,34 @@ export function spent(lines: RefineLine[]): { generations: number; tokens: numbe
   });
   return { generations: tokens.length, tokens: tokens.reduce((sum, count) => sum + count, 0) };
 }
+
+/** Where a run stands. */
+export interface Standing {
+  lines: RefineLine[];
+  baseline: RefineLine[];
+  /** Generations of the whole run. */
+  generations: number;
+  /** Whether the comparison follows it. */
+  compares: boolean;
+  /** Tokens of what is under way, and the seconds that they took. */
+  tokens: number;
+  seconds: number;
+}
+
+/**
+ * Seconds that are left by the pace so far; undefined while that can't be told. The comparison draws first responses until it has
+ * as many generations as the run, and as many tokens.
+ */
+export function secondsLeft({ lines, baseline, generations, compares, tokens, seconds }: Standing): number | undefined {
+  const [run, drawn] = [spent(lines), spent(baseline)];
+  if (run.generations === 0 || tokens === 0) return undefined;
+  const isOver = lines.some(({ type }) => type === "end");
+  const a = run.tokens / run.generations;
+  const all = isOver ? run.tokens : Math.max(run.tokens, a * generations);
+  const first = spent(lines.filter((line) => line.type === "candidate" && line.round === 0));
+  const each = first.generations > 0 ? first.tokens / first.generations : a;
+  const own = all - run.tokens;
+  const others = compares ? Math.max(all - drawn.tokens, each * (generations - drawn.generations), 0) : 0;
+  const left = own + others;
+  return left > 0 ? (left * seconds) / tokens : undefined;
+}

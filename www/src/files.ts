@@ -1,37 +1,79 @@
 /** Chats and traces that are kept on this device, and files that come and go. */
 
 import type { ModelSource } from "@periapt/engine";
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { imported } from "./imports.ts";
-import { toJson } from "./profiles.ts";
+import { kindOfFile } from "./kinds.ts";
+import { joined, toJson } from "./profiles.ts";
 import { showRecord } from "./refine.ts";
 import { type Run, toTrace } from "./run.ts";
-import { asTurns, type Chat, chatOf, summaryOf, type Turns } from "./schema/chat.ts";
+import { asTurns, type Chat, chatOf, questionsOf, summaryOf, type Turns } from "./schema/chat.ts";
 import { FileError } from "./schema/check.ts";
-import { asking, isGguf, keeps, load, loading, notice, profiles, show, type Turn, turnOf, type View, view } from "./state.ts";
-import { chats, save } from "./storage.ts";
+import { asking, forgetToken, isGguf, keeps, load, loading, notice, profiles, show, type View, view } from "./state.ts";
+import { chats, recall, remember, save } from "./storage.ts";
 import { strings } from "./strings.ts";
+import { type Turn, turned, turnOf } from "./turns.ts";
 
 /** The chats of this device, newest first; of one that another version kept, or that was damaged, only that it is there. */
 export const kept = signal<{ id: string; title: string; changed: number | undefined; chat: unknown }[]>([]);
 
 /** The chat that is shown, as it is kept and exported. */
-function shownChat({ turns }: View): Chat {
-  const runs = turns.map(({ question, base, aligned }) => ({ question, base: base?.value ?? null, aligned: aligned?.value ?? null }));
-  return chatOf(runs, Date.now());
+function shownChat({ turns, name }: View): Chat {
+  const kept = ({ question, base, aligned, others, place }: Turn): Turns => ({
+    question,
+    base: base?.value ?? null,
+    aligned: aligned?.value ?? null,
+    ...(others.length > 0 && { branches: { place, others: others.map((way) => way.map(kept)) } }),
+  });
+  return chatOf(turns.map(kept), Date.now(), name);
 }
 
 function turnsOfChat(turns: Turns[]): Turn[] {
-  return turns.map(({ question, base, aligned }) => turnOf(question, { ...(base && { base }), ...(aligned && { aligned }) }));
+  // What was being written when its page was closed goes no further.
+  const ended = (run: Run | null) => run && { ...run, finish: run.finish ?? "cancelled" };
+  return turns.map(({ question, base, aligned, branches }) => {
+    const [one, other] = [ended(base), ended(aligned)];
+    return turnOf(question, { ...(one && { base: one }), ...(other && { aligned: other }) }, branches?.others.map(turnsOfChat), branches?.place);
+  });
 }
 
-export async function keepChat(view: View): Promise<void> {
+/** Shows another of the ways that the chat went from its turn `at`. */
+export function showWay(at: number, to: number): void {
+  forgetToken();
+  view.value = { ...view.value, turns: turned(view.value.turns, at, to) };
+  if (view.value.kind === "chat") void keepChat(view.value);
+}
+
+/** Keeps a chat as it is now. */
+export async function putChat(view: View): Promise<void> {
   try {
     await chats.put(view.id, shownChat(view));
   } catch {
     keeps.value = false;
   }
+}
+
+export async function keepChat(view: View): Promise<void> {
+  await putChat(view);
   await listChats();
+}
+
+/** Brings back the chat that an earlier visit ended with. */
+export async function restoreChat(): Promise<void> {
+  const last = recall("chat");
+  await listChats();
+  if (typeof last === "string" && last && view.value.kind === "recorded") openChat(last);
+}
+
+effect(() => {
+  const { kind, id, turns } = view.value;
+  if (kind === "chat" && turns.length > 0) remember("chat", id);
+});
+
+/** Back to the first view, and there after a reload, too. */
+export function showFirst(): void {
+  remember("chat", null);
+  show({ kind: "recorded", id: "", name: "", turns: [] });
 }
 
 export async function listChats(): Promise<void> {
@@ -48,17 +90,48 @@ export function openChat(id: string): void {
   if (!found) return;
   notice.value = undefined;
   try {
-    show({ kind: "chat", id, name: "", turns: turnsOfChat(asTurns(found.chat)) });
+    show({ kind: "chat", id, name: found.title, turns: turnsOfChat(asTurns(found.chat)) });
   } catch (error) {
     complain(found.title, error);
   }
 }
 
-export async function removeChat(id: string, title: string): Promise<void> {
-  if (!confirm(strings.files.sure(title))) return;
+/** Deletes a chat; the notice of it gives it back. */
+export async function removeChat(id: string): Promise<void> {
+  const found = kept.value.find((chat) => chat.id === id);
+  if (!found) return;
+  const wasShown = view.value.kind === "chat" && view.value.id === id;
+  const shown = view.value;
   await chats.remove(id).catch(() => undefined);
-  if (view.value.id === id) show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] });
+  if (wasShown) show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] });
   await listChats();
+  const undo = async () => {
+    await chats.put(id, found.chat).catch(() => undefined);
+    if (wasShown && view.value.turns.length === 0) show(shown);
+    await listChats();
+  };
+  notice.value = { text: strings.files.removed(found.title), isFault: false, undo: () => void undo() };
+}
+
+/** Gives a chat another title, whatever else it holds. */
+export async function renameChat(id: string, title: string): Promise<void> {
+  const found = kept.value.find((chat) => chat.id === id);
+  if (!found || !title.trim() || typeof found.chat !== "object" || found.chat === null) return;
+  await chats.put(id, { ...found.chat, title: title.trim() }).catch(() => undefined);
+  if (view.value.id === id) view.value = { ...view.value, name: title.trim() };
+  await listChats();
+}
+
+/** The chats whose title or questions hold these words. */
+export function searched(words: string): typeof kept.value {
+  const wanted = words.trim().toLowerCase();
+  if (!wanted) return kept.value;
+  return kept.value.filter(({ title, chat }) => [title, ...questionsOf(chat)].some((text) => text.toLowerCase().includes(wanted)));
+}
+
+/** All chats as one file, as they are kept. */
+export function exportChats(): void {
+  save("periapt-chats.json", `${JSON.stringify({ format: "periapt-chats", version: 1, chats: kept.value.map(({ chat }) => chat) })}\n`);
 }
 
 export function exportChat(): void {
@@ -134,20 +207,28 @@ export async function openFolder(files: File[], quantize?: ModelSource["quantize
 export async function open(files: File[]): Promise<void> {
   notice.value = undefined;
   if (files.some(isWeights)) return openModel(files);
-  const ggufs = files.filter(isGguf);
+  const kinds = await Promise.all(files.map((file) => kindOfFile(file).catch(() => undefined)));
+  const ggufs = files.filter((file, at) => isGguf(file) || kinds[at] === "gguf");
   if (ggufs.length > 0) await openModel(ggufs);
   const runs: Run[] = [];
-  for (const file of files) {
-    if (isGguf(file)) continue;
+  for (const [at, file] of files.entries()) {
+    if (ggufs.includes(file)) continue;
     try {
+      const kind = kinds[at];
+      if (kind) throw new FileError(strings.files.kinds[kind]);
       if (file.size > MOST_BYTES) throw new FileError(strings.files.large);
       const found = imported(await file.text());
       if (found.kind === "profiles") {
-        const list = found.profiles;
-        profiles.value = { ...profiles.value, list: [...profiles.value.list, ...list] };
-        notice.value = { text: strings.files.imported(list.length), isFault: false };
+        const before = profiles.value.list.length;
+        profiles.value = joined(profiles.value, found.profiles);
+        const added = profiles.value.list.length - before;
+        notice.value = { text: strings.files.imported(added, found.profiles.length - added), isFault: false };
       } else if (found.kind === "chat") {
         show({ kind: "file", id: "", name: file.name, turns: turnsOfChat(found.turns) });
+      } else if (found.kind === "chats") {
+        for (const chat of found.chats) await chats.put(crypto.randomUUID(), chat);
+        await listChats();
+        notice.value = { text: strings.files.importedChats(found.chats.length), isFault: false };
       } else if (found.kind === "record") {
         showRecord(found.record, file.name);
       } else {

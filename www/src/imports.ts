@@ -1,7 +1,7 @@
 /** What a file that was chosen or dropped holds, told by its content alone. */
 
 import { fromJson, type Profile } from "./profiles.ts";
-import { asTurns, type Turns } from "./schema/chat.ts";
+import { asChats, asTurns, type Chat, type Turns } from "./schema/chat.ts";
 import { FileError } from "./schema/check.ts";
 import { keyOf, faultIn, whole } from "./schema/json.ts";
 import { fromRecord, type Recorded } from "./schema/record.ts";
@@ -10,6 +10,7 @@ import { fromTrace, type Run } from "./schema/run.ts";
 export type Imported =
   | { kind: "profiles"; profiles: Profile[] }
   | { kind: "chat"; turns: Turns[] }
+  | { kind: "chats"; chats: Chat[] }
   | { kind: "record"; record: Recorded }
   | { kind: "trace"; run: Run };
 
@@ -18,6 +19,7 @@ export function imported(text: string): Imported {
   const all = whole(text);
   const format = keyOf(all, "format");
   if (format === "periapt-preferences") return { kind: "profiles", profiles: fromJson(all) };
+  if (format === "periapt-chats") return { kind: "chats", chats: asChats(all) };
   if (format === "periapt-chat") return { kind: "chat", turns: asTurns(all) };
   const first = text.trimStart().split("\n", 1)[0] ?? "";
   const header = whole(first);
@@ -26,5 +28,5 @@ export function imported(text: string): Imported {
   // A refinement's header has options, as a trace's has not.
   if (keyOf(header, "options") !== undefined) return { kind: "record", record: fromRecord(text) };
   if (keyOf(header, "type") === "header") return { kind: "trace", run: fromTrace(text) };
-  throw new FileError("it is JSON, and neither begins with a header nor has the format periapt-chat or periapt-preferences");
+  throw new FileError("it is JSON, and neither begins with a header nor has the format periapt-chat, periapt-chats or periapt-preferences");
 }

@@ -2,6 +2,7 @@
 
 import { PLAIN_WISHES } from "@periapt/engine/contract";
 import { asProfiles, keptProfiles } from "./schema/profiles.ts";
+import { strings } from "./strings.ts";
 
 export { MOST_REWORDED, WEIGHT } from "./schema/profiles.ts";
 
@@ -44,9 +45,30 @@ export function rewordingsOf(preference: string, { list }: Profiles): string[] {
   return own.map(({ reworded }) => wordings(reworded)).find((texts) => texts.length > 0) ?? [];
 }
 
+/** A wish of the engine's own list, as the paper names it. */
+function ofThePaper(word: string): Profile {
+  return { id: word, name: word, text: word, weight: 1, reworded: [] };
+}
+
+/** The Amulet paper's preferences, and the others that the engine words by itself. */
+export const PAPERS: readonly Profile[] = Object.keys(PLAIN_WISHES).map(ofThePaper);
+
+/** The first preferences: words of the engine's list where that has them, since these were measured. */
 export function starters(): Profiles {
-  const list = Object.keys(PLAIN_WISHES).map((word) => ({ id: word, name: word, text: word, weight: 1, reworded: [] }));
-  return { list, chosen: ["concise"] };
+  const list = Object.entries(strings.preferences.starters).map(([id, { name, text, reworded }]) => ({ id, name, text, weight: 1, reworded: [...reworded] }));
+  return { list, chosen: ["short"] };
+}
+
+/** The profiles with others behind them: what says the same as one that is there is left out, and lends it its rewordings. */
+export function joined(profiles: Profiles, others: readonly Profile[]): Profiles {
+  const list = [...profiles.list];
+  for (const other of others) {
+    const at = list.findIndex(({ text }) => text.trim() === other.text.trim());
+    const own = list[at];
+    if (!own) list.push(other);
+    else if (wordings(own.reworded).length === 0) list[at] = { ...own, reworded: other.reworded };
+  }
+  return { ...profiles, list };
 }
 
 /** A new profile; a long text's name is its beginning. */

@@ -119,7 +119,7 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   refineFault.value = undefined;
   stop = new AbortController();
   const { signal } = stop;
-  asking.value = { status: strings.refine.working };
+  asking.value = { what: "refinement", status: strings.refine.working };
   const run = async (params: RefineParams, part: "lines" | "baseline") => {
     const since = performance.now();
     let tokens = 0;

@@ -17,6 +17,14 @@ export function referenceOf(run: Run): string {
   return run.header.streams.some(({ name }) => name === "base") ? "base" : (run.header.streams[0]?.name ?? "base");
 }
 
+/**
+ * The strength k that a number of a run's strengths is, as the slider has it: several preferences against base share 1 + k, and the
+ * run's strength is what they come to together.
+ */
+export function leanOf({ header }: Run, strength: number): number {
+  return header.method === "guidance" && header.streams[0]?.name === "base" ? strength - 1 : strength;
+}
+
 /** An impossible token counts as a very unlikely one. */
 const UNLIKELY = -50;
 

@@ -99,9 +99,20 @@ export function strengthOf(settings: Settings): number {
   return settings.method === "la" ? settings.strength : amuletStrength(settings);
 }
 
-/** The settings with another strength, by whichever number the method has for it. */
+/** The slider's. */
+export const STRENGTH = { min: 0, max: 8, step: 0.05 } as const;
+
+/** The strength that the paper's own alpha gives. */
+export function paperStrength(settings: Settings): number {
+  return amuletStrength({ ...settings, alpha: FIELDS.alpha.initial });
+}
+
+/** The settings with another strength, by whichever number the method has for it; what is as good as the paper's is the paper's. */
 export function withStrength(settings: Settings, k: number): Settings {
-  if (settings.method === "amulet") return { ...settings, alpha: k === 0 ? 0 : alphaFor(k, settings) };
+  if (settings.method === "amulet") {
+    const isPapers = Math.abs(k - paperStrength(settings)) <= STRENGTH.step / 2;
+    return { ...settings, alpha: k === 0 ? 0 : isPapers ? FIELDS.alpha.initial : alphaFor(k, settings) };
+  }
   // Preference in the prompt is Linear Alignment at 0.
   return { ...settings, method: "la", strength: k };
 }

@@ -11,13 +11,15 @@ import {
 } from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import { RECOMMENDED, recommendedFor } from "./catalogue.ts";
-import { type Preference, profileOf, restoredProfiles } from "./profiles.ts";
+import { BETTER, type Known, RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
+import { kindOfFile } from "./kinds.ts";
+import { joined, type Preference, type Profile, profileOf, restoredProfiles, starters } from "./profiles.ts";
 import type { Run } from "./run.ts";
 import { asOffers, asked, restored } from "./schema/page.ts";
 import { suited } from "./settings.ts";
 import { recall, remember } from "./storage.ts";
-import { strings } from "./strings.ts";
+import { type Language, LANGUAGES, setLanguage, strings } from "./strings.ts";
+import type { Turn } from "./turns.ts";
 
 /** An error as the page shows it. */
 export interface Fault {
@@ -44,6 +46,12 @@ export const modelFault = signal<Fault | undefined>(undefined);
 export const wasLost = signal(false);
 /** What the browser keeps. */
 export const storedModels = signal<StoredModel[]>([]);
+
+async function listStored(): Promise<void> {
+  const all = await engine.value?.stored().catch(() => []);
+  // An address that never gave a byte is no model.
+  storedModels.value = (all ?? []).filter(({ complete, bytes }) => complete || bytes > 0);
+}
 /** Files that the page's own server offers. */
 export const offers = signal<Offer[]>([]);
 export interface Offer {
@@ -75,7 +83,7 @@ export async function start(): Promise<void> {
     Object.assign(globalThis, { periapt: started });
     engine.value = started;
     adapter.value = started.adapter;
-    storedModels.value = await started.stored().catch(() => []);
+    await listStored();
   } catch (error) {
     engineFault.value = faultOf(error);
     return;
@@ -106,14 +114,22 @@ function nameOf(source: ModelSource): string {
   return source.name ?? source.files.find(isGguf)?.name ?? strings.model.nameless;
 }
 
+/** The form for an address, as it was left: what failed can be mended. */
+const EMPTY_FORM = { isOpen: false, url: SMALL.url, quantize: "" };
+export const addressForm = signal(EMPTY_FORM);
+
+/** Where the page's own policy lets it fetch from, as index.html says. */
+function isAllowed({ protocol, host, origin }: URL): boolean {
+  return origin === location.origin || (protocol === "https:" && /^(.+\.)?(huggingface\.co|hf\.co)$/.test(host) && host !== "hf.co");
+}
+
 /** Loads what lies at an address as it was typed, perhaps relative to this page's. */
 export async function loadFrom(address: string, quantize?: ModelSource["quantize"]): Promise<void> {
   const text = address.trim();
-  if (URL.canParse(text, location.href)) {
-    await load({ kind: "url", url: new URL(text, location.href).href, ...(quantize && { quantize }) });
-  } else {
-    modelFault.value = { code: "download", message: strings.model.noAddress(text) };
-  }
+  const url = URL.canParse(text, location.href) ? new URL(text, location.href) : undefined;
+  if (!url) modelFault.value = { code: "download", message: strings.model.noAddress(text) };
+  else if (!isAllowed(url)) modelFault.value = { code: "foreign", message: strings.model.foreignAddress(url.host || url.protocol) };
+  else await load({ kind: "url", url: url.href, ...(quantize && { quantize }) });
 }
 
 export async function load(source: ModelSource): Promise<void> {
@@ -149,12 +165,45 @@ export async function load(source: ModelSource): Promise<void> {
       },
     });
     model.value = { ...info, file: name, seconds: (performance.now() - started) / 1000 };
+    if (source.kind === "url") remember("model", source.url);
+    addressForm.value = EMPTY_FORM;
     settings.value = suited(settings.value, recommendedFor(name), RECOMMENDED);
   } catch (error) {
-    if (!stop.signal.aborted) modelFault.value = faultOf(error);
+    if (!stop.signal.aborted) modelFault.value = await named(faultOf(error), source);
   }
   loading.value = undefined;
-  storedModels.value = await at.stored().catch(() => []);
+  await listStored();
+}
+
+/** What a file that is no model is in truth, before what the engine says of it. */
+async function named(fault: Fault, source: ModelSource): Promise<Fault> {
+  if (fault.code !== "model_file" || source.kind !== "file") return fault;
+  const kind = await kindOfFile(source.file).catch(() => undefined);
+  return kind && kind !== "gguf" ? { ...fault, message: `${strings.files.is(source.file.name, kind)} ${fault.message}` } : fault;
+}
+
+export const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
+export const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
+export const isHere = (known: Known) => served(known) !== undefined || isKept(known);
+
+/** Where a model of the catalogue comes from: this page's server where that has it, else the browser's own store or the hub. */
+export function sourceOf(known: Known): ModelSource {
+  const { url, sha256 } = served(known) ?? known;
+  return { kind: "url", url, ...(sha256 && { sha256 }) };
+}
+
+/** The model that a question loads where none is there yet: the last one that still is at hand, one that the server has, or the small one. */
+export function firstModel(): { source: ModelSource; title: string; bytes: number } {
+  const last = recall("model");
+  const offer = offers.value.find(({ url }) => url === last) ?? offers.value.find(({ model }) => model !== SMALL.name && model !== BETTER.name);
+  if (offer) {
+    const { name, url, bytes, sha256 } = offer;
+    return { source: { kind: "url", url, ...(sha256 !== null && { sha256 }) }, title: name, bytes };
+  }
+  const stored = storedModels.value.find(({ url, complete }) => url === last && complete);
+  if (stored) return { source: { kind: "url", url: stored.url }, title: nameAt(stored.url), bytes: stored.bytes };
+  const known = isHere(BETTER) ? BETTER : SMALL;
+  return { source: sourceOf(known), title: known.title, bytes: known.bytes };
 }
 
 export function stopLoading(): void {
@@ -174,7 +223,7 @@ export async function removeStored(url: string): Promise<void> {
   await at.remove(url).catch((error: unknown) => {
     modelFault.value = faultOf(error);
   });
-  storedModels.value = await at.stored().catch(() => []);
+  await listStored();
 }
 
 // ---- How to answer ----
@@ -195,6 +244,12 @@ effect(() => {
 });
 effect(() => {
   remember("combines", combines.value);
+});
+
+/** Whether Enter sends a question, and Shift + Enter begins a line; else Ctrl + Enter sends. */
+export const enterSends = signal(recall("enter-sends") !== false);
+effect(() => {
+  remember("enter-sends", enterSends.value);
 });
 
 /** The preferences in use: one's own words, or the chosen profiles. */
@@ -221,43 +276,52 @@ export function setCombines(on: boolean): void {
   if (!on) profiles.value = { list, chosen: chosen.slice(0, 1) };
 }
 
+/** Keeps what was written in one's own words: as the preference that says so already, where there is one. */
 export function keepOwnWords(): void {
   const text = ownWords.value.trim();
   if (!text) return;
-  const profile = profileOf(text);
-  const { list, chosen } = profiles.value;
-  profiles.value = { list: [...list, profile], chosen: combines.value ? [...chosen, profile.id] : [profile.id] };
+  take(profileOf(text));
   ownWords.value = "";
 }
 
+/** Adds a preference, unless there is one that says the same, and chooses it. */
+export function take(profile: Profile): void {
+  const { list, chosen } = joined(profiles.value, [profile]);
+  const id = list.find(({ text }) => text.trim() === profile.text.trim())?.id ?? profile.id;
+  const others = combines.value ? chosen.filter((other) => other !== id) : [];
+  profiles.value = { list, chosen: [...others, id] };
+  if (!combines.value) ownWords.value = "";
+}
+
+// ---- The language ----
+
+/** What is spoken. */
+export const language = signal<Language>("en");
+
+/** Speaks another language; first preferences that nobody has touched are those of that language, since the model is told their words. */
+export async function speak(next: Language): Promise<void> {
+  const untouched = JSON.stringify(starters().list);
+  await setLanguage(next);
+  document.documentElement.lang = next;
+  const { list, chosen } = profiles.value;
+  if (JSON.stringify(list) === untouched) profiles.value = { list: starters().list, chosen };
+  language.value = next;
+}
+
+/** The language that was chosen here, else the first of the browser's that there is. */
+export function wantedLanguage(): Language {
+  const asked = [recall("language"), ...navigator.languages].map((name) => String(name).slice(0, 2).toLowerCase());
+  return asked.find((name): name is Language => Object.hasOwn(LANGUAGES, name)) ?? "en";
+}
+
 // ---- What is shown ----
-
-export type Side = "base" | "aligned";
-export const SIDES: Side[] = ["base", "aligned"];
-
-/** One question with its answers. */
-export interface Turn {
-  question: string;
-  base: Signal<Run> | undefined;
-  aligned: Signal<Run> | undefined;
-  fault: Signal<Fault | undefined>;
-}
-
-export function turnOf(question: string, runs: Partial<Record<Side, Run>>): Turn {
-  return {
-    question,
-    base: runs.base && signal(runs.base),
-    aligned: runs.aligned && signal(runs.aligned),
-    fault: signal(undefined),
-  };
-}
 
 /** What the columns show: the recorded run, a chat, or a file's content. */
 export interface View {
   kind: "recorded" | "chat" | "file";
   /** A chat's. */
   id: string;
-  /** A file's name. */
+  /** A file's name, or what a chat is called. */
   name: string;
   turns: Turn[];
 }
@@ -273,12 +337,17 @@ export const inspected = computed(() => hoveredToken.value ?? chosenToken.value)
 /** What a screen reader is told. */
 export const announcement = signal("");
 /** What went wrong with a file, a clipboard or the browser's storage. */
-export const notice = signal<{ text: string; isFault: boolean } | undefined>(undefined);
-/** What is being answered. */
-export const asking = signal<{ status: string } | undefined>(undefined);
+export const notice = signal<{ text: string; isFault: boolean; undo?: () => void } | undefined>(undefined);
+/** What is at work. */
+export const asking = signal<{ what: "answer" | "refinement"; status: string } | undefined>(undefined);
 
-export function show(next: View): void {
+/** No token is explained any more: its run is no longer shown. */
+export function forgetToken(): void {
   chosenToken.value = undefined;
   hoveredToken.value = undefined;
+}
+
+export function show(next: View): void {
+  forgetToken();
   view.value = next;
 }

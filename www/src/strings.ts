@@ -1,8 +1,10 @@
-/** Every word that the page says, in one table. English first; another language is another table of this type. */
+/** Every word that the page says, in one table. Another language is another table of this type, fetched where it is spoken. */
 
-import type { Adaptive, LoadEvent, Method } from "@periapt/engine";
+import type { Adaptive, DeviceKind, LoadEvent, Method } from "@periapt/engine";
+import type { Stop, Wish } from "./demo.ts";
 import type { PromptSet } from "@periapt/engine/contract";
 import type { Comparison } from "./figures.ts";
+import type { Kind } from "./kinds.ts";
 import type { FieldGroup, FieldName } from "./settings.ts";
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
@@ -10,12 +12,18 @@ const number = new Intl.NumberFormat("en");
 const rough = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
 const tokens = (count: number) => `${number.format(count)} ${count === 1 ? "token" : "tokens"}`;
 
-export const strings = {
+const english = {
   title: "Periapt",
-  claim: "A language model that leans towards what you like at every word it writes, on your own device.",
+  claim: "A language model that leans towards what you like, at every word it writes.",
+  claimMore: "No training, no account: it happens while the answer is written, on your own device, and as strongly as you say. Move the slider.",
   skip: "Skip to the question",
+  close: "Close",
+  undo: "Undo",
+  language: "Language",
   device: {
-    starting: "Starting the engine…",
+    starting: "Starting…",
+    none: "No engine",
+    badge: { gpu: "GPU", cpu: "CPU" } satisfies Record<DeviceKind, string>,
     gpu: (name: string, isSoftware: boolean) =>
       `Computing on the GPU through WebGPU: ${name || "an adapter without a name"}${isSoftware ? ", which is software: it works, but slowly" : ""}`,
     cpu: (isWanted: boolean) =>
@@ -24,7 +32,7 @@ export const strings = {
   },
   model: {
     heading: "Model",
-    none: "Everything below is a recording until you load a model. It then runs here, and nothing you type leaves this tab.",
+    none: "Load a model, and ask. It runs here, and nothing you type leaves this tab.",
     download: (title: string, bytes: number) => `Run it here: download ${title} (${megabytes(bytes)})`,
     stored: (title: string, bytes: number) => `Run it here: ${title}, already downloaded (${megabytes(bytes)})`,
     small: (license: string) => `Small and quick: it shows how answers lean, but they are simple and often wrong. ${license}.`,
@@ -67,6 +75,8 @@ export const strings = {
     },
     lost: "The engine stopped: your next question sets it up again, with its model.",
     foreign: "The model that this link names isn't on this site, so it wasn't loaded.",
+    foreignAddress: (host: string) =>
+      `${host} is neither this site nor huggingface.co, and this page loads from no other. Download the file, and open it here.`,
     noAddress: (text: string) => `${text} is no address. Give one that begins with https://, or a path of this site.`,
     keptHere: "Kept by this browser",
     storedItem: (name: string, bytes: number, complete: boolean) =>
@@ -81,14 +91,34 @@ export const strings = {
     keep: "Keep",
     combine: "Combine several",
     weight: (name: string) => `Weight of ${name}`,
-    edit: "Edit preferences",
+    starters: {
+      short: { name: "Short and direct", text: "concise", reworded: [] },
+      simple: {
+        name: "Explain simply",
+        text: "Use simple words that a child knows.",
+        reworded: ["Say it so that a ten-year-old understands it.", "Avoid technical terms and long sentences."],
+      },
+      warm: { name: "Warm", text: "pleasant", reworded: [] },
+      formal: { name: "Formal", text: "formal", reworded: [] },
+      steps: {
+        name: "Step by step",
+        text: "Answer step by step, as a numbered list.",
+        reworded: ["Break it down into numbered steps.", "Give one instruction after the other."],
+      },
+      playful: { name: "Playful", text: "Be playful: write with humour and wordplay.", reworded: ["Make me smile.", "Joke a little, and surprise me."] },
+    } as Record<string, { name: string; text: string; reworded: readonly string[] }>,
+    more: "More preferences, export and import",
+    papers: "From the paper:",
+    editOne: (name: string) => `Edit ${name}`,
+    done: "Done",
+    deleteShort: "Delete",
     name: "Name",
     text: "What the model is told",
     textHelp: "One word becomes an instruction, such as \u201cAnswer in a WORD way.\u201d; a sentence stands as it is.",
-    reworded: (at: number) => (at === 0 ? "The same in other words" : "And in others"),
-    rewordedHelp: "Refining rates answers by these, so that merely repeating the words wins nothing. The first preferences have their own; left empty, yours stands for itself.",
-    up: (name: string) => `Move ${name} up`,
-    down: (name: string) => `Move ${name} down`,
+    reworded: (at: number): string => (at === 0 ? "The same in other words" : "And in others"),
+    rewordedHelp: "Refining rates answers by these, so that merely repeating the words wins nothing. Left empty, the engine's own stand there, or yours for itself.",
+    up: (name: string) => `Move ${name} forward`,
+    down: (name: string) => `Move ${name} back`,
     delete: (name: string) => `Delete ${name}`,
     sure: (name: string) => `Delete the preference \u201c${name}\u201d?`,
     export: "Export",
@@ -96,22 +126,68 @@ export const strings = {
     reset: "Bring back the first ones",
   },
   columns: {
-    base: "Base",
-    aligned: "Aligned",
+    base: "Without",
+    aligned: "With the preference",
     baseHelp: "the model as it comes",
-    alignedHelp: "leaning towards the preference",
+    alignedHelp: "leaning towards it",
     empty: "Not asked.",
     waiting: "Waits for the other column…",
     heading: "Answers",
     question: "Question",
   },
-  recorded: {
-    label: (model: string, device: string, seed: number) =>
-      `Recorded: a real run of ${model} on ${device}, seed ${seed}. Load the model to ask your own.`,
-    again: "Play again",
-    finish: "Show it whole",
-    missing: (words: readonly string[]) =>
-      `Only ${words.slice(0, -1).join(", ")} and ${words.at(-1)} were recorded. Load the model to see this preference at work.`,
+  branches: {
+    edit: "Edit the question",
+    question: "The question in other words",
+    send: "Ask this",
+    cancel: "Cancel",
+    ways: "Other ways this chat went",
+    before: "The way before",
+    after: "The next way",
+    place: (place: number, count: number) => `${place} of ${count}`,
+  },
+  demo: {
+    heading: "What leaning does",
+    question: "The question",
+    wish: "The wish",
+    wishes: { concise: "Short and direct", child: "Simple words", verse: "In verse" } satisfies Record<Wish, string>,
+    strength: "How strongly?",
+    stops: { without: "Without", told: "Just told", little: "A little", leaning: "Leaning", paper: "The paper's", far: "Too far" } satisfies Record<Stop, string>,
+    stopHelp: {
+      without: "The model as it comes, on both sides.",
+      told: "The wish is said in the prompt, as with any chat program: the model may heed it, or not.",
+      little: "Every word is pushed once further in the direction in which the wish moved it.",
+      leaning: "Pushed twice as far: what was measured to suit this model.",
+      paper: "The Amulet paper's own strength, 4.65.",
+      far: "7: further than the paper went. Answers may fall apart.",
+    } satisfies Record<Stop, string>,
+    valueText: (stop: Stop, k: number | undefined): string => `${english.demo.stops[stop]}${k === undefined ? "" : `, k = ${k}`}`,
+    without: "Without the wish",
+    with: (wish: string) => `With the wish: ${wish.toLowerCase()}`,
+    missing: "The recorded answer could not be fetched. Check the connection, and choose the wish again.",
+    loading: "…",
+    legend: "because of the wish. Point at a word, or tap it: the pictures below tell why it was chosen.",
+    how: "How this was recorded",
+    recorded: (model: string, device: string, seed: number, plausibility: number) =>
+      `These are real runs of ${model} on ${device}, seed ${seed}, always the likeliest word, and of words that the prompt with the wish finds at least ${plausibility * 100}% as likely as its best. Nothing was edited.`,
+    told: (text: string) => `What the model was told: \u201c${text}\u201d`,
+    own: "Ask your own",
+    again: "The demonstration",
+    pictures: {
+      heading: "How it works, on one word",
+      which: (before: string, index: number) => (index === 0 ? "The first word of the answer." : `The word after \u201c${before}\u201d.`),
+      asked: "1. The model is asked twice",
+      askedHelp: "For every word: once without your wish, and once with it said in the prompt.",
+      pushed: "2. The difference is pushed further",
+      pushedHelp: (k: number | undefined) =>
+        k === undefined || k === 0 ? "Here nothing is pushed yet: move the slider on." : `What the wish made likelier gets likelier still, by ${k} times that difference; the rest falls back.`,
+      flipped: "3. Another word wins",
+      stays: "3. The same word wins",
+      winner: (first: string, last: string) => (first === last ? `\u201c${first}\u201d stays the likeliest.` : `\u201c${first}\u201d would have been written; now it is \u201c${last}\u201d.`),
+      parts: { base: "without", told: "said in the prompt", final: "in the end" },
+      slopes: (ways: { piece: string; base: string; told: string; final: string }[]) =>
+        `Probabilities without the wish, said in the prompt, and in the end: ${ways.map(({ piece, base, told, final }) => `${piece} ${base}, ${told}, ${final}`).join("; ")}.`,
+      numbers: "All numbers for this word",
+    },
   },
   answer: {
     words: "Words with heat map",
@@ -131,9 +207,11 @@ export const strings = {
         .filter(Boolean)
         .join(", "),
     strength: (k: number, kl: number | undefined) => `mean k = ${k.toFixed(2)}${kl === undefined ? "" : `, mean KL = ${kl.toFixed(3)} nats`}`,
+    copyText: "Copy",
+    copiedText: "The answer is in the clipboard.",
     copy: "Copy as command",
     copied: "The command is in the clipboard.",
-    notCopied: (command: string) => `The clipboard refused; here is the command: ${command}`,
+    notCopied: (command: string) => `The clipboard refused; here it is: ${command}`,
     noCommand: (why: string) => `There is no command for this answer: ${why}. Its trace has all of it.`,
     trace: "Save trace",
     again: "Ask again",
@@ -147,22 +225,22 @@ export const strings = {
     token: (index: number, count: number) => `token ${index + 1} of ${count}`,
     candidates: "Candidates for this token, by probability",
     candidate: "Token",
-    base: "Base",
-    pref: "Pref",
+    base: "Without",
+    pref: "Said in the prompt",
     final: "Final",
     chosen: "chosen",
     below: (percent: string) => (percent.startsWith("<") ? percent : `<${percent}`),
     lift: (factor: number, isUp: boolean) => `${factor > 1e6 ? "Over a million" : rough.format(factor)} times as ${isUp ? "likely" : "unlikely"} as without the preference.`,
     same: "As likely as without the preference.",
     facts: (k: number, kl: number, entropy: number) =>
-      `k = ${k.toFixed(2)}, KL from pref = ${kl.toFixed(3)} nats, entropy = ${entropy.toFixed(2)} nats`,
+      `k = ${k.toFixed(2)}, KL from the prompt alone = ${kl.toFixed(3)} nats, entropy = ${entropy.toFixed(2)} nats`,
     iterates: "Amulet's steps",
     iterate: (i: number, k: number) => `After ${i} ${i === 1 ? "step" : "steps"}: k = ${k.toFixed(2)}`,
     iterateLabel: "Steps of Amulet's update",
     runnerUp: "runner-up",
     plots: "Over the whole answer",
     strengthPlot: "Strength k",
-    klPlot: "KL from pref, nats",
+    klPlot: "KL from the prompt alone, nats",
     plot: (name: string, mean: number, most: number) => `${name} at each token: mean ${mean.toFixed(2)}, highest ${most.toFixed(2)}`,
   },
   ask: {
@@ -173,7 +251,10 @@ export const strings = {
     stop: "Stop",
     newChat: "New chat",
     shortcut: "or Ctrl + Enter",
-    needsModel: "Load a model first.",
+    enter: "Enter sends, Shift + Enter begins a line",
+    waits: "Your question waits for the model.",
+    loadAndAnswer: (title: string, bytes: number) => `Load ${title} (${megabytes(bytes)}) and answer`,
+    manner: (wish: string, k: number) => (wish ? `How to answer: ${wish}, k = ${k.toFixed(2)}` : "How to answer: as the model comes"),
     reading: "Reading the question…",
     prefill: (side: string, done: number, total: number) => `${side}: reading ${done} of ${total} tokens`,
     writing: (side: string) => `${side}: writing…`,
@@ -206,23 +287,24 @@ export const strings = {
       paper: "The Amulet paper's system prompt for both answers. It asks for concise and helpful ones itself.",
     } satisfies Record<PromptSet, string>,
     klBudget: "KL budget, nats a token",
-    klBudgetHelp: "Lowers the strength wherever the answer would go further from pref than this. Empty for none.",
+    klBudgetHelp: "Lowers the strength wherever the answer would go further than this from the prompt that says your preference. Empty for none.",
     adaptive: "Strength from word to word",
     adaptiveOff: "the same for all",
     adaptives: { jsd: "follows the disagreement" } satisfies Record<Adaptive, string>,
     adaptiveHelp: "Leans only where the prompts with and without your preference disagree (AdaCAD). Not with several preferences.",
     sideBySide: "Answer without the preference, too",
+    enterSends: "Enter sends the question",
     traced: "Keep every token's probabilities",
     reset: "Back to the defaults",
     groups: { amulet: "Amulet", la: "Linear Alignment", guard: "Guards", sampling: "Sampling", answer: "Answer" } satisfies Record<FieldGroup, string>,
     fields: {
       alpha: "alpha, weight of the utility",
-      lambda: "lambda, weight of staying close to pref",
+      lambda: "lambda, weight of staying close to the prompt",
       eta: "eta, step size",
       iterations: "T, steps",
       strength: "k, strength",
       plausibility: "Plausibility cut",
-      nucleus: "Nucleus of pref, before leaning (1 keeps all)",
+      nucleus: "Nucleus of the prompt, before leaning (1 keeps all)",
       temperature: "Temperature (0 takes the best token)",
       top_k: "Top-k (0 for all)",
       top_p: "Top-p",
@@ -260,7 +342,7 @@ export const strings = {
     second: "The second",
     same: "Neither",
     answer: "Best so far",
-    verdict: (reward: number, first: number, other: Comparison | undefined) => {
+    verdict: (reward: number, first: number, other: Comparison | undefined): string => {
       if (!other) {
         return reward > first
           ? "By this reward the rounds improved on the first responses; there is no comparison at equal cost."
@@ -302,15 +384,46 @@ export const strings = {
     nameless: "A chat without a title",
     openChat: (title: string) => `Open: ${title}`,
     export: "Export this chat",
+    exportAll: "Export all chats",
+    importedChats: (count: number) => `${count} ${count === 1 ? "chat" : "chats"} imported.`,
+    search: "Search in chats",
+    noneFound: "No chat has these words.",
+    rename: (title: string) => `Rename the chat: ${title}`,
     remove: (title: string) => `Delete the chat: ${title}`,
-    sure: (title: string) => `Delete the chat \u201c${title}\u201d with its answers?`,
+    removed: (title: string) => `The chat \u201c${title}\u201d was deleted.`,
     busy: (name: string) => `${name} was not opened: the model is at work. Stop it, or wait, and open it again.`,
-    fault: (name: string, what: string) => `${name} can't be opened: ${what}. It takes a model, a trace of periapt generate --trace, a record of periapt tpo --record, or a chat or preferences exported here.`,
+    fault: (name: string, what: string) => `${name} can't be opened: ${what}. It takes a model, a trace of periapt generate --trace, a record of periapt tpo --record, or chats or preferences exported here.`,
+    kinds: {
+      gguf: "it is a model",
+      ggml: "it is a model in the format before GGUF, which this engine does not read",
+      pdf: "it is a PDF document",
+      zip: "it is a ZIP archive, or an office document",
+      gzip: "it is compressed: unpack it first",
+      image: "it is a picture",
+      page: "it is a web page: perhaps the address of a file's page was saved in place of the file",
+      program: "it is a program",
+      empty: "it is empty",
+    } satisfies Record<Kind, string>,
+    is: (name: string, kind: Kind): string => `${name} can't be opened: ${english.files.kinds[kind]}.`,
     empty: "The folder has no files.",
     large: "it is larger than 256 MiB",
-    imported: (count: number) => `${count} ${count === 1 ? "preference" : "preferences"} imported.`,
+    imported: (count: number, known: number) =>
+      `${known > 0 ? `${known} ${known === 1 ? "was" : "were"} there already; ` : ""}${count} ${count === 1 ? "preference" : "preferences"} imported.`,
     notKept: "This browser keeps nothing for this page: export what you want to have later.",
     opened: (name: string) => `From the file ${name}.`,
   },
   footer: "No account, no server, no analytics: the page, the model and your words stay in this browser.",
 };
+
+export type Strings = typeof english;
+
+export const LANGUAGES = { en: "English", de: "Deutsch" } as const;
+export type Language = keyof typeof LANGUAGES;
+
+/** What is spoken: whoever imports it reads the table that was set last. */
+export let strings: Strings = english;
+
+/** The table of a language becomes the one that is spoken. */
+export async function setLanguage(language: Language): Promise<void> {
+  strings = language === "de" ? (await import("./strings.de.ts")).german : english;
+}

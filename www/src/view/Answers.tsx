@@ -1,69 +1,62 @@
 /** The two columns: every question with its answers side by side. */
 
-import { type Signal, useComputed } from "@preact/signals";
+import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { askAgain } from "../ask.ts";
-import { exportTrace } from "../files.ts";
+import { exportTrace, showWay } from "../files.ts";
 import { CommandError, commandFor } from "../command.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { unexpand } from "../profiles.ts";
-import { again, finish, playing, recordedWord, recordedWords } from "../recorded.ts";
 import { refineAnswer } from "../refine.ts";
-import { liftOf, referenceOf, type Run, type RunHeader, type RunToken, textOf } from "../run.ts";
-import {
-  asking,
-  chosenToken,
-  hoveredToken,
-  model,
-  notice,
-  profiles,
-  type Side,
-  SIDES,
-  shows,
-  type Turn,
-  view,
-} from "../state.ts";
+import { leanOf, liftOf, referenceOf, type Run, type RunToken, textOf } from "../run.ts";
+import { asking, chosenToken, hoveredToken, model, notice, profiles, shows, view } from "../state.ts";
 import { strings } from "../strings.ts";
+import { type Side, SIDES, type Turn } from "../turns.ts";
 import { Fault } from "./Fault.tsx";
+
+/** How far below the window an answer's end may lie for the page to follow it. */
+const NEAR = 160;
+
+/** Keeps the end of what is being written in view, unless somebody scrolls away from it. */
+function useFollowing(): void {
+  const end = () => document.querySelector(".turn:last-of-type .column:has(.status[data-done=false]) .text > :last-child");
+  useEffect(() => {
+    if (asking.value?.what !== "answer") return;
+    let follows = true;
+    let last = scrollY;
+    const note = () => {
+      // Only a person scrolls up.
+      if (scrollY < last) follows = false;
+      else if ((end()?.getBoundingClientRect().bottom ?? 0) < innerHeight + NEAR) follows = true;
+      last = scrollY;
+    };
+    const follow = () => {
+      if (follows) end()?.scrollIntoView({ block: "nearest" });
+    };
+    addEventListener("scroll", note, { passive: true });
+    const timer = setInterval(follow, 250);
+    return () => {
+      removeEventListener("scroll", note);
+      clearInterval(timer);
+    };
+  }, [asking.value?.what]);
+}
 
 export function Answers() {
   const { kind, turns, name } = view.value;
+  useFollowing();
   return (
     <section class="answers" aria-labelledby="answers-heading" data-kind={kind} aria-busy={asking.value !== undefined}>
       <h2 id="answers-heading" class="visually-hidden">
         {strings.columns.heading}
       </h2>
-      {kind === "recorded" && <Recorded />}
       {kind === "file" && <p class="label">{strings.files.opened(name)}</p>}
       <Shows />
       <Heads />
       {turns.map((turn, at) => (
-        <TurnView key={at} turn={turn} isLast={at === turns.length - 1} />
+        <TurnView key={`${at} ${turn.place}`} turn={turn} at={at} isLast={at === turns.length - 1} />
       ))}
     </section>
-  );
-}
-
-function Recorded() {
-  const word = recordedWord.value;
-  const run = view.value.turns[0]?.aligned?.value;
-  if (!word) return <p class="label">{strings.recorded.missing(recordedWords)}</p>;
-  if (!run) return null;
-  const { header } = run;
-  const file = header.model.path.replace(/\.gguf$/, "");
-  return (
-    <div class="line label">
-      <p>{strings.recorded.label(file, header.device.name, header.sampling.seed)}</p>
-      {playing.value ? (
-        <button type="button" class="small" onClick={finish}>
-          {strings.recorded.finish}
-        </button>
-      ) : (
-        <button type="button" class="small" onClick={() => again(word)}>
-          {strings.recorded.again}
-        </button>
-      )}
-    </div>
   );
 }
 
@@ -112,7 +105,8 @@ function Heads() {
 }
 
 /** What an aligned answer was made with; later choices change nothing about it. */
-function Made({ header }: { header: RunHeader }) {
+function Made({ run }: { run: Run }) {
+  const { header } = run;
   const wishes =
     header.method === "guidance" ? header.streams.flatMap(({ preference }) => preference ?? []) : [header.preference ?? ""];
   const nameOf = (wish: string) => {
@@ -121,16 +115,89 @@ function Made({ header }: { header: RunHeader }) {
   };
   const { methods, guidance } = strings.settings;
   const method = header.method in methods ? methods[header.method as keyof typeof methods] : guidance;
-  return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, header.strength)}</p>;
+  return <p class="hint">{strings.answer.made(wishes.map(nameOf).join(" + "), method, leanOf(run, header.strength))}</p>;
 }
 
-function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
+/** The question, which may be edited: the chat then goes another way from there, and the ways it went are turned through. */
+function Asked({ turn, at }: { turn: Turn; at: number }) {
+  const isEdited = useSignal(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const words = strings.branches;
+  const isBusy = asking.value !== undefined;
+  const pencil = useRef<HTMLButtonElement>(null);
+  const wasEdited = useRef(false);
+  useEffect(() => {
+    if (isEdited.value) field.current?.focus();
+    else if (wasEdited.current) pencil.current?.focus();
+    wasEdited.current = isEdited.value;
+  }, [isEdited.value]);
+  const count = turn.others.length + 1;
+  return (
+    <div class="line asked">
+      {isEdited.value ? (
+        <form
+          class="edit"
+          onSubmit={(event) => {
+            event.preventDefault();
+            isEdited.value = false;
+            void askAgain(turn, field.current?.value ?? "");
+          }}
+          onKeyDown={(event) => {
+            if (event.key === "Escape") isEdited.value = false;
+          }}
+        >
+          <textarea ref={field} rows={2} required aria-label={words.question} defaultValue={turn.question} />
+          <button type="submit" class="small primary" disabled={isBusy || !model.value}>
+            {words.send}
+          </button>
+          <button
+            type="button"
+            class="small"
+            onClick={() => {
+              isEdited.value = false;
+            }}
+          >
+            {words.cancel}
+          </button>
+        </form>
+      ) : (
+        <h3 class="question">
+          <span class="visually-hidden">{strings.columns.question}: </span>
+          {turn.question}
+        </h3>
+      )}
+      <span class="tools">
+        {count > 1 && (
+          <span class="ways" role="group" aria-label={words.ways}>
+            <button type="button" class="small" aria-label={words.before} disabled={isBusy || turn.place === 0} onClick={() => showWay(at, turn.place - 1)}>
+              ‹
+            </button>
+            <span>{words.place(turn.place + 1, count)}</span>
+            <button type="button" class="small" aria-label={words.after} disabled={isBusy || turn.place === count - 1} onClick={() => showWay(at, turn.place + 1)}>
+              ›
+            </button>
+          </span>
+        )}
+        {view.value.kind === "chat" && model.value && !isBusy && !isEdited.value && (
+          <button
+            type="button"
+            ref={pencil}
+            class="small pencil"
+            aria-label={words.edit}
+            onClick={() => {
+              isEdited.value = true;
+            }}
+          />
+        )}
+      </span>
+    </div>
+  );
+}
+
+function TurnView({ turn, at, isLast }: { turn: Turn; at: number; isLast: boolean }) {
   return (
     <article class="turn">
-      <h3 class="question">
-        <span class="visually-hidden">{strings.columns.question}: </span>
-        {turn.question}
-      </h3>
+      <Asked turn={turn} at={at} />
       <div class="columns">
         {SIDES.map((side) => {
           const run = turn[side];
@@ -140,7 +207,7 @@ function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
               {run ? (
                 <Answer run={run} side={side} />
               ) : (
-                <p class="hint">{asking.value && isLast ? strings.columns.waiting : strings.columns.empty}</p>
+                <p class="hint">{asking.value?.what === "answer" && isLast ? strings.columns.waiting : strings.columns.empty}</p>
               )}
             </div>
           );
@@ -157,28 +224,20 @@ function TurnView({ turn, isLast }: { turn: Turn; isLast: boolean }) {
 }
 
 function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
-  const { tokens, finish, speed, header } = run.value;
+  const { finish, header } = run.value;
   const isDone = finish !== null;
-  const traced = tokens.filter((token) => token.kl !== undefined);
-  const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
   return (
     <>
-      {header.method !== "base" && <Made header={header} />}
+      {header.method !== "base" && <Made run={run.value} />}
       {shows.value === "text" ? <Rendered text={textOf(run.value)} /> : <Words run={run} side={side} />}
       <p class="hint status" data-done={isDone}>
-        {isDone ? strings.answer.summary(tokens.length, speed, finish) : strings.answer.working}
-        {isDone && header.method !== "base" && tokens.length > 0 && (
-          <>
-            <br />
-            {strings.answer.strength(
-              mean(({ k }) => k),
-              traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined,
-            )}
-          </>
-        )}
+        {isDone ? summaryOf(run.value) : strings.answer.working}
       </p>
       {isDone && (
         <p class="buttons">
+          <button type="button" class="small" onClick={() => void toClipboard(textOf(run.value), strings.answer.copiedText)}>
+            {strings.answer.copyText}
+          </button>
           <button type="button" class="small" onClick={() => void copy(run.value)}>
             {strings.answer.copy}
           </button>
@@ -196,7 +255,16 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
   );
 }
 
-async function copy(run: Run): Promise<void> {
+/** How an answer ended, how quickly it came, and how strongly it leaned. */
+export function summaryOf(run: Run): string {
+  const { tokens, finish, speed, header } = run;
+  const traced = tokens.filter((token) => token.kl !== undefined);
+  const mean = (of: (token: RunToken) => number) => tokens.reduce((sum, token) => sum + of(token), 0) / tokens.length;
+  const strength = () => strings.answer.strength(leanOf(run, mean(({ k }) => k)), traced.length > 0 ? mean(({ kl = 0 }) => kl) : undefined);
+  return [strings.answer.summary(tokens.length, speed, finish), ...(header.method !== "base" && tokens.length > 0 ? [strength()] : [])].join(", ");
+}
+
+export async function copy(run: Run): Promise<void> {
   let command: string;
   try {
     command = commandFor(run);
@@ -205,11 +273,15 @@ async function copy(run: Run): Promise<void> {
     notice.value = { text: strings.answer.noCommand(error.message), isFault: true };
     return;
   }
+  await toClipboard(command, strings.answer.copied);
+}
+
+async function toClipboard(text: string, done: string): Promise<void> {
   try {
-    await navigator.clipboard.writeText(command);
-    notice.value = { text: strings.answer.copied, isFault: false };
+    await navigator.clipboard.writeText(text);
+    notice.value = { text: done, isFault: false };
   } catch {
-    notice.value = { text: strings.answer.notCopied(command), isFault: false };
+    notice.value = { text: strings.answer.notCopied(text), isFault: false };
   }
 }
 
@@ -222,7 +294,7 @@ function Rendered({ text }: { text: string }) {
 }
 
 /** The tokens, each a shade of how much the preference moved it; a list of which one may be chosen. */
-function Words({ run, side }: { run: Signal<Run>; side: Side }) {
+export function Words({ run, side, language }: { run: Signal<Run>; side: Side; language?: string }) {
   const chosen = useComputed(() => (chosenToken.value?.run === run ? chosenToken.value.index : -1));
   const { tokens } = run.value;
   const reference = referenceOf(run.value);
@@ -244,6 +316,7 @@ function Words({ run, side }: { run: Signal<Run>; side: Side }) {
     <div
       ref={list}
       class="text words"
+      lang={language}
       role="listbox"
       aria-orientation="horizontal"
       aria-label={strings.answer.tokens(strings.columns[side])}

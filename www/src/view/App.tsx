@@ -1,43 +1,64 @@
 /** The page as a whole. */
 
 import { useEffect } from "preact/hooks";
-import { openDropped } from "../files.ts";
-import { announcement, notice } from "../state.ts";
-import { strings } from "../strings.ts";
+import { openDropped, showFirst } from "../files.ts";
+import { addressForm, announcement, asking, language, loading, modelFault, speak, view } from "../state.ts";
+import { remember } from "../storage.ts";
+import { type Language, LANGUAGES, strings } from "../strings.ts";
 import { Answers } from "./Answers.tsx";
 import { Composer } from "./Composer.tsx";
+import { Demo } from "./Demo.tsx";
 import { Inspector } from "./Inspector.tsx";
 import { Library } from "./Library.tsx";
 import { Device, Model } from "./Model.tsx";
-import { Preferences } from "./Preferences.tsx";
 import { Refine } from "./Refine.tsx";
+import { Toast } from "./Toast.tsx";
 
 export function App() {
   useDrops();
+  useKeptFocus();
+  const isFirst = view.value.kind === "recorded";
   return (
     <>
       <a class="skip" href="#question">
         {strings.skip}
       </a>
       <header>
-        <h1>{strings.title}</h1>
-        <p class="claim">{strings.claim}</p>
-        <Device />
+        <div class="line">
+          <h1>{strings.title}</h1>
+          {!isFirst && (
+            <button type="button" class="small" disabled={asking.value !== undefined} onClick={showFirst}>
+              {strings.demo.again}
+            </button>
+          )}
+          <Languages />
+          <Device />
+        </div>
+        {isFirst && (
+          <>
+            <p class="claim">{strings.claim}</p>
+            <p class="hint aside">{strings.claimMore}</p>
+          </>
+        )}
       </header>
       <main>
+        {isFirst && <Demo />}
+        <h2 class="own-heading" hidden={!isFirst}>
+          {strings.demo.own}
+        </h2>
         <Model />
-        <Notice />
-        <div class="work">
+        <div class="work" data-chats={!isFirst}>
+          {!isFirst && <Library />}
           <div class="talk">
-            <Preferences />
-            <Answers />
+            {!isFirst && <Answers />}
             <Refine />
-            <Composer />
+            <Composer isSticky={!isFirst} />
           </div>
           <Inspector />
         </div>
-        <Library />
+        {isFirst && <Library />}
       </main>
+      <Toast />
       <footer>{strings.footer}</footer>
       <p id="live" class="visually-hidden" aria-live="polite">
         {announcement}
@@ -46,13 +67,45 @@ export function App() {
   );
 }
 
-function Notice() {
-  const said = notice.value;
+function Languages() {
   return (
-    <p id="notice" role="status" class={said ? (said.isFault ? "notice fault" : "notice") : "notice"} hidden={!said}>
-      {said?.text}
-    </p>
+    <select
+      class="languages"
+      aria-label={strings.language}
+      value={language.value}
+      onChange={({ currentTarget }) => {
+        const chosen = currentTarget.value as Language;
+        remember("language", chosen);
+        void speak(chosen).then(() => document.querySelector<HTMLElement>(".languages")?.focus());
+      }}
+    >
+      {Object.entries(LANGUAGES).map(([code, name]) => (
+        <option key={code} value={code} lang={code}>
+          {name}
+        </option>
+      ))}
+    </select>
   );
+}
+
+/** What had the focus last. */
+let focused: Element | undefined;
+
+/** Where a button goes or is disabled by what it began, the focus goes to what can be done next, and never to the page's top. */
+function useKeptFocus(): void {
+  useEffect(() => {
+    const note = ({ target }: FocusEvent) => {
+      if (target instanceof Element) focused = target;
+    };
+    addEventListener("focusin", note);
+    return () => removeEventListener("focusin", note);
+  }, []);
+  const next = loading.value ? "#load-progress button" : asking.value ? "#stop-button" : modelFault.value && addressForm.value.isOpen ? "#model-url" : "#question";
+  useEffect(() => {
+    const isLost = focused !== undefined && (!focused.isConnected || focused.matches(":disabled"));
+    const isElsewhere = document.activeElement !== null && document.activeElement !== document.body && document.activeElement !== focused;
+    if (isLost && !isElsewhere) document.querySelector<HTMLElement>(next)?.focus({ preventScroll: true });
+  }, [next]);
 }
 
 /** Files dropped anywhere on the page. */

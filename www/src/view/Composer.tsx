@@ -2,7 +2,8 @@
 
 import type { Adaptive } from "@periapt/engine";
 import { DECODING, METHODS, PROMPT_SETS } from "@periapt/engine/contract";
-import { ask, stopAsking } from "../ask.ts";
+import { useRef } from "preact/hooks";
+import { ask, stopAsking, waits } from "../ask.ts";
 import { recommendedFor } from "../catalogue.ts";
 import {
   defaults,
@@ -10,35 +11,51 @@ import {
   type FieldName,
   FIELDS,
   isAllowed,
+  paperStrength,
   type Settings,
+  STRENGTH,
   strengthOf,
   suited,
   withStrength,
 } from "../settings.ts";
-import { asking, loading, model, preferences, question, settings, show, view } from "../state.ts";
+import { asking, engine, enterSends, firstModel, model, preferences, profiles, question, settings, show, view } from "../state.ts";
 import { strings } from "../strings.ts";
-
-const STRENGTH = { min: 0, max: 8, step: 0.05 } as const;
+import { Preferences } from "./Preferences.tsx";
 
 function change(part: Partial<Settings>): void {
   settings.value = { ...settings.value, ...part };
 }
 
-export function Composer() {
+export function Composer({ isSticky }: { isSticky: boolean }) {
   const isBusy = asking.value !== undefined;
-  const canAsk = model.value !== undefined && !isBusy && loading.value === undefined;
+  const { kind, turns } = view.value;
+  const first = model.value ? undefined : firstModel();
+  const canAsk = engine.value !== undefined && !isBusy && !waits.value;
+  const manner = useRef<HTMLDetailsElement>(null);
+  const send = () => {
+    // Out of the answer's way.
+    if (isSticky && manner.current) manner.current.open = false;
+    void ask();
+  };
   return (
-    <section class="composer" aria-label={strings.ask.heading}>
+    <section class="composer" aria-label={strings.ask.heading} data-sticky={isSticky}>
+      {/* Open where there is nothing else to see yet; in a chat its line says how the next answer is made. */}
+      <details ref={manner} class="manner" key={String(isSticky)} open={!isSticky}>
+        <summary>{strings.ask.manner(nameOfWish(), strengthOf(settings.value))}</summary>
+        <Preferences />
+        <Strength />
+        <Advanced />
+      </details>
       <form
         id="ask"
         onSubmit={(event) => {
           event.preventDefault();
-          void ask();
+          send();
         }}
       >
-        <h2>
-          <label for="question">{strings.ask.label}</label>
-        </h2>
+        <label for="question" class={isSticky ? "visually-hidden" : ""}>
+          {strings.ask.label}
+        </label>
         <textarea
           id="question"
           rows={2}
@@ -48,34 +65,40 @@ export function Composer() {
             question.value = currentTarget.value;
           }}
           onKeyDown={(event) => {
-            if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+            if (event.key !== "Enter" || event.isComposing) return;
+            const isMeant = enterSends.value ? !event.shiftKey : event.ctrlKey || event.metaKey;
+            if (!isMeant) return;
             event.preventDefault();
-            void ask();
+            if (canAsk) send();
           }}
         />
         <div class="actions">
           <button type="submit" id="answer-button" class="primary" disabled={!canAsk || !question.value.trim()}>
-            {strings.ask.button}
+            {first ? strings.ask.loadAndAnswer(first.title, first.bytes) : strings.ask.button}
           </button>
           {isBusy && (
             <button type="button" id="stop-button" onClick={stopAsking}>
               {strings.ask.stop}
             </button>
           )}
-          {view.value.kind === "chat" && view.value.turns.length > 0 && !isBusy && (
+          {kind !== "recorded" && turns.length > 0 && !isBusy && (
             <button type="button" onClick={() => show({ kind: "chat", id: crypto.randomUUID(), name: "", turns: [] })}>
               {strings.ask.newChat}
             </button>
           )}
-          <span id="answer-status" class="hint" role="status">
-            {asking.value?.status ?? (model.value ? strings.ask.shortcut : strings.ask.needsModel)}
+          <span id="answer-status" class="hint" role="status" data-idle={!isBusy && !waits.value}>
+            {asking.value?.status ?? (waits.value ? strings.ask.waits : enterSends.value ? strings.ask.enter : strings.ask.shortcut)}
           </span>
         </div>
       </form>
-      <Strength />
-      <Advanced />
     </section>
   );
+}
+
+/** What the chosen preferences are called. */
+function nameOfWish(): string {
+  const names = new Map(profiles.value.list.map(({ text, name }) => [text, name]));
+  return preferences.value.map(({ text }) => names.get(text) ?? text).join(" + ");
 }
 
 function Strength() {
@@ -88,6 +111,7 @@ function Strength() {
         id="strength-slider"
         type="range"
         {...STRENGTH}
+        list="strength-stops"
         value={Math.min(k, STRENGTH.max)}
         disabled={isOff}
         aria-valuetext={strings.settings.strengthValue(k)}
@@ -96,6 +120,11 @@ function Strength() {
           settings.value = withStrength(settings.value, currentTarget.valueAsNumber);
         }}
       />
+      <datalist id="strength-stops">
+        {[0, 1, 2, paperStrength(settings.value)].map((stop) => (
+          <option key={stop} value={stop.toFixed(2)} />
+        ))}
+      </datalist>
       <output for="strength-slider">{strings.settings.strengthValue(k)}</output>
       <p id="strength-help" class="hint">
         {isOff ? strings.settings.strengthOff : strings.settings.strengthHelp}
@@ -171,6 +200,16 @@ function Advanced() {
       <label class="check">
         <input type="checkbox" checked={traced} onChange={({ currentTarget }) => change({ traced: currentTarget.checked })} />
         {words.traced}
+      </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={enterSends}
+          onChange={({ currentTarget }) => {
+            enterSends.value = currentTarget.checked;
+          }}
+        />
+        {words.enterSends}
       </label>
       {groups.map((group) => (
         <fieldset key={group}>

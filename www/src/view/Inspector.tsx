@@ -1,12 +1,15 @@
 /** What went on at one token, and over the whole answer. */
 
 import { useSignal } from "@preact/signals";
-import { liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
-import { chosenToken, hoveredToken, inspected } from "../state.ts";
+import { leanOf, liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
+import { chosenToken, hoveredToken, inspected, view } from "../state.ts";
 import { strings } from "../strings.ts";
+import { percent } from "./percent.ts";
 
 export function Inspector() {
   const at = inspected.value;
+  // The first view has pictures of its own.
+  if (view.value.kind === "recorded") return null;
   const run = at?.run.value;
   const token = at && run?.tokens[at.index];
   return (
@@ -32,7 +35,7 @@ export function Inspector() {
   );
 }
 
-function Token({ run, token }: { run: Run; token: RunToken }) {
+export function Token({ run, token }: { run: Run; token: RunToken }) {
   const lift = liftOf(token, referenceOf(run));
   const isAligned = run.header.method !== "base";
   return (
@@ -45,7 +48,7 @@ function Token({ run, token }: { run: Run; token: RunToken }) {
         <>
           {isAligned && lift !== undefined && <p>{describeLift(lift)}</p>}
           <Candidates token={token} columns={columnsOf(run)} />
-          <p class="hint">{strings.inspector.facts(token.k, token.kl ?? 0, token.entropy ?? 0)}</p>
+          <p class="hint">{strings.inspector.facts(leanOf(run, token.k), token.kl ?? 0, token.entropy ?? 0)}</p>
           {token.iterates && token.iterates.length > 1 && <Iterates token={token} />}
         </>
       ) : (
@@ -54,7 +57,7 @@ function Token({ run, token }: { run: Run; token: RunToken }) {
       {isAligned && run.tokens.length > 1 && (
         <section class="plots">
           <h3>{strings.inspector.plots}</h3>
-          <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => k)} at={token.index} />
+          <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => leanOf(run, k))} at={token.index} />
           {run.tokens.every(({ kl }) => kl !== undefined) && (
             <Plot name={strings.inspector.klPlot} values={run.tokens.map(({ kl = 0 }) => kl)} at={token.index} />
           )}
@@ -65,7 +68,7 @@ function Token({ run, token }: { run: Run; token: RunToken }) {
 }
 
 /** White space made visible. */
-function shown(piece: string): string {
+export function shown(piece: string): string {
   return piece.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length)) || "∅";
 }
 
@@ -82,11 +85,6 @@ function columnsOf(run: Run): { name: string; label: string }[] {
   // Of the plain answer, base is all there is.
   if (run.header.method === "base") return streams;
   return [...streams, { name: "final", label: strings.inspector.final }];
-}
-
-function percent(probability: number): string {
-  const value = probability * 100;
-  return value >= 10 ? `${value.toFixed(0)}%` : value >= 0.1 ? `${value.toFixed(1)}%` : value >= 0.01 ? `${value.toFixed(2)}%` : "<0.01%";
 }
 
 function Candidates({ token, columns }: { token: RunToken; columns: { name: string; label: string }[] }) {

@@ -1,14 +1,16 @@
 /** What computes, and the model on it. */
 
 import { nameAt } from "@periapt/engine";
-import { useSignal } from "@preact/signals";
 import { BETTER, type Known, SMALL } from "../catalogue.ts";
 import { open, openFolder } from "../files.ts";
 import {
   adapter,
+  addressForm,
   asking,
   engine,
   engineFault,
+  isHere,
+  isKept,
   load,
   loadFrom,
   loading,
@@ -16,6 +18,8 @@ import {
   modelFault,
   offers,
   removeStored,
+  served,
+  sourceOf,
   stopLoading,
   storedModels,
   unload,
@@ -40,9 +44,10 @@ export function Device() {
         ? strings.device.gpu(at.name, at.software)
         : strings.device.cpu(wantedDevice === "cpu") + strings.device.cpuSpeed(CPU_TOKENS_A_SECOND);
   return (
-    <p id="adapter" class="adapter" role="status" data-state={fault ? "error" : (at?.kind ?? "busy")}>
-      {text}
-    </p>
+    <details id="adapter" class="adapter" data-state={fault ? "error" : (at?.kind ?? "busy")} open={fault !== undefined}>
+      <summary>{fault ? strings.device.none : at ? strings.device.badge[at.kind] : strings.device.starting}</summary>
+      <p role={fault ? "alert" : undefined}>{text}</p>
+    </details>
   );
 }
 
@@ -93,14 +98,9 @@ export function Model() {
   );
 }
 
-const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
-const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
-const isHere = (known: Known) => served(known) !== undefined || isKept(known);
-
 /** A model of the catalogue: from this page's server where that has it, else from the browser's own store or the hub. */
 function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about: string; isFirst: boolean; isBusy: boolean }) {
   const offer = served(known);
-  const { url, sha256 } = offer ?? known;
   const { title } = known;
   const id = `about-${known.name}`;
   const words = strings.model;
@@ -111,7 +111,7 @@ function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about
         class={isFirst ? "primary" : ""}
         aria-describedby={id}
         disabled={isBusy}
-        onClick={() => void load({ kind: "url", url, ...(sha256 && { sha256 }) })}
+        onClick={() => void load(sourceOf(known))}
       >
         {offer ? words.offer(title, offer.bytes) : isKept(known) ? words.stored(title, known.bytes) : words.download(title, known.bytes)}
       </button>
@@ -123,9 +123,11 @@ function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about
 }
 
 function Choice({ isBusy }: { isBusy: boolean }) {
-  const url = useSignal(SMALL.url);
-  const quantize = useSignal("");
-  const to = quantize.value === "q8_0" || quantize.value === "q4_0" ? quantize.value : undefined;
+  const { isOpen, url, quantize } = addressForm.value;
+  const change = (part: Partial<typeof addressForm.value>) => {
+    addressForm.value = { ...addressForm.value, ...part };
+  };
+  const to = quantize === "q8_0" || quantize === "q4_0" ? quantize : undefined;
   const others = offers.value.filter(({ model }) => model !== SMALL.name && model !== BETTER.name);
   const better = others.length === 0 && isHere(BETTER);
   return (
@@ -144,13 +146,13 @@ function Choice({ isBusy }: { isBusy: boolean }) {
       <OfTheCatalogue known={SMALL} about={strings.model.small(SMALL.license)} isFirst={others.length === 0 && !better} isBusy={isBusy} />
       <OfTheCatalogue known={BETTER} about={strings.model.better(BETTER.slower, BETTER.license)} isFirst={better} isBusy={isBusy} />
       <FileButton id="model-file" label={strings.model.file} accept=".gguf,.safetensors,.json,.jinja" multiple disabled={isBusy} onFiles={(files) => void open(files)} />
-      <details>
+      <details open={isOpen} onToggle={({ currentTarget }) => change({ isOpen: currentTarget.open })}>
         <summary>{strings.model.address}</summary>
         <form
           class="row"
           onSubmit={(event) => {
             event.preventDefault();
-            void loadFrom(url.value, to);
+            void loadFrom(url, to);
           }}
         >
           <label for="model-url">{strings.model.addressLabel}</label>
@@ -164,7 +166,7 @@ function Choice({ isBusy }: { isBusy: boolean }) {
             disabled={isBusy}
             value={url}
             onInput={({ currentTarget }) => {
-              url.value = currentTarget.value;
+              change({ url: currentTarget.value });
             }}
           />
           <button type="submit" disabled={isBusy}>
@@ -182,7 +184,7 @@ function Choice({ isBusy }: { isBusy: boolean }) {
             disabled={isBusy}
             value={quantize}
             onChange={({ currentTarget }) => {
-              quantize.value = currentTarget.value;
+              change({ quantize: currentTarget.value });
             }}
           >
             <option value="">{strings.model.asTheyAre}</option>

@@ -1,8 +1,10 @@
 /** Which preferences an answer follows, and the profiles they are kept as. */
 
+import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { exportProfiles, open } from "../files.ts";
-import { MOST_REWORDED, type Profile, starters, WEIGHT } from "../profiles.ts";
-import { choose, combines, keepOwnWords, ownWords, profiles, setCombines } from "../state.ts";
+import { joined, MOST_REWORDED, PAPERS, type Profile, starters, WEIGHT } from "../profiles.ts";
+import { choose, combines, keepOwnWords, ownWords, profiles, setCombines, take } from "../state.ts";
 import { strings } from "../strings.ts";
 import { FileButton } from "./Files.tsx";
 
@@ -26,44 +28,69 @@ function remove(id: string, name: string): void {
   profiles.value = { list: list.filter((profile) => profile.id !== id), chosen: chosen.filter((other) => other !== id) };
 }
 
+/** The id of the preference that is edited. */
+const edited = signal<string | undefined>(undefined);
+
 export function Preferences() {
   const { list, chosen } = profiles.value;
+  const words = strings.preferences;
   const isAlone = ownWords.value.trim() !== "" && !combines.value;
+  const at = list.findIndex(({ id }) => id === edited.value);
+  const profile = list[at];
   return (
     <section class="preferences" aria-labelledby="preferences-heading">
-      <h2 id="preferences-heading">{strings.preferences.heading}</h2>
+      <h2 id="preferences-heading">{words.heading}</h2>
       <div class="chips" role="group" aria-labelledby="preferences-heading">
         {list.map(({ id, name }) => (
-          <button type="button" key={id} aria-pressed={chosen.includes(id) && !isAlone} onClick={() => choose(id)}>
-            {name}
-          </button>
+          <span class="chip" key={id}>
+            <button type="button" aria-pressed={chosen.includes(id) && !isAlone} onClick={() => choose(id)}>
+              {name}
+            </button>
+            <button
+              type="button"
+              class="pencil"
+              id={`edit-${id}`}
+              aria-label={words.editOne(name)}
+              aria-expanded={id === edited.value}
+              onClick={() => {
+                edited.value = id === edited.value ? undefined : id;
+              }}
+            />
+          </span>
         ))}
       </div>
-      <div class="own">
+      {profile && <Editor key={profile.id} profile={profile} at={at} count={list.length} />}
+      <form
+        class="own"
+        onSubmit={(event) => {
+          event.preventDefault();
+          keepOwnWords();
+        }}
+      >
         <label for="own-words" class="visually-hidden">
-          {strings.preferences.own}
+          {words.own}
         </label>
         <input
           id="own-words"
           autocomplete="off"
-          placeholder={strings.preferences.ownPlaceholder}
+          placeholder={words.ownPlaceholder}
           value={ownWords}
           onInput={({ currentTarget }) => {
             ownWords.value = currentTarget.value;
           }}
         />
-        <button type="button" disabled={!ownWords.value.trim()} onClick={keepOwnWords}>
-          {strings.preferences.keep}
+        <button type="submit" disabled={!ownWords.value.trim()}>
+          {words.keep}
         </button>
-      </div>
+      </form>
       <div class="line">
         <label class="check">
           <input type="checkbox" checked={combines} onChange={({ currentTarget }) => setCombines(currentTarget.checked)} />
-          {strings.preferences.combine}
+          {words.combine}
         </label>
-        <details class="editor">
-          <summary>{strings.preferences.edit}</summary>
-          <Editor list={list} />
+        <details class="more">
+          <summary>{words.more}</summary>
+          <More />
         </details>
       </div>
       {combines.value && <Weights list={list.filter(({ id }) => chosen.includes(id))} />}
@@ -93,56 +120,105 @@ function Weights({ list }: { list: Profile[] }) {
   );
 }
 
-function Editor({ list }: { list: Profile[] }) {
+/** One preference's name and words, taken as they are typed; without words a preference says nothing, so that its last ones stay. */
+function Editor({ profile, at, count }: { profile: Profile; at: number; count: number }) {
+  const { id, name, text, reworded } = profile;
   const words = strings.preferences;
+  const first = useRef<HTMLInputElement>(null);
+  useEffect(() => first.current?.focus(), []);
+  const close = () => {
+    edited.value = undefined;
+    document.getElementById(`edit-${id}`)?.focus();
+  };
   return (
-    <div>
-      <p class="hint">
+    <form
+      class="editor"
+      aria-label={words.editOne(name)}
+      onSubmit={(event) => {
+        event.preventDefault();
+        close();
+      }}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") close();
+      }}
+    >
+      <label>
+        <span>{words.name}</span>
+        <input
+          ref={first}
+          required
+          value={name}
+          onInput={({ currentTarget: { value } }) => {
+            if (value.trim()) change(id, { name: value });
+          }}
+          onBlur={({ currentTarget }) => {
+            currentTarget.value = name;
+          }}
+        />
+      </label>
+      <label>
+        <span>{words.text}</span>
+        <input
+          required
+          value={text}
+          aria-describedby="preference-help"
+          onInput={({ currentTarget: { value } }) => {
+            if (value.trim()) change(id, { text: value });
+          }}
+          onBlur={({ currentTarget }) => {
+            currentTarget.value = text;
+          }}
+        />
+      </label>
+      {Array.from({ length: MOST_REWORDED }, (_, place) => (
+        <label key={place}>
+          <span>{words.reworded(place)}</span>
+          <input
+            value={reworded[place] ?? ""}
+            aria-describedby="preference-help"
+            onInput={({ currentTarget }) => {
+              const all = Array.from({ length: MOST_REWORDED }, (_, at) => (at === place ? currentTarget.value : (reworded[at] ?? "")));
+              change(id, { reworded: all });
+            }}
+          />
+        </label>
+      ))}
+      <p id="preference-help" class="hint">
         {words.textHelp} {words.rewordedHelp}
       </p>
-      <ol>
-        {list.map(({ id, name, text, reworded }, at) => (
-          <li key={id}>
-            <label>
-              <span>{words.name}</span>
-              <input value={name} onInput={({ currentTarget }) => change(id, { name: currentTarget.value })} />
-            </label>
-            <label>
-              <span>{words.text}</span>
-              <input value={text} onInput={({ currentTarget }) => change(id, { text: currentTarget.value })} />
-            </label>
-            {Array.from({ length: MOST_REWORDED }, (_, place) => (
-              <label key={place}>
-                <span>{words.reworded(place)}</span>
-                <input
-                  value={reworded[place] ?? ""}
-                  onInput={({ currentTarget }) => {
-                    const all = Array.from({ length: MOST_REWORDED }, (_, at) => (at === place ? currentTarget.value : (reworded[at] ?? "")));
-                    change(id, { reworded: all });
-                  }}
-                />
-              </label>
-            ))}
-            <span class="buttons">
-              <button type="button" class="small" aria-label={words.up(name)} disabled={at === 0} onClick={() => move(id, -1)}>
-                ↑
-              </button>
-              <button
-                type="button"
-                class="small"
-                aria-label={words.down(name)}
-                disabled={at === list.length - 1}
-                onClick={() => move(id, 1)}
-              >
-                ↓
-              </button>
-              <button type="button" class="small" aria-label={words.delete(name)} onClick={() => remove(id, name)}>
-                ✕
-              </button>
-            </span>
-          </li>
+      <div class="buttons">
+        <button type="submit" class="small">
+          {words.done}
+        </button>
+        <button type="button" class="small" aria-label={words.up(name)} disabled={at === 0} onClick={() => move(id, -1)}>
+          ←
+        </button>
+        <button type="button" class="small" aria-label={words.down(name)} disabled={at === count - 1} onClick={() => move(id, 1)}>
+          →
+        </button>
+        <button type="button" class="small" aria-label={words.delete(name)} onClick={() => remove(id, name)}>
+          {words.deleteShort}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+/** The paper's preferences, and files of them. */
+function More() {
+  const words = strings.preferences;
+  return (
+    <>
+      <p class="hint" id="papers-label">
+        {words.papers}
+      </p>
+      <div class="papers" role="group" aria-labelledby="papers-label">
+        {PAPERS.map((profile) => (
+          <button type="button" class="small" key={profile.id} onClick={() => take(profile)}>
+            {profile.name}
+          </button>
         ))}
-      </ol>
+      </div>
       <div class="buttons">
         <button type="button" class="small" onClick={exportProfiles}>
           {words.export}
@@ -152,14 +228,12 @@ function Editor({ list }: { list: Profile[] }) {
           type="button"
           class="small"
           onClick={() => {
-            const { list, chosen } = profiles.value;
-            const missing = starters().list.filter(({ id }) => !list.some((profile) => profile.id === id));
-            profiles.value = { list: [...list, ...missing], chosen };
+            profiles.value = joined(profiles.value, starters().list);
           }}
         >
           {words.reset}
         </button>
       </div>
-    </div>
+    </>
   );
 }

@@ -3,7 +3,7 @@
 import { REFINING } from "@periapt/engine/contract";
 import { diffWordsWithSpace } from "diff";
 import { useEffect, useRef } from "preact/hooks";
-import { type Comparison, comparisonOf, cutOf, type Round, roundsOf, spent, textsOf } from "../figures.ts";
+import { type Comparison, comparisonOf, cutOf, type Round, roundsOf, secondsLeft, spent, textsOf } from "../figures.ts";
 import {
   canResume,
   exportRecord,
@@ -136,11 +136,9 @@ function Controls({ hasPreference }: { hasPreference: boolean }) {
 function Stage({ now }: { now: Refining | undefined }) {
   const at = stage.value;
   if (!at || !now) return null;
-  const done = spent(now.lines).generations + spent(now.baseline).generations;
-  const all = 2 * now.generations;
   const seconds = (performance.now() - at.since) / 1000;
-  const own = now.baseline.length > 0 ? spent(now.baseline).generations : spent(now.lines).generations;
-  return <>{strings.refine.progress(at.text, at.tokens, own > 0 ? (seconds / own) * Math.max(0, all - done) : undefined)}</>;
+  const left = secondsLeft({ ...now, compares: now.reward !== "human", tokens: at.tokens, seconds });
+  return <>{strings.refine.progress(at.text, at.tokens, left)}</>;
 }
 
 /** Which of two is better, without saying which is which. */
