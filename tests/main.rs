@@ -7,6 +7,7 @@ mod common;
 
 mod api;
 mod catalogue;
+mod chat;
 mod cli;
 mod contract;
 mod engine;

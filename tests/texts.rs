@@ -150,6 +150,11 @@ generate --method beam --prefer a --adaptive jsd x
 generate --paper-compat --temperature 1 --prefer a x
 generate --trace /no/such/folder/t.jsonl x
 generate --trace there.jsonl x
+chat --method beam --prefer a
+chat -n 0
+chat --prefer ''
+chat --stream name=a
+chat --load no-such.json
 compare x
 compare --prefer a --jsno
 compare --prefer a ''

@@ -4,12 +4,11 @@ use super::Cli;
 use super::args::{CompletionsArgs, ManArgs};
 use crate::terminal;
 use anyhow::Context;
-use clap::CommandFactory;
 use std::io::Write;
 
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "periapt", &mut script);
+    clap_complete::generate(args.shell, &mut Cli::grammar(), "periapt", &mut script);
     terminal::answer().write_all(&script)?;
     Ok(())
 }
@@ -19,5 +18,5 @@ pub fn man(args: &ManArgs) -> anyhow::Result<()> {
     let folder = &args.folder;
     let cannot = || format!("cannot write manual pages to {}", folder.display());
     std::fs::create_dir_all(folder).with_context(cannot)?;
-    clap_mangen::generate_to(Cli::command(), folder).with_context(cannot)
+    clap_mangen::generate_to(Cli::grammar(), folder).with_context(cannot)
 }

@@ -1,8 +1,11 @@
 //! The commands, one file each; this one holds what they share: the exit codes, and how errors are said.
 
 mod amulet_update;
+mod answer;
 mod args;
+mod ask;
 mod bench;
+mod chat;
 mod completions;
 mod convert;
 mod doctor;
@@ -80,6 +83,7 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Generate(args) => generate::generate(&args),
+        Command::Chat(args) => chat::run(&args),
         Command::Compare(args) => generate::compare(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),

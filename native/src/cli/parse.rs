@@ -1,8 +1,8 @@
 //! The command line, understood: clap's own reading, and what people type that it has no words for.
 
 use super::args::Cli;
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory, Parser};
 use std::ffi::OsString;
 
 /// The command line of this process.
@@ -19,16 +19,16 @@ fn understand(args: &[OsString]) -> Result<Cli, clap::Error> {
     let end = args.iter().position(|arg| arg == "--");
     let end = end.unwrap_or(args.len());
     let mut options = Options::default();
-    options.take(&Cli::command());
+    options.take(&Cli::grammar());
     for at in 1..end {
         if let (Some(arg), before) = (args[at].to_str(), args[at - 1].to_str().unwrap_or_default())
             && !options.wants_value(before)
             && let Some(fault) = options.fault(arg, args, at)
         {
-            return Err(Cli::command().error(ErrorKind::UnknownArgument, fault));
+            return Err(Cli::grammar().error(ErrorKind::UnknownArgument, fault));
         }
     }
-    Cli::try_parse_from(args).or_else(|error| {
+    Cli::read(args).or_else(|error| {
         // A question that begins with a dash, and can be no option: as if it came after `--`.
         let dashed = (1..end).find(|at| args[*at].to_str().is_some_and(is_dashed_text));
         let (Some(at), true) = (dashed, end == args.len()) else {
@@ -37,7 +37,7 @@ fn understand(args: &[OsString]) -> Result<Cli, clap::Error> {
         let mut moved = args.to_vec();
         let text = moved.remove(at);
         moved.extend(["--".into(), text]);
-        Cli::try_parse_from(moved).map_err(|_| error)
+        Cli::read(&moved).map_err(|_| error)
     })
 }
 
@@ -124,7 +124,7 @@ impl Options {
 fn suggested(args: &[OsString], at: usize, meant: String) -> Option<String> {
     let mut changed = args.to_vec();
     changed[at] = meant.into();
-    let error = Cli::try_parse_from(changed).err()?;
+    let error = Cli::read(&changed).err()?;
     match error.get(ContextKind::SuggestedArg)? {
         ContextValue::String(option) => Some(option.clone()),
         ContextValue::Strings(options) => options.first().cloned(),

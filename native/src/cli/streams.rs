@@ -113,25 +113,36 @@ fn fields(spec: &str) -> Vec<String> {
     fields
 }
 
-/// Loads the models that `--stream-model` names and gives them to their streams of `method`.
+/// Loads the models that `--stream-model` names beside the session's own: the streams of `method` that they are for, each
+/// with its model's number.
 pub fn attach(
     session: &mut Session,
-    method: &mut Method,
+    method: &Method,
     model: &ModelArgs,
     args: &StreamArgs,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<(String, usize)>> {
     let mut other = model.clone();
+    let mut companions = Vec::new();
     for (name, file) in stream_models(method, args)? {
         other.model = Some(file);
         let loaded = load(&other)?;
         other.load.leave(loaded.memory)?;
-        let number = session.attach(loaded.session)?;
-        if let Method::Guidance(streams) = method {
-            let own = streams.iter_mut().filter(|stream| stream.name == name);
-            own.for_each(|stream| stream.model = number);
+        companions.push((name, session.attach(loaded.session)?));
+    }
+    Ok(companions)
+}
+
+/// Gives the streams of `method` the models that [`attach`] loaded for them.
+pub fn assign(method: &mut Method, companions: &[(String, usize)]) {
+    if let Method::Guidance(streams) = method {
+        for stream in streams {
+            let own = companions
+                .iter()
+                .rev()
+                .find(|(name, _)| *name == stream.name);
+            stream.model = own.map_or(stream.model, |(_, number)| *number);
         }
     }
-    Ok(())
 }
 
 /// What `--stream-model` says, each stream with its model; checked against the method's streams.

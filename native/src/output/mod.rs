@@ -6,7 +6,7 @@
 
 mod scratch;
 
-pub use scratch::Scratch;
+pub use scratch::{Scratch, leave_interrupts};
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -200,6 +200,19 @@ impl Write for Output {
 /// As [`Output`].
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     Output::create(path, Existing::Replace)?.put(bytes)
+}
+
+/// Makes a file that this user alone may read, unless there is one: what is written over it later stays so.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 /// Refuses `output` where it is one of `inputs`, by whatever name.

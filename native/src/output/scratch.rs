@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 /// A file's name here is `.periapt-PROCESS-NUMBER.tmp`.
@@ -12,6 +13,14 @@ const END: &str = ".tmp";
 
 /// What this process has under way.
 static UNDER_WAY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Whether Ctrl-C is somebody else's, and doesn't end the program.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Leaves Ctrl-C to who asks for this: from now on it doesn't end the program here.
+pub fn leave_interrupts() {
+    LEFT.store(true, Ordering::Relaxed);
+}
 
 /// Removes its file when it is dropped.
 #[derive(Debug)]
@@ -140,7 +149,12 @@ fn watch() {
         return;
     };
     let wait = move || {
-        for signal in signals.forever().filter(|signal| *signal != SIGXFSZ) {
+        let ends = |signal: &i32| match *signal {
+            SIGXFSZ => false,
+            SIGINT => !LEFT.load(Ordering::Relaxed),
+            _ => true,
+        };
+        for signal in signals.forever().filter(ends) {
             under_way(|all| {
                 for path in all {
                     let _ = fs::remove_file(path);

@@ -1,4 +1,4 @@
-//! What `generate`, `compare` and `score` take.
+//! What `generate`, `chat`, `compare` and `score` take.
 
 use super::{DecodingArgs, EngineArgs, ModelArgs, PromptArgs, StreamArgs, SupportArgs};
 use clap::Args;
@@ -6,19 +6,13 @@ use periapt_core::decoding::MethodName;
 use periapt_core::reward::FitParams;
 use std::path::PathBuf;
 
-#[derive(Debug, Args)]
-pub struct GenerateArgs {
+/// How questions are answered: what `generate` and `chat` share.
+#[derive(Debug, Clone, Args)]
+pub struct AskArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
-    pub engine: EngineArgs,
-    #[command(flatten)]
-    pub support: SupportArgs,
-    #[command(flatten)]
     pub prompts: PromptArgs,
-    /// Earlier turns: [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}, ...]
-    #[arg(long, value_name = "JSON")]
-    pub history: Option<String>,
     /// How to answer: one word, which --prompt-set makes a sentence of, or text. Given several times,
     /// or with --method guidance, each as PREFERENCE:WEIGHT: base + the sum of WEIGHT (preference - base). A number after
     /// another one (10:30) or after a space is text; `PREFERENCE;weight=WEIGHT` is always a weight, and `\:` before a
@@ -39,6 +33,19 @@ pub struct GenerateArgs {
     /// Keep the answer to the JSON schema in this file, whatever the strength: what ends, is JSON of that form
     #[arg(long, value_name = "FILE")]
     pub json_schema: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub ask: AskArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub support: SupportArgs,
+    /// Earlier turns: [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}, ...]
+    #[arg(long, value_name = "JSON")]
+    pub history: Option<String>,
     /// Write what went on at each token to a new file, as JSON lines; see `periapt trace`
     #[arg(long, value_name = "FILE.jsonl")]
     pub trace: Option<PathBuf>,
@@ -50,6 +57,18 @@ pub struct GenerateArgs {
     pub json: bool,
     /// The question; `-` reads standard input. One that begins with a dash comes after `--`
     pub prompt: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub ask: AskArgs,
+    /// Go on with a chat that was saved here or exported from the page
+    #[arg(long, value_name = "FILE.json")]
+    pub load: Option<PathBuf>,
+    /// Keep nothing on this machine but what /save writes: neither what was typed nor the chat itself
+    #[arg(long)]
+    pub forget: bool,
 }
 
 #[derive(Debug, Args)]

@@ -49,12 +49,12 @@ impl DecodingArgs {
 }
 
 /// What the prompts of base and pref are.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct PromptArgs {
     /// The system prompt of all streams [default: where there is a preference that of --prompt-set, else the model's
     /// own]; `{preference}` in it is replaced, else the preference is appended
     #[arg(long, value_name = "S")]
-    system: Option<String>,
+    pub system: Option<String>,
     /// The words of a one-word preference, and the system prompt [default: plain; paper with --paper-compat]
     #[arg(long, value_enum, value_name = "SET")]
     prompt_set: Option<PromptSet>,
@@ -76,7 +76,7 @@ impl PromptArgs {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Streams")]
 pub struct StreamArgs {
     /// Guidance: a prompt of its own with a weight, `name=...;system=...;prefer=...;weight=...`, as often as wanted;

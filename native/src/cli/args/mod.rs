@@ -9,7 +9,7 @@ mod eval;
 mod serve;
 mod tpo;
 
-pub use answer::{CompareArgs, GenerateArgs, ScoreArgs};
+pub use answer::{AskArgs, ChatArgs, CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
@@ -21,11 +21,12 @@ pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 use super::Usage;
 use crate::store::catalogue;
 use chrono::Datelike;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
 use periapt_core::formats::gguf::TensorType;
 use periapt_core::model::KvType;
 use periapt_core::text::Today;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Aligns a language model with its user at the moment it answers, on the user's own GPU. Nothing
@@ -43,10 +44,34 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// The grammar, with what a derived one can't say.
+    pub fn grammar() -> clap::Command {
+        // A chat's answer is read as it comes, and stopped where it is long enough.
+        const CHAT_TOKENS: &str = "1024";
+        Self::command().mut_subcommand("chat", |chat| {
+            chat.mut_arg("max_new_tokens", |arg| arg.default_value(CHAT_TOKENS))
+        })
+    }
+
+    /// The command line, by that grammar.
+    ///
+    /// # Errors
+    ///
+    /// clap's.
+    pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
+        let mut grammar = Self::grammar();
+        let mut matches = grammar.try_get_matches_from_mut(args)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer a question, shaped by a preference
     Generate(GenerateArgs),
+    /// Talk with the model in the terminal; where there is none, each line of standard input is a message
+    Chat(ChatArgs),
     /// Answer the same question with base, pref, la and amulet, one after the other
     Compare(CompareArgs),
     /// How well given answers fit a preference, by the model itself
@@ -391,16 +416,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_grammar_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::grammar().debug_assert();
     }
 
     #[test]
     fn the_help_names_the_models_that_are_taken() {
-        let mut command = Cli::command();
+        let mut command = Cli::grammar();
         let generate = command.find_subcommand_mut("generate").unwrap();
         let help = generate.render_long_help().to_string();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");

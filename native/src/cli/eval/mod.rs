@@ -6,7 +6,7 @@ mod record;
 mod report;
 
 use super::args::EvalArgs;
-use super::{Loaded, Usage, generate, input, load, notes, reading, source, streams};
+use super::{Loaded, Usage, ask, input, load, notes, reading, source, streams};
 use crate::output;
 use crate::say;
 use crate::terminal;
@@ -42,12 +42,12 @@ enum How {
 }
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
-    generate::check(&args.decoding)?;
+    ask::check(&args.decoding)?;
     if args.batch == 0 {
         return Err(Usage("--batch must be at least 1".to_owned()).into());
     }
     if args.decoding.length.max_new_tokens == 0 {
-        return Err(Usage(generate::NO_TOKENS.to_owned()).into());
+        return Err(Usage(ask::NO_TOKENS.to_owned()).into());
     }
     let preferences = streams::preferences(&args.prefer)?;
     let preferences = preferences.into_iter();

@@ -1,5 +1,6 @@
 //! The same with the model behind a server (`--engine`): base and pref as chats, la and amulet on the likeliest tokens.
 
+use super::super::answer::{length, title};
 use super::super::args::{CompareArgs, EngineArgs, GenerateArgs, ModelArgs};
 use super::super::engine::{Asked, Engine, lean};
 use super::super::{Usage, millis, print_json};
@@ -16,10 +17,10 @@ use std::time::Instant;
 pub fn check(args: &GenerateArgs) -> Result<(), Usage> {
     let refused = [
         ("--trace", args.trace.is_some()),
-        ("--paper-compat", args.decoding.paper_compat),
-        ("--json-schema", args.json_schema.is_some()),
-        ("--stream-model", !args.streams.stream_model.is_empty()),
-        ("--method beam", args.method == Some(MethodName::Beam)),
+        ("--paper-compat", args.ask.decoding.paper_compat),
+        ("--json-schema", args.ask.json_schema.is_some()),
+        ("--stream-model", !args.ask.streams.stream_model.is_empty()),
+        ("--method beam", args.ask.method == Some(MethodName::Beam)),
     ];
     match refused.into_iter().find(|(_, given)| *given) {
         Some((name, _)) if args.engine.engine.is_some() => Err(Usage(format!(
@@ -61,7 +62,7 @@ pub fn compare(
     let mut answers = Vec::new();
     for request in requests {
         if !args.json {
-            super::heading(&request.method)?;
+            writeln!(terminal::answer(), "{}", title(&request.method))?;
         }
         let (object, length) = answer(engine, request, args.support.support, !args.json)?;
         answers.push(object);
@@ -155,7 +156,7 @@ fn answer(
         };
         (leaning.text, ids.len(), finish_reason)
     };
-    let length = super::length(&text, tokens, finish_reason);
+    let length = length(&text, tokens, Some(finish_reason));
     put("text", json!(text));
     put("tokens", json!(tokens));
     put("finish_reason", json!(finish_reason));

@@ -16,6 +16,7 @@ use super::load::{Loaded, load_classifier};
 use super::{Usage, input, load, notes, print_json, source, streams};
 use format::RunPart;
 use live::Live;
+use periapt_core::Session;
 use periapt_core::contract::{ModelHash, RecordHeader};
 use periapt_core::decoding::{AmuletParams, Method, Strength};
 use periapt_core::reward::{
@@ -23,7 +24,8 @@ use periapt_core::reward::{
 };
 use periapt_core::session::Classifier;
 use periapt_core::tpo::{
-    Generator, Local, Options, Outcome, PromptName, PromptSet, Prompts, Query, RunEvent, refine,
+    Generator, Local, Mode, Options, Outcome, PromptName, PromptSet, Prompts, Query, RefineDraws,
+    RefineSize, RunEvent, refine,
 };
 use record::RecordFile;
 use result::RunResult;
@@ -311,6 +313,57 @@ impl<G: Generator, M: Rater> Refinement<'_, G, M> {
         written?;
         Ok(outcome)
     }
+}
+
+/// Refines an answer as `periapt tpo` does where nothing else is said, without the comparison: shown as it happens, until
+/// `stopped`. The best so far comes back.
+pub fn refine_once(
+    session: &Session,
+    query: &Query,
+    stopped: impl Fn() -> bool,
+) -> anyhow::Result<Outcome> {
+    let options = Options::new(Mode::Tpo, RefineSize::default(), RefineDraws::default());
+    let preference = query.preference.clone();
+    let method = Query::default_method(preference.as_deref());
+    let method = method.of_preference(AmuletParams::default(), Strength::default());
+    let generator = Local {
+        session,
+        method: method.unwrap_or(Method::Base),
+        preference: preference.clone(),
+        batch: usize::MAX,
+    };
+    let reward = match preference {
+        Some(preference) => AnyReward::Fit(FitReward::new(
+            session,
+            query.system.clone(),
+            preference,
+            &query.reworded,
+        )),
+        None => AnyReward::Judge(Judge::new(session, None)),
+    };
+    let prompts = PromptSet::for_size(session.decoder().parameters() as u64).into();
+    let mut live = Live::new(&options, RunPart::Run, (0, 1), 0);
+    let mut listen = async |event: RunEvent<'_>| {
+        live.take(&event);
+        match stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let mut reward = Sum(vec![(reward, 1.0)]);
+    let recorded = Vec::new();
+    let run = refine(
+        query,
+        &options,
+        &prompts,
+        &generator,
+        &mut reward,
+        recorded,
+        &mut listen,
+    );
+    let outcome = pollster::block_on(run);
+    live.finish();
+    Ok(outcome?)
 }
 
 fn method(args: &RefineArgs) -> Result<Method, Usage> {

@@ -10,16 +10,18 @@ use super::source;
 use super::{Loaded, Usage};
 use crate::output::{self, Existing, Output, Scratch};
 use anyhow::{Context, anyhow};
-use format::{Token, Trace, TraceLine};
+use format::TraceLine;
+pub use format::{Token, Trace};
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::session::{GenerateRequest, Generation, Prompting};
+pub use show::show;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &TraceArgs) -> anyhow::Result<()> {
     match &args.command {
-        TraceCommand::Show { file } => show::show(&read(file)?),
+        TraceCommand::Show { file } => show(&read(file)?),
         TraceCommand::Html { file, output } => {
             output::apart(output, [file])?;
             let output = Output::create(output, Existing::Replace)?;
