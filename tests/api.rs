@@ -442,7 +442,13 @@ fn what_is_wrong_is_said_by_name() {
         "invalid_value",
         "chat",
     );
-    wrong("/v1/embeddings", json!({}), 404, "not_found", "README");
+    wrong(
+        "/v1/embeddings",
+        json!({}),
+        404,
+        "not_found",
+        "docs/server.md",
+    );
     let get = server.get(CHAT, &[]);
     assert_eq!(
         (get.status, &said(&get)["error"]["code"]),

@@ -556,6 +556,10 @@ fn a_later_turn_reads_what_is_new() {
             (12 * page, Method::LinearAlignment { strength: 2.0 }),
             (page, Method::Pref),
         ] {
+            // What may be kept is no matter of the device.
+            if choice == DeviceChoice::Gpu && keeps != 12 * page {
+                continue;
+            }
             let mut warm = load(&Tiny::new(6), choice).unwrap();
             warm.keeps = keeps;
             let mut chat = conversation("Why is it so?");

@@ -68,6 +68,12 @@ pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Whether a person types and reads here.
+#[must_use]
+pub fn is_conversation() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
 /// A panic is a fault of this program: it says so in a line, with what helps to find it, and main ends with exit code 1.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {

@@ -1,8 +1,11 @@
 //! Ctrl-C while an answer is written: it ends the answer, and not the program.
 
 use crate::output;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
 
 /// Whether Ctrl-C was pressed.
 #[derive(Clone, Default)]
@@ -19,15 +22,27 @@ impl Interrupts {
             return;
         };
         output::leave_interrupts();
+        let (tell, ready) = mpsc::channel();
         let wait = async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            // The system is asked at the first poll.
+            let mut next = pin!(tokio::signal::ctrl_c());
+            let begun = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await;
+            let _ = tell.send(());
+            let mut came = match begun {
+                Poll::Ready(came) => came,
+                Poll::Pending => next.await,
+            };
+            while came.is_ok() {
                 pressed.store(true, Ordering::Relaxed);
+                came = tokio::signal::ctrl_c().await;
             }
         };
         // Without the thread, Ctrl-C ends the program.
-        let _ = std::thread::Builder::new()
-            .name("interrupts".to_owned())
-            .spawn(move || runtime.block_on(wait));
+        let thread = std::thread::Builder::new().name("interrupts".to_owned());
+        if thread.spawn(move || runtime.block_on(wait)).is_ok() {
+            // The editor restores what it finds: this has to be there before.
+            let _ = ready.recv();
+        }
     }
 
     /// Forgets what was pressed before.

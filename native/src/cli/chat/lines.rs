@@ -11,7 +11,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context as At, Editor, Helper};
-use std::io::{BufRead, IsTerminal};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 /// Entries that the history keeps.
@@ -38,7 +38,7 @@ pub struct Terminal {
 impl Lines {
     /// The terminal where there is one at both ends, with the history that is kept in `folder`.
     pub fn open(folder: Option<&Path>) -> anyhow::Result<Self> {
-        if !is_terminal() {
+        if !terminal::is_conversation() {
             return Ok(Self::Plain);
         }
         let config = Config::builder()
@@ -76,11 +76,6 @@ impl Lines {
         }
         Ok(line)
     }
-}
-
-/// Whether a person types and reads here.
-pub fn is_terminal() -> bool {
-    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 fn plain() -> anyhow::Result<Line> {

@@ -38,7 +38,7 @@ pub fn run(args: &ChatArgs) -> anyhow::Result<()> {
     let mut loaded = load(&args.ask.model)?;
     let (model, streams) = (&args.ask.model, &args.ask.streams);
     let companions = streams::attach(&mut loaded.session, &first.method, model, streams)?;
-    let folder = match args.forget || !lines::is_terminal() {
+    let folder = match args.forget || !terminal::is_conversation() {
         true => None,
         false => data_folder(),
     };

@@ -66,8 +66,8 @@ pub fn write(args: &EvalArgs, rows: &[Row]) -> anyhow::Result<()> {
         let file = files.entry((&row.dataset, &row.method)).or_default();
         file.push(json!({
             "index": row.index,
-            "question": row.question,
             "preference": row.preference,
+            "question": row.question,
             "response": row.response,
         }));
     }
