@@ -19,7 +19,7 @@ const tool = (path) => import(pathToFileURL(path).href);
 
 /** On a page with an engine: a conversation by the Prompt API, what both faces refuse, and how they end. */
 async function faces(page) {
-  const { turns, usage, measured, merged, left, refused, ended, model, reasoned } = await page.evaluate(async () => {
+  const { formed, turns, usage, measured, merged, left, refused, ended, model, reasoned } = await page.evaluate(async () => {
     const { promptApi } = await import("@periapt/engine/prompt-api");
     const { languageModel } = await import("@periapt/engine/ai");
     const engine = await globalThis.engine;
@@ -54,7 +54,7 @@ async function faces(page) {
     const left = (await Promise.all([other.prompt("And?"), other.prompt("And?")])).map((text) => typeof text);
     const image = [{ role: "user", content: [{ type: "image", value: "" }] }];
     const refused = await Promise.all([
-      name(session.prompt("?", { responseConstraint: {} })),
+      name(session.prompt("?", { responseConstraint: /yes|no/ })),
       name(session.prompt(image)),
       name(LanguageModel.create({ tools: [{}] })),
       name(LanguageModel.create({ expectedInputs: [{ type: "image" }] })),
@@ -65,7 +65,12 @@ async function faces(page) {
     const model = languageModel(engine, { max_tokens: 8 });
     const prompt = [{ role: "user", content: [{ type: "text", text: "What is rent?" }] }];
     const call = (more) => name(model.doGenerate({ prompt, ...more }));
-    const refusals = [{ tools: [{ type: "function", name: "f", inputSchema: {} }] }, { responseFormat: { type: "json" } }];
+    const refusals = [{ tools: [{ type: "function", name: "f", inputSchema: {} }] }, { responseFormat: { type: "json", schema: 5 } }];
+    const schema = { enum: ["yes", "no"] };
+    const formed = [
+      JSON.parse(await (await LanguageModel.create()).prompt("Is it?", { responseConstraint: schema })),
+      JSON.parse((await model.doGenerate({ prompt, responseFormat: { type: "json", schema } })).content[0].text),
+    ];
     const thought = {
       role: "assistant",
       content: [
@@ -82,6 +87,7 @@ async function faces(page) {
       providerOptions: { periapt: { preference: "formal", method: "la", strength: 3 } },
     });
     return {
+      formed,
       turns,
       usage,
       measured,
@@ -111,7 +117,8 @@ async function faces(page) {
   assert.deepEqual(ended, ["AbortError", "AbortError"]);
   const [isNamed, tools, format, aborted] = model;
   assert.ok(isNamed && tools[0] === "bad_request" && format[0] === "bad_request", JSON.stringify(model));
-  assert.match(`${tools[1]} ${format[1]}`, /^tools can't .* response_format can't/);
+  assert.match(`${tools[1]} ${format[1]}`, /^tools can't .* response_format.json_schema.schema must/);
+  for (const one of formed) assert.ok(["yes", "no"].includes(one), String(one));
   assert.equal(aborted, "AbortError");
   assert.deepEqual(reasoned, ["string", true, "la", 3]);
 }

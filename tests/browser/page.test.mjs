@@ -378,7 +378,7 @@ describe("the page", { timeout: HOUR }, () => {
     assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Ended at the most tokens allowed: 2 tokens/);
     assert.equal(await page.locator(".turn").count(), 1);
     // The answer before is one way, this one another, and the question in other words a third.
-    await page.getByText("2 of 2").waitFor();
+    await page.getByText("2 of 2", { exact: true }).waitFor();
     await page.getByRole("button", { name: "The way before" }).click();
     assert.match(await page.locator(".turn [data-side=base] .status").textContent(), /^Stopped: \d+ tokens/);
     await page.getByRole("button", { name: "Edit the question" }).click();

@@ -96,7 +96,7 @@ function asked(options: LanguageModelV3CallOptions, { alignment, ...defaults }: 
     seed: options.seed,
     stop: options.stopSequences,
     tools: options.tools,
-    response_format: options.responseFormat,
+    response_format: formatOf(options.responseFormat),
   };
   const said = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined));
   return {
@@ -106,6 +106,13 @@ function asked(options: LanguageModelV3CallOptions, { alignment, ...defaults }: 
     messages: options.prompt.map(messageOf),
     alignment: (options.providerOptions?.[PROVIDER] as Alignment | undefined) ?? alignment,
   };
+}
+
+/** JSON, of a schema or of any kind, in OpenAI's words. */
+function formatOf(format: LanguageModelV3CallOptions["responseFormat"]): ChatParams["response_format"] {
+  if (format?.type !== "json") return format;
+  if (format.schema === undefined) return { type: "json_object" };
+  return { type: "json_schema", json_schema: { schema: format.schema as Record<string, unknown> } };
 }
 
 function messageOf({ role, content }: LanguageModelV3CallOptions["prompt"][number]): ChatMessage {

@@ -6,8 +6,8 @@
  *     const session = await LanguageModel.create({ initialPrompts: [{ role: "system", content: "You are a poet." }] });
  *     for await (const text of session.promptStreaming("Why is the sky blue?")) show(text);
  *
- * Text alone is taken: other inputs, tools, `responseConstraint` and an answer's `prefix` are refused with a
- * `NotSupportedError`. Where a conversation outgrows the model's context, nothing of it is dropped: the prompt rejects.
+ * Text alone is taken: other inputs, tools, a `responseConstraint` that is no JSON schema and an answer's `prefix` are refused
+ * with a `NotSupportedError`. Where a conversation outgrows the model's context, nothing of it is dropped: the prompt rejects.
  */
 
 import type { Engine } from "./index.ts";
@@ -36,7 +36,8 @@ export type Prompt = string | PromptMessage[];
 
 export interface PromptOptions {
   signal?: AbortSignal;
-  responseConstraint?: unknown;
+  /** A JSON schema that the answer keeps to; a `RegExp` is refused. */
+  responseConstraint?: object;
 }
 
 export interface SessionOptions {
@@ -170,12 +171,19 @@ export class LanguageModelSession extends EventTarget {
   }
 
   async *#answer(input: Prompt, { responseConstraint }: PromptOptions, signal: AbortSignal): AsyncGenerator<string> {
-    if (responseConstraint !== undefined) throw refusal("an answer can't be held to a format: leave responseConstraint out");
+    if (responseConstraint instanceof RegExp) throw refusal("responseConstraint can be a JSON schema, and no regular expression");
+    const schema = responseConstraint as Record<string, unknown> | undefined;
     const more = messagesOf(input);
     const over = await this.#turn(signal);
     try {
       const messages = merged([...this.#messages, ...more]);
-      const params = { ...this.#params, messages, stream: true, stream_options: { include_usage: true } } as const;
+      const params = {
+        ...this.#params,
+        ...(schema && { response_format: { type: "json_schema", json_schema: { schema } } as const }),
+        messages,
+        stream: true,
+        stream_options: { include_usage: true },
+      } as const;
       let answer = "";
       for await (const { choices, usage } of await this.#engine.chat.completions.create(params, { signal })) {
         const text = choices[0]?.delta.content ?? "";

@@ -60,7 +60,10 @@ export interface ChatParams extends Partial<Record<Idle | Refusable, unknown>> {
   response_format?: Maybe<
     | { type: "text" }
     | { type: "json_object" }
-    | { type: "json_schema"; json_schema: { name?: string; description?: string; strict?: boolean; schema: Record<string, unknown> } }
+    | {
+        type: "json_schema";
+        json_schema: { name?: string; description?: string; strict?: boolean; schema: Record<string, unknown> };
+      }
   >;
   alignment?: Maybe<Alignment>;
 }
