@@ -1,26 +1,16 @@
 // Chats as they are kept, found, named, deleted and turned through, and the page's second language: without a model.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
-import { axe, launch, open } from "./browser.mjs";
-import { root, screenshots } from "./periapt.mjs";
+import { describe, test } from "node:test";
+import { axe, open } from "./browser.mjs";
+import { builtPage } from "./built.mjs";
+import { screenshots } from "./periapt.mjs";
 import { chat, trace } from "../page/samples.mjs";
-import { serve } from "./server.mjs";
 
 describe("chats without a model", { timeout: 3_600_000 }, () => {
-  let server;
-  let browser;
-  before(async () => {
-    mkdirSync(screenshots, { recursive: true });
-    server = await serve(join(root, "www/dist"));
-    browser = await launch({ webgpu: false });
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.close();
-  });
+  const at = builtPage();
 
   async function drop(page, name, text) {
     const data = await page.evaluateHandle(
@@ -43,7 +33,7 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
   }
 
   test("are imported all at once, found, renamed, deleted and brought back, exported, and there after a reload", async () => {
-    const page = await open(browser, `${server.origin}/?device=cpu`, { viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
     const titles = ["alpha", "beta", "gamma", "delta"];
     const chats = titles.map((title, at) => ({ ...branched(title), changed: 1_790_000_000_000 - at }));
     await drop(page, "chats.json", JSON.stringify({ format: "periapt-chats", version: 1, chats }));
@@ -95,7 +85,7 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
   });
 
   test("the ways a chat went are turned through, and none is lost", async () => {
-    const page = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { reducedMotion: "reduce" });
     await drop(page, "chat.json", JSON.stringify(branched("ways")));
     const questions = () => page.locator(".turn .question").evaluateAll((list) => list.map((item) => item.lastChild.textContent));
     const first = JSON.parse(chat()).turns[0].question;
@@ -116,8 +106,8 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
   });
 
   test("what was being written when the page was closed is there, and said to be stopped", async () => {
-    const context = await browser.newContext({ reducedMotion: "reduce" });
-    const page = await open(browser, `${server.origin}/?device=cpu`, {}, context);
+    const context = await at.browser.newContext({ reducedMotion: "reduce" });
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, {}, context);
     const whole = JSON.parse(chat());
     const written = { ...whole, turns: [{ ...whole.turns[0], aligned: { ...whole.turns[0].aligned, finish: null } }] };
     await page.evaluate(async (written) => {
@@ -137,7 +127,7 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
   });
 
   test("a notice goes by itself, but not while it is read; a file that is none is named", async () => {
-    const page = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { reducedMotion: "reduce" });
     await page.clock.install();
     for (const [text, what] of [["%PDF-1.7", "it is a PDF document"], ["<!doctype html><p>", "it is a web page"], ["PK\u0003\u0004", "it is a ZIP archive"]]) {
       await drop(page, "model.bin", text);
@@ -156,27 +146,27 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
   });
 
   test("an address that failed stays in its form; one of another site is named, and nobody is asked", async () => {
-    const page = await open(browser, `${server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { reducedMotion: "reduce" });
     await page.getByText("From an address or a folder").click();
     const field = page.getByLabel("Address of a model");
     await field.fill("https://models.example.org/a.gguf");
     await page.getByRole("button", { name: "Load", exact: true }).click();
     await page.locator('#model-error[data-code="foreign"]', { hasText: "models.example.org is neither this site nor huggingface.co" }).waitFor();
-    await field.fill(`${server.origin}/nowhere.gguf`);
+    await field.fill(`${at.server.origin}/nowhere.gguf`);
     await page.getByRole("button", { name: "Load", exact: true }).click();
     await page.locator('#model-error[data-code="download"]').waitFor();
     assert.ok(await field.isVisible());
-    assert.equal(await field.inputValue(), `${server.origin}/nowhere.gguf`);
+    assert.equal(await field.inputValue(), `${at.server.origin}/nowhere.gguf`);
     // No model came of it.
     assert.equal(await page.locator(".stored").count(), 0);
     // Nor does the keyboard begin at the top again.
     assert.notEqual(await page.evaluate(() => document.activeElement?.tagName), "BODY");
-    assert.deepEqual(page.requests.filter((url) => !url.startsWith(`${server.origin}/`)), []);
+    assert.deepEqual(page.requests.filter((url) => !url.startsWith(`${at.server.origin}/`)), []);
     await page.context().close();
   });
 
   test("speaks German where the browser asks for it, and English where somebody chooses that", async () => {
-    const page = await open(browser, `${server.origin}/?device=cpu`, { locale: "de-AT", viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { locale: "de-AT", viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
     await page.getByText("Ein Sprachmodell, das sich mit jedem Wort dem zuneigt, was Sie mögen.").waitFor();
     assert.equal(await page.locator("html").getAttribute("lang"), "de");
     await page.locator(".chip").getByRole("button", { name: "Kurz und direkt", exact: true }).waitFor();

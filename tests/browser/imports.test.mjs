@@ -2,32 +2,21 @@
 // of an earlier visit, addresses that are none, and its own rule for scripts. schema.test.mjs has what needs no browser.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
-import { launch, open } from "./browser.mjs";
+import { describe, test } from "node:test";
+import { open } from "./browser.mjs";
+import { builtPage } from "./built.mjs";
 import { damaged } from "../page/damage.mjs";
-import { root, screenshots } from "./periapt.mjs";
+import { screenshots } from "./periapt.mjs";
 import { chat, record, SAMPLES, trace } from "../page/samples.mjs";
-import { serve } from "./server.mjs";
 
 /** Of each kind; PERIAPT_DAMAGED asks for more. */
 const COUNT = Number(process.env.PERIAPT_DAMAGED ?? 60);
 
 describe("what comes from outside", { timeout: 3_600_000 }, () => {
-  let server;
-  let browser;
-  before(async () => {
-    mkdirSync(screenshots, { recursive: true });
-    server = await serve(join(root, "www/dist"));
-    browser = await launch({ webgpu: false });
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.close();
-  });
+  const at = builtPage();
 
-  const visit = (options = {}, path = "/") => open(browser, `${server.origin}${path}?device=cpu`, { reducedMotion: "reduce", ...options });
+  const visit = (options = {}, path = "/") => open(at.browser, `${at.server.origin}${path}?device=cpu`, { reducedMotion: "reduce", ...options });
 
   /** Drops texts one by one, looks at all that each shows, and gives what the page said and threw. */
   let dropped = 0;
@@ -171,8 +160,8 @@ describe("what comes from outside", { timeout: 3_600_000 }, () => {
   });
 
   test("damaged stores of an earlier visit: the page opens, whole parts are kept, and nothing is lost", async () => {
-    const context = await browser.newContext({ reducedMotion: "reduce" });
-    const first = await open(browser, `${server.origin}/?device=cpu`, {}, context);
+    const context = await at.browser.newContext({ reducedMotion: "reduce" });
+    const first = await open(at.browser, `${at.server.origin}/?device=cpu`, {}, context);
     const whole = JSON.parse(chat());
     await first.evaluate(async (whole) => {
       const database = await new Promise((done, failed) => {
@@ -200,7 +189,7 @@ describe("what comes from outside", { timeout: 3_600_000 }, () => {
         localStorage.setItem("periapt-settings", settings);
         localStorage.setItem("periapt-combines", "{}");
       }, [preferences, settings]);
-      const page = await open(browser, `${server.origin}/?device=cpu`, {}, context);
+      const page = await open(at.browser, `${at.server.origin}/?device=cpu`, {}, context);
       page.on("dialog", (dialog) => dialog.accept());
       await page.locator(".library li").first().waitFor();
       assert.equal(await page.locator(".library li").count(), 7);
@@ -234,9 +223,9 @@ describe("what comes from outside", { timeout: 3_600_000 }, () => {
     const page = await visit();
     const field = page.locator("#model-url");
     for (const [address, code] of [
-      [`${server.origin}/%E0%A4%A.gguf`, "download"],
-      [`${server.origin}/%E0%A4%A/`, "download"],
-      [`${server.origin}/x/%FF-00001-of-00002.gguf`, "download"],
+      [`${at.server.origin}/%E0%A4%A.gguf`, "download"],
+      [`${at.server.origin}/%E0%A4%A/`, "download"],
+      [`${at.server.origin}/x/%FF-00001-of-00002.gguf`, "download"],
       ["https://[", "download"],
     ]) {
       // Set up anew by every load.
@@ -255,7 +244,7 @@ describe("what comes from outside", { timeout: 3_600_000 }, () => {
     assert.deepEqual(page.problems.filter((text) => !/404|400|Failed to load/.test(text)), []);
     await page.context().close();
     for (const query of ["model=http://[", "model=%E0%A4%A", "model=https%3A%2F%2Fexample.org%2F%25E0%25A4%25A", "model=%2F%25E0%25A4%25A.gguf", "device=%FF"]) {
-      const linked = await open(browser, `${server.origin}/?device=cpu&${query}`);
+      const linked = await open(at.browser, `${at.server.origin}/?device=cpu&${query}`);
       await linked.locator(query.startsWith("model") ? "#model-error" : '#adapter[data-state="cpu"]').waitFor();
       assert.deepEqual(linked.problems.filter((text) => !/404|400|Failed to load/.test(text)), [], query);
       await linked.context().close();

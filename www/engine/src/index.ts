@@ -43,6 +43,7 @@ import type {
   Tokens,
 } from "./protocol.ts";
 import { type ChatParams, RequestError, toEngine } from "./request.ts";
+import { either } from "./stream.ts";
 
 export { nameAt } from "./address.ts";
 export { EngineError } from "./client.ts";
@@ -255,7 +256,7 @@ export class Engine {
     const common = head(this.#model?.name ?? "");
     const begun = new Set<number>();
     const stop = new AbortController();
-    const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const both = either(stop, signal);
     let ended = false;
     const call = this.#call("generate", request, both, (event) => {
       onEvent?.(event);

@@ -127,7 +127,7 @@ export class LanguageModelSession extends EventTarget {
   /** The answer, as it is written. */
   promptStreaming(input: Prompt, options: PromptOptions = {}): ReadableStream<string> {
     const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, either(this.#ended, options.signal)]);
+    const signal = either(stop, either(this.#ended, options.signal));
     return streamOf(this.#answer(input, options, signal), stop);
   }
 
