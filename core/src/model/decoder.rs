@@ -135,25 +135,15 @@ impl Decoder {
         self.check_prompts(prompts, more)?;
         let reader = PromptReader::new(prompts.to_vec());
         let cache = SharedCache::new(self, kv, reader.pages(more, forks))?;
-        self.begin(cache, reader, more, forks)
+        self.prefill_into(cache, reader, more, forks)
     }
 
-    /// [`Decoder::prefill`] into a cache, which may hold beginnings of the prompts already.
+    /// [`Decoder::prefill_forks`] of prompts that were checked, into a cache, which may hold their beginnings already.
     ///
     /// # Errors
     ///
-    /// As [`Decoder::prefill`].
+    /// [`ModelError::CacheTooLarge`] where a layer can't hold them.
     pub(crate) fn prefill_into(
-        &self,
-        cache: SharedCache,
-        prompts: Vec<Vec<u32>>,
-        more: usize,
-    ) -> Result<Prefill<'_>, ModelError> {
-        self.check_prompts(&prompts, more)?;
-        self.begin(cache, PromptReader::new(prompts), more, 1)
-    }
-
-    fn begin(
         &self,
         mut cache: SharedCache,
         mut reader: PromptReader,

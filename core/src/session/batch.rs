@@ -87,8 +87,7 @@ impl<'a> Batch<'a> {
                 .flat_map(|answer| places.iter().map(|place| answer[*place].clone()))
                 .collect();
             let of_model = session.model(model)?;
-            let cache = of_model.cache_for(&prompts, most)?;
-            let mut prefill = of_model.decoder.prefill_into(cache, prompts, most)?;
+            let mut prefill = of_model.prefill(prompts, most)?;
             logits.push(loop {
                 let logits = prefill.advance()?;
                 let (done, total) = prefill.progress();

@@ -31,7 +31,9 @@ use crate::formats::source::SourceError;
 use crate::kernels::Tuning;
 use crate::kernels::measure::count_readback;
 use crate::load::{LoadError, Model, TextSide, load};
-use crate::model::{Decoder, KvType, Logits, ModelError, OnReading, PromptReader, SharedCache};
+use crate::model::{
+    Decoder, KvType, Logits, ModelError, OnReading, Prefill, PromptReader, SharedCache,
+};
 use crate::options::OutOfRange;
 use crate::text::{Chat, ChatTemplate, TextError, Today, Tokenizer};
 use burn::tensor::{Int, Tensor};
@@ -318,15 +320,18 @@ impl Session {
             .collect())
     }
 
-    /// A cache for these prompts, with `more` tokens behind each: the one that was kept, where it may hold them all.
-    fn cache_for(&self, prompts: &[Vec<u32>], more: usize) -> Result<SharedCache, ModelError> {
-        let needed = PromptReader::new(prompts.to_vec()).pages(more, 1);
+    /// Begins to read prompts, with room for `more` tokens behind each, in the cache that was kept, where it may hold them all.
+    fn prefill(&self, prompts: Vec<Vec<u32>>, more: usize) -> Result<Prefill<'_>, ModelError> {
+        self.decoder.check_prompts(&prompts, more)?;
+        let reader = PromptReader::new(prompts);
+        let needed = reader.pages(more, 1);
         let most = SharedCache::pages_in(&self.decoder, self.kv, self.keeps);
         let kept = (needed <= most).then(|| self.lock().take()).flatten();
-        match kept.filter(|cache| cache.is(self.kv) && cache.most_pages() == most) {
-            Some(cache) => Ok(cache),
-            None => SharedCache::new(&self.decoder, self.kv, needed.max(most)),
-        }
+        let cache = match kept.filter(|cache| cache.is(self.kv) && cache.most_pages() == most) {
+            Some(cache) => cache,
+            None => SharedCache::new(&self.decoder, self.kv, needed.max(most))?,
+        };
+        self.decoder.prefill_into(cache, reader, more, 1)
     }
 
     /// Keeps a cache whose rows are done, unless it has grown past what may be kept.

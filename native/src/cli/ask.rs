@@ -1,14 +1,13 @@
 //! From the arguments to a request: what `generate` and `chat` share.
 
 use super::args::{AskArgs, DecodingArgs, ModelArgs};
-use super::{Usage, streams};
+use super::{Usage, input, streams};
 use crate::{say, store};
 use periapt_core::decoding::streams::StreamPreference;
 use periapt_core::decoding::{Conversation, Method, MethodName, Preference};
 use periapt_core::session::GenerateRequest;
 use periapt_core::text::Message;
 use serde_json::Value;
-use std::fs;
 use std::path::Path;
 
 /// Where an answer must have a token.
@@ -129,11 +128,13 @@ impl How {
 
 /// Reads a JSON schema.
 fn schema(path: &Path) -> Result<Value, Usage> {
-    let file = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(|error| Usage(format!("cannot read --json-schema {file}: {error}")))?;
-    serde_json::from_str(&text)
-        .map_err(|error| Usage(format!("--json-schema {file} is no JSON: {error}")))
+    let text = input::whole_file("--json-schema", path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        Usage(format!(
+            "--json-schema {} is no JSON: {error}",
+            path.display()
+        ))
+    })
 }
 
 /// The method for a preference where none is named: what was measured to suit the model, with its strength and guard, and

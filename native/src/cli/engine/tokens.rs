@@ -4,7 +4,7 @@
 use super::{Engine, EngineError, Kind, Tokenizing, sent, size};
 use periapt_core::text::{Message, Role};
 use serde_json::{Map, Value, json};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 /// What may come next: tokens with their log-probabilities in nats, likeliest first; one at least.
 type Next = Vec<(u32, f64)>;
@@ -50,14 +50,16 @@ impl Engine {
 
     /// Says that these end an answer.
     fn learn(&self, ids: &[u32]) {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.extend(ids);
+        self.known_ends().extend(ids);
+    }
+
+    fn known_ends(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a token ends an answer, as far as that is known.
     pub fn ends(&self, id: u32) -> bool {
-        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.contains(&id)
+        self.known_ends().contains(&id)
     }
 
     /// The ids of a chat in the model's own template, up to where the answer begins.
@@ -121,12 +123,7 @@ impl Engine {
 
     /// The token that the template ends an answer with, where it can be told from the others.
     pub fn end_of_turn(&self) -> Result<Option<u32>, EngineError> {
-        let known = self
-            .ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .first()
-            .copied();
+        let known = self.known_ends().first().copied();
         if known.is_some() {
             return Ok(known);
         }
