@@ -700,6 +700,59 @@ fn an_answer_keeps_to_its_schema() {
     }
 }
 
+/// What requests together have read, an answer alone goes on from, and the other way round.
+#[test]
+fn a_scheduler_has_the_cache_of_its_session() {
+    let Some(mut session) = load(&Tiny::new(6), DeviceChoice::Cpu) else {
+        return;
+    };
+    session.keeps = 1 << 20;
+    let request = GenerateRequest {
+        conversations: vec![conversation(&"Why is that? ".repeat(20))],
+        max_new_tokens: 4,
+        ..GenerateRequest::default()
+    };
+    let together = |session: &Session| {
+        let mut scheduler = Scheduler::new(session, session.keeps).unwrap();
+        scheduler.submit(request.clone()).unwrap();
+        let mut text = String::new();
+        while !scheduler.is_idle() {
+            pollster::block_on(scheduler.advance(&mut |_, event| {
+                if let Event::Done { generation, .. } = event {
+                    text.clone_from(&generation.text);
+                }
+            }))
+            .unwrap();
+        }
+        let counts = scheduler.counts();
+        scheduler.finish();
+        (text, counts)
+    };
+    let (first, cold) = together(&session);
+    let (second, warm) = together(&session);
+    assert_eq!(first, second);
+    assert_eq!(cold.reused, 0);
+    assert!(warm.read <= 64, "{warm:?}");
+    assert_eq!(cold.read, warm.read + warm.reused);
+    assert_eq!(generate(&session, &request)[0].text, first);
+    assert_eq!(together(&session).1, warm);
+    // One that broke off in the middle leaves what its rows have.
+    let mut scheduler = Scheduler::new(&session, session.keeps).unwrap();
+    scheduler.submit(request.clone()).unwrap();
+    pollster::block_on(scheduler.advance(&mut |_, _| {})).unwrap();
+    scheduler.finish();
+    assert_eq!(together(&session).1, warm);
+}
+
+#[test]
+fn a_pace_is_a_number_of_bytes() {
+    let device = pollster::block_on(periapt_core::device::open(DeviceChoice::Cpu)).unwrap();
+    let began = std::time::Instant::now();
+    let now = || began.elapsed().as_secs_f64() * 1000.0;
+    let pace = pollster::block_on(periapt_core::session::pace(&device, 20.0, &now)).unwrap();
+    assert!(pace.is_finite() && pace > 1e6, "{pace}");
+}
+
 /// A prompt of so many tokens.
 fn long(tokens: usize) -> Vec<u32> {
     (0..tokens).map(|at| 1 + (at % 90) as u32).collect()

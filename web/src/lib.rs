@@ -11,12 +11,13 @@
 mod error;
 mod files;
 mod refine;
+mod together;
 
 use error::{JsResult, bad_request};
 use files::Hasher;
 use js_sys::{Function, Promise};
 use periapt_core::contract::{
-    BadRequest, ChatPrompt, GenerateParams, GenerateResult, ScoreParams, ScoreResult,
+    BadRequest, ChatPrompt, GenerateParams, GenerateResult, RunHeader, ScoreParams, ScoreResult,
 };
 use periapt_core::decoding::PromptSet;
 use periapt_core::decoding::streams::Stream;
@@ -24,7 +25,7 @@ use periapt_core::decoding::{AmuletParams, Method};
 use periapt_core::kernels::{Tuning, measure};
 use periapt_core::load::{self, LoadError, Loader};
 use periapt_core::reward::{FitReward, Response, rewordings};
-use periapt_core::session::{Event, Steps};
+use periapt_core::session::{Event, GenerateRequest, Prompting, Steps, pace};
 use periapt_core::text::Today;
 use periapt_core::{DeviceChoice, Error, OpenDevice, Session};
 use serde::Serialize;
@@ -75,6 +76,17 @@ impl Engine {
     #[wasm_bindgen(getter)]
     pub fn adapter(&self) -> JsResult<JsValue> {
         to_object(&self.device.info)
+    }
+
+    /// How many bytes of weights a second are decoded here, measured for about `ms`: see [`pace`].
+    ///
+    /// # Errors
+    ///
+    /// `device_failed`.
+    pub async fn pace(&self, ms: f64) -> JsResult<f64> {
+        let now = clock()?;
+        let measured = pace(&self.device, ms, &now).await;
+        measured.map_err(|error| error::to_js(&error))
     }
 
     /// A loader onto this device. `total` is the file's length in bytes where it is known.
@@ -174,13 +186,7 @@ impl Model {
     ///
     /// `bad_request`, one of the engine's own codes, or whatever `on_event` throws.
     pub async fn generate(&self, params: JsValue, on_event: Function) -> JsResult<JsValue> {
-        let request = from_object::<GenerateParams>(params)?;
-        let request = request.into_request().map_err(refused)?;
-        let valid = request.validate().map_err(Error::from);
-        valid.map_err(|error| error::to_js(&error))?;
-        let prompting = self.session.prompting(&request);
-        let prompting = prompting.map_err(|error| error::to_js(&error))?;
-        let header = self.session.run_header(&request, prompting);
+        let (request, prompting, header) = begin(&self.session, params)?;
         call(&on_event, &Begin::of(&header)).await?;
         let mut thrown = None;
         let mut listen = async |event: Event<'_>| match tell(&on_event, event).await {
@@ -203,6 +209,22 @@ impl Model {
             system,
             generations,
         ))
+    }
+
+    /// Answers several requests as one batch: each joins it once the one before has its first token, so that this one does not
+    /// wait for the others' prompts. `on_event` is called with a request's place in the list and what [`Model::generate`] tells of it,
+    /// and breaks that one off by returning `false`. Gives for each a [`GenerateResult`], the error that it ended with,
+    /// `null` where it was broken off, or `false` where it must be met alone, since it does not fit beside others.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `on_event` throws, or where the device fails.
+    pub async fn generate_together(
+        &self,
+        params: Vec<JsValue>,
+        on_event: Function,
+    ) -> JsResult<Vec<JsValue>> {
+        together::run(&self.session, params, &on_event).await
     }
 
     /// Scores answers: `params` is a [`ScoreParams`]. Gives a list of [`ScoreResult`]s.
@@ -340,6 +362,16 @@ impl Model {
         text.map_err(|error| bad_request(&error.to_string()))
     }
 
+    /// The logits of all tokens after these.
+    ///
+    /// # Errors
+    ///
+    /// One of the engine's own codes.
+    pub async fn next_logits(&self, ids: Vec<u32>) -> JsResult<Vec<f32>> {
+        let logits = self.session.next_logits(&ids).await;
+        logits.map_err(|error| error::to_js(&error))
+    }
+
     /// The `count` best next tokens after a chat prompt (`{messages}`), best first:
     /// `{token_ids, top: [[id, logit, piece], ...]}`.
     ///
@@ -378,6 +410,18 @@ impl Model {
             .collect();
         to_object(&json!({ "token_ids": ids, "top": top }))
     }
+}
+
+/// What a caller asks for, how its prompts come to be, and the header that says so.
+fn begin(session: &Session, params: JsValue) -> JsResult<(GenerateRequest, Prompting, RunHeader)> {
+    let request = from_object::<GenerateParams>(params)?;
+    let request = request.into_request().map_err(refused)?;
+    let valid = request.validate().map_err(Error::from);
+    valid.map_err(|error| error::to_js(&error))?;
+    let prompting = session.prompting(&request);
+    let prompting = prompting.map_err(|error| error::to_js(&error))?;
+    let header = session.run_header(&request, prompting);
+    Ok((request, prompting, header))
 }
 
 /// The browser's clock, in milliseconds.

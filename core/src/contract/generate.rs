@@ -61,6 +61,8 @@ pub struct GenerateParams {
     pub method: Option<MethodName>,
     /// Texts that end an answer where they come up; no part of it.
     pub stop: Option<Vec<String>>,
+    /// The beginning of every answer, from which the model goes on; no part of what comes back.
+    pub prefix: Option<String>,
     /// A JSON schema that the answers keep to.
     #[cfg_attr(feature = "contract", ts(optional, type = "unknown"))]
     pub json_schema: Option<Value>,
@@ -126,6 +128,7 @@ impl GenerateParams {
             max_new_tokens: self.length.max_new_tokens,
             trace: self.trace,
             stop: self.stop.unwrap_or_default(),
+            prefix: self.prefix.unwrap_or_default(),
             json_schema: self.json_schema,
             ..GenerateRequest::default()
         })

@@ -21,7 +21,7 @@ pub use prompts::Prompting;
 pub use scheduler::{Counts, RequestId, Scheduler};
 pub(crate) use score::mean;
 pub use score::{Rated, Score};
-pub use steps::{StepTime, Steps};
+pub use steps::{StepTime, Steps, pace};
 pub use support::{MOST_IDS, Support, SupportSampler, Truncation};
 
 use crate::decoding::DecodingError;
@@ -326,12 +326,17 @@ impl Session {
         let reader = PromptReader::new(prompts);
         let needed = reader.pages(more, 1);
         let most = SharedCache::pages_in(&self.decoder, self.kv, self.keeps);
-        let kept = (needed <= most).then(|| self.lock().take()).flatten();
-        let cache = match kept.filter(|cache| cache.is(self.kv) && cache.most_pages() == most) {
-            Some(cache) => cache,
-            None => SharedCache::new(&self.decoder, self.kv, needed.max(most))?,
-        };
+        let cache = self.cache(needed.max(most))?;
         self.decoder.prefill_into(cache, reader, more, 1)
+    }
+
+    /// A cache of up to `pages` pages: the one that was kept, where it has so many.
+    fn cache(&self, pages: usize) -> Result<SharedCache, ModelError> {
+        let mut kept = self.lock();
+        match kept.take_if(|cache| cache.most_pages() == pages && cache.is(self.kv)) {
+            Some(cache) => Ok(cache),
+            None => SharedCache::new(&self.decoder, self.kv, pages),
+        }
     }
 
     /// Keeps a cache whose rows are done, unless it has grown past what may be kept.

@@ -64,7 +64,7 @@ pub struct Scheduler<'a> {
 }
 
 impl<'a> Scheduler<'a> {
-    /// For `session`, with a cache of so many bytes.
+    /// For `session`, with a cache of so many bytes: the session's own, where it keeps one of that size.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl<'a> Scheduler<'a> {
         let (decoder, kv) = (&session.decoder, session.kv);
         let pages = SharedCache::pages_in(decoder, kv, bytes).max(1);
         Ok(Self {
-            cache: SharedCache::new(decoder, kv, pages)?,
+            cache: session.cache(pages)?,
             session,
             waiting: VecDeque::new(),
             jobs: Vec::new(),
@@ -155,6 +155,14 @@ impl<'a> Scheduler<'a> {
         if let Some(at) = self.jobs.iter().position(|job| job.id == id) {
             self.jobs.remove(at).end(&mut self.cache);
         }
+    }
+
+    /// Ends what is under way, and leaves the cache to the session, which keeps it where it may.
+    pub fn finish(mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            job.end(&mut self.cache);
+        }
+        self.session.keep(self.cache);
     }
 
     /// Reads a chunk of a prompt, if one is to be read, and decodes a token of every answer that is under way. `on_event` hears

@@ -3,8 +3,9 @@
 use super::{Error, read_ids, read_while};
 use crate::decoding::{Method, Sampler, Sampling};
 use crate::device::OpenDevice;
+use crate::formats::gguf::TensorType;
 use crate::kernels::measure::flush;
-use crate::model::{Decoder, KvCache, KvType};
+use crate::model::{Decoder, DecoderConfig, KvCache, KvType, Rope, Traits};
 use burn::tensor::{Int, Tensor};
 
 /// What a step took, in milliseconds.
@@ -119,4 +120,44 @@ impl<'a> Steps<'a> {
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
+}
+
+/// The bytes of weights that decoding reads in a second on this device, measured for about `ms` by the clock `now` on a few
+/// layers of a small model's shape: a model's size divided by it is about the time of a token.
+///
+/// # Errors
+///
+/// [`Error`] where the device fails.
+pub async fn pace(device: &OpenDevice, ms: f64, now: &dyn Fn() -> f64) -> Result<f64, Error> {
+    // As a model of half a billion parameters, with few layers and a small vocabulary.
+    let shape = DecoderConfig {
+        layers: 4,
+        width: 896,
+        heads: 14,
+        kv_heads: 2,
+        head_dim: 64,
+        ffn_width: 4864,
+        vocab: 4096,
+        context: 1024,
+        rms_epsilon: 1e-5,
+        rope: Rope::plain(10_000.0),
+        traits: Traits::default(),
+    };
+    let room = shape.context / 2;
+    let variant = device.variants(false)[0];
+    let of = |_: &str, _| TensorType::Q4_0;
+    let decoder = Decoder::random(shape, false, of, &device.device, variant)?;
+    let kv = KvType::fitting(device.info.is_gpu());
+    let mut steps = Steps::new(&decoder, device, &Method::Pref, 1, 64, room, kv)?;
+    // The first two compile kernels.
+    steps.step(now).await?;
+    steps.step(now).await?;
+    let started = now();
+    let mut done = 0;
+    while done < room - 3 && (done == 0 || now() - started < ms) {
+        steps.step(now).await?;
+        done += 1;
+    }
+    let seconds = (now() - started) / 1000.0;
+    Ok(decoder.weight_bytes() as f64 * f64::from(done as u32) / seconds)
 }

@@ -186,6 +186,8 @@ export type Asked = {
   method?: MethodName,
   /** Texts that end an answer where they come up; no part of it. */
   stop?: Array<string>,
+  /** The beginning of every answer, from which the model goes on; no part of what comes back. */
+  prefix?: string,
   /** A JSON schema that the answers keep to. */
   json_schema?: unknown,
 };

@@ -23,6 +23,7 @@ export type Alignment = Pick<
   | "prompt_set"
   | "nucleus"
   | "adaptive"
+  | "prefix"
 >;
 
 /** A message as OpenAI's clients write it: content may come in parts of text. */
