@@ -204,20 +204,61 @@ describe("the engine", { timeout: HOUR, skip }, () => {
       assert.deepEqual(requests, []);
     });
 
-    test("another tab says who holds the model, and takes it once it is free", async () => {
+    test("another tab asks through the one that holds the model, and loads it once that lets go", async () => {
       const other = await open("cpu", page.context());
-      const { error } = await load(other);
-      assert.equal(error.code, "busy_elsewhere");
-      assert.match(error.remedy, /other tab/);
-      await page.evaluate(() => periapt.unload());
       const before = downloads().length;
-      const { info, events, error: refused } = await load(other);
-      assert.equal(refused, undefined);
-      assert.ok(info.tested);
+      const { info, error } = await load(other);
+      assert.equal(error, undefined);
+      assert.deepEqual([info.sha256, info.shared, downloads().length], [SHA256, true, before]);
+      const answer = (page, tokens) => page.evaluate(async ([content, max_tokens]) => {
+        const { choices } = await periapt.chat.completions.create({ messages: [{ role: "user", content }], max_tokens });
+        return choices[0].message.content;
+      }, [QUESTION, tokens]);
+      // Both at once, each with its own answer.
+      const [here, there] = await Promise.all([answer(page, 12), answer(other, 8)]);
+      assert.ok(there.length > 0 && here.startsWith(there), `${here} / ${there}`);
+
+      const elsewhere = await other.evaluate(async () => {
+        const stop = new AbortController();
+        let tokens = 0;
+        const onEvent = ({ kind }) => kind === "token" && ++tokens === 2 && stop.abort();
+        const { name } = await periapt.chat.completions
+          .create({ messages: [{ role: "user", content: "Count." }], max_tokens: 400 }, { signal: stop.signal, onEvent })
+          .catch((error) => error);
+        return { name, tokens };
+      });
+      assert.deepEqual(elsewhere, { name: "AbortError", tokens: 2 });
+
+      // A tab that is closed in the middle of its answer keeps nobody waiting for the 2,000 tokens that it asked for.
+      const third = await open("cpu", page.context());
+      assert.equal((await load(third)).info.shared, true);
+      await third.evaluate(() => new Promise((begun) => {
+        const onEvent = ({ kind }) => kind === "token" && begun();
+        void periapt.chat.completions.create({ messages: [{ role: "user", content: "Count." }], max_tokens: 2000 }, { onEvent });
+      }));
+      await third.close();
+      assert.equal(await answer(page, 8), there);
+
+      const wrong = await other.context().newPage();
+      await wrong.goto(`${server.origin}/?device=cpu`);
+      await wrong.waitForFunction(() => globalThis.periapt);
+      const refused = await wrong.evaluate(() => periapt.load({ kind: "url", url: new URL("/other.gguf", location.href).href }).catch(({ code, message, remedy }) => ({ code, message, remedy })));
+      assert.equal(refused.code, "busy_elsewhere");
+      assert.match(refused.message, /model\.gguf/);
+      assert.match(refused.remedy, /share/);
+      await wrong.close();
+
+      await page.evaluate(() => periapt.unload());
+      await other.waitForFunction(() => document.querySelector("#model-status"));
+      // By itself, at the next question.
+      await other.waitForFunction(async (content) => {
+        const asked = await periapt.chat.completions.create({ messages: [{ role: "user", content }], max_tokens: 8 }).catch(({ code }) => ({ code }));
+        return asked.code === undefined && periapt.model.shared === false;
+      }, QUESTION);
+      assert.equal(await answer(other, 8), there);
       assert.equal(downloads().length, before, "the browser's own copy was not used");
-      assert.equal(events[0].stored, statSync(model).size);
       await other.close();
-      assert.ok((await load(page)).info);
+      assert.equal((await load(page)).info.shared, false);
     });
 
     test("a damaged copy is found out and fetched anew", async () => {

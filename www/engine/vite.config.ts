@@ -5,9 +5,10 @@ import { defineConfig, type Plugin } from "vite";
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /** npm packs what lies beside package.json. */
-const licences: Plugin = {
-  name: "licences",
+const beside: Plugin = {
+  name: "beside",
   closeBundle() {
+    copyFileSync(here("../../tests/fixtures/models/quants.gguf"), here("selftest.gguf"));
     for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(here(`../../${name}`), here(name));
   },
 };
@@ -16,7 +17,7 @@ const licences: Plugin = {
 // it in dist are tsc's.
 export default defineConfig({
   root: here("."),
-  plugins: [licences],
+  plugins: [beside],
   build: {
     target: "es2023",
     outDir: here("dist"),

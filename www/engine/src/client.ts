@@ -87,6 +87,10 @@ export class EngineClient {
   }
 
   #receive(reply: Reply): void {
+    if (reply.kind === "lost") {
+      this.#lose(new EngineError(reply.code, reply.message));
+      return;
+    }
     const pending = this.#pending.get(reply.id);
     if (!pending) return;
     if (reply.kind === "event") {

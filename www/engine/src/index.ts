@@ -67,7 +67,7 @@ export interface Cancellable {
 }
 
 export interface LoadOptions extends Cancellable {
-  onProgress?: (event: LoadEvent) => void;
+  onProgress?: ((event: LoadEvent) => void) | undefined;
 }
 
 interface GenerateOptions extends Cancellable {
@@ -77,13 +77,14 @@ interface GenerateOptions extends Cancellable {
 
 export class Engine {
   readonly #client: EngineClient;
-  readonly #start: { wasm: string; device: "auto" | "gpu" | "cpu" };
+  readonly #start: Calls["open"]["params"];
   #adapter: Adapter | undefined;
   #model: ModelInfo | undefined;
   /** What to load again after a loss. */
   #source: ModelSource | undefined;
   /** Whether the worker is a new one, in which nothing is open yet. */
   #isNew = false;
+  #pace: Promise<Calls["pace"]["result"]> | undefined;
   /** Whether the worker has loaded something, a part of a model perhaps. */
   #isUsed = false;
 
@@ -93,7 +94,8 @@ export class Engine {
 
   private constructor({ wasmUrl, device = "auto", onLost }: StartOptions) {
     const wasm = wasmUrl ?? new URL("../wasm/periapt_web_bg.wasm", import.meta.url);
-    this.#start = { wasm: new URL(wasm, location.href).href, device };
+    const test = new URL("../selftest.gguf", import.meta.url).href;
+    this.#start = { wasm: new URL(wasm, location.href).href, device, test };
     this.#client = new EngineClient((error) => {
       this.#isNew = true;
       onLost?.(error);
@@ -112,7 +114,7 @@ export class Engine {
     return engine;
   }
 
-  /** What computes. */
+  /** What computes: another than before where a GPU turned out to compute wrongly. */
   get adapter(): Adapter {
     if (!this.#adapter) throw new EngineError("not_ready", "The engine hasn't been started.");
     return this.#adapter;
@@ -128,7 +130,14 @@ export class Engine {
     await this.unload();
     await this.#open(signal);
     this.#isUsed = true;
-    this.#model = await this.#call("load", source, signal, onProgress);
+    try {
+      this.#model = await this.#call("load", source, signal, onProgress);
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.code !== "wrong_device" || this.#start.device !== "auto") throw error;
+      onProgress?.({ kind: "wrong_device", message: error.message });
+      this.#start.device = "cpu";
+      return await this.load(source, { onProgress, signal });
+    }
     this.#source = source;
     return this.#model;
   }
@@ -216,6 +225,16 @@ export class Engine {
   async detokenize(tokenIds: number[], { signal }: Cancellable = {}): Promise<string> {
     await this.#revive(signal);
     return (await this.#call("detokenize", { token_ids: tokenIds }, signal)).text;
+  }
+
+  /** How many tokens a second a model of so many bytes comes to here, about: measured once, for a second. */
+  async speed(bytes: number): Promise<number> {
+    await this.#open();
+    this.#pace ??= this.#call("pace", null).catch((error: unknown) => {
+      this.#pace = undefined;
+      throw error;
+    });
+    return (await this.#pace).bytes_per_second / bytes;
   }
 
   /** Any call of the protocol. */

@@ -31,8 +31,10 @@ export interface ModelInfo extends Loaded {
    * are read, `HASH  NAME` and a line feed each, in the order of their names.
    */
   sha256: string;
-  /** Whether the known-answer test ran: only some files' answers are known. */
+  /** Whether the known-answer test ran: only some files' answers are known. With others, a GPU is tested on a tiny model. */
   tested: boolean;
+  /** Whether another tab of the site holds it, and answers for this one. */
+  shared: boolean;
 }
 
 /**
@@ -68,7 +70,9 @@ export type LoadEvent =
   | { kind: "unkept"; bytes: number; room: number }
   /** The stored copy was damaged and is fetched anew. */
   | { kind: "damaged" }
-  | { kind: "testing" };
+  | { kind: "testing" }
+  /** The GPU computes wrongly, as `message` says, so the CPU does, and the model is loaded once more. */
+  | { kind: "wrong_device"; message: string };
 
 /** A model that the browser keeps, of one file or of several. */
 export interface StoredModel {
@@ -94,7 +98,7 @@ export interface Tokens {
 /** Every call: what it takes, what it tells on the way, what it gives. */
 export interface Calls {
   /** Starts the engine on a device. First of all calls, once. */
-  open: { params: { wasm: string; device: "auto" | "gpu" | "cpu" }; event: never; result: Adapter };
+  open: { params: { wasm: string; device: "auto" | "gpu" | "cpu"; test: string }; event: never; result: Adapter };
   /** Loads a model in place of the one before. */
   load: { params: ModelSource; event: LoadEvent; result: ModelInfo };
   generate: { params: GenerateParams; event: GenerateEvent; result: Generation };
@@ -118,6 +122,8 @@ export interface Calls {
     event: never;
     result: { rows: number; host_ms: number; step_ms: number; dispatches: number };
   };
+  /** How many bytes of weights a second are decoded here, measured for about a second: a model's size divided by it is about a token's time. */
+  pace: { params: null; event: never; result: { bytes_per_second: number } };
   /** Loses the GPU as a driver's reset would: for tests. */
   lose_device: { params: null; event: never; result: null };
 }
@@ -138,7 +144,8 @@ export const REMEDIES = {
   no_chat_template: "Choose an instruction-tuned model.",
   text: "Change the text that the message names.",
   cancelled: "",
-  busy_elsewhere: "Unload the model in the other tab, or close that tab, and load it here again.",
+  busy_elsewhere: "Load that one here, too, which both tabs then share; or unload it there, or close that tab.",
+  host_gone: "Try again: the model is loaded here.",
   crashed: "Load the model again.",
   damaged: "Load it again, or from another address.",
   device_lost: "Try again: the GPU and the model are set up anew.",
@@ -159,4 +166,6 @@ export type Request =
 export type Reply =
   | { id: number; kind: "event"; event: Calls[CallName]["event"] }
   | { id: number; kind: "result"; result: Calls[CallName]["result"] }
-  | { id: number; kind: "error"; code: ErrorCode; message: string };
+  | { id: number; kind: "error"; code: ErrorCode; message: string }
+  /** What was loaded is gone, whatever was asked. */
+  | { kind: "lost"; code: ErrorCode; message: string };

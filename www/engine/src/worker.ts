@@ -4,7 +4,7 @@ import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.
 import { CallError } from "./error.ts";
 import { at, type Files, openFiles } from "./files.ts";
 import { given } from "./given.ts";
-import { test } from "./known.ts";
+import { test, testDevice } from "./known.ts";
 import type {
   Adapter,
   CallName,
@@ -14,12 +14,12 @@ import type {
   ModelInfo,
   ModelSource,
   RecordHeader,
-  Reply,
   Request,
   RunHeader,
 } from "./protocol.ts";
 import { DownloadError, openSource, type Source } from "./source.ts";
 import { remove, stored } from "./store.ts";
+import { type Asker, isForwarded, letGo, listen, share, takeTurn } from "./tabs.ts";
 
 type Tell<N extends CallName> = (event: Calls[N]["event"]) => void;
 type Handlers = {
@@ -29,9 +29,9 @@ type Handlers = {
 let engine: Engine | undefined;
 let model: Model | undefined;
 let adapterName = "";
+/** Where the model lies that a GPU is tested on. */
+let testModel = "";
 let modelSha256 = "";
-/** Lets other tabs load a model again. */
-let letGo: (() => void) | undefined;
 
 // ---- The GPU ----
 
@@ -58,7 +58,8 @@ if (adapterType) {
 }
 
 const handlers: Handlers = {
-  async open({ wasm, device }) {
+  async open({ wasm, device, test }) {
+    testModel = test;
     if (!engine) {
       // Once: see web/build.rs.
       const { __wasm_call_ctors } = await init({ module_or_path: wasm });
@@ -76,7 +77,8 @@ const handlers: Handlers = {
 
   async load(wanted, tell, signal) {
     if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
-    await takeTurn();
+    const elsewhere = await takeTurn(wanted, signal);
+    if (elsewhere) return { ...elsewhere, shared: true };
     // Two models at once may not fit the device.
     model?.free();
     model = undefined;
@@ -97,7 +99,7 @@ const handlers: Handlers = {
         }
       }
     } catch (error) {
-      letGo?.();
+      letGo();
       throw error;
     }
   },
@@ -152,6 +154,11 @@ const handlers: Handlers = {
     return await ready().bench(amulet, context, steps);
   },
 
+  async pace() {
+    if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
+    return { bytes_per_second: await engine.pace(1_000) };
+  },
+
   async lose_device() {
     device?.destroy();
     return null;
@@ -163,26 +170,6 @@ function completed<T extends RunHeader | RecordHeader>(header: T): T {
   const { model, device } = header;
   const name = device?.kind === "gpu" ? adapterName : device?.name;
   return { ...header, model: { ...model, sha256: modelSha256 }, device: device && { ...device, name } };
-}
-
-/** One tab at a time holds a model; a tab that is just closing gets a moment to let go of it. */
-async function takeTurn(): Promise<void> {
-  const MOMENT_MS = 2000;
-  if (letGo || !navigator.locks) return;
-  await new Promise<void>((got, failed) => {
-    const hold = () => {
-      got();
-      return new Promise<void>((release) => {
-        letGo = () => {
-          letGo = undefined;
-          release();
-        };
-      });
-    };
-    navigator.locks.request("periapt-model", { signal: AbortSignal.timeout(MOMENT_MS) }, hold).catch(() => {
-      failed(new CallError("busy_elsewhere", "Another tab of this site holds a model."));
-    });
-  });
 }
 
 async function openAny(wanted: ModelSource, signal: AbortSignal, tell: Tell<"load">): Promise<Source | Files> {
@@ -288,9 +275,12 @@ async function settle(loaded: Model, sha256: string, tell: Tell<"load">): Promis
   try {
     await tune(loaded);
     const tested = await test(loaded, sha256, tell);
+    if (!tested && engine?.adapter.kind === "gpu") await testDevice(engine, testModel, tell, tune);
     model = loaded;
     modelSha256 = sha256;
-    return { ...loaded.info, sha256, tested };
+    const info: ModelInfo = { ...loaded.info, sha256, tested, shared: false };
+    share(info);
+    return info;
   } catch (error) {
     loaded.free();
     throw error;
@@ -349,40 +339,107 @@ function choice(signal: AbortSignal): Promise<Choice> {
   });
 }
 
-const running = new Map<number, AbortController>();
-let queue: Promise<void> = Promise.resolve();
-
-function post(reply: Reply): void {
-  self.postMessage(reply);
+/** A call that waits, or is under way. */
+interface Job {
+  request: Exclude<Request, { call: "cancel" | "choice" }>;
+  asker: Asker;
+  stop: AbortController;
 }
 
-async function run<N extends CallName>(id: number, call: N, params: Calls[N]["params"], signal: AbortSignal): Promise<void> {
+const jobs: Job[] = [];
+/** The first ones of them, which are under way. */
+let underWay = 0;
+
+/** One call after the other; answers that are asked for meanwhile come as one batch. */
+async function work(): Promise<void> {
+  if (underWay > 0) return;
+  for (let first = jobs[0]; first; first = jobs[0]) {
+    underWay = 1;
+    if (first.request.call === "generate") {
+      // Those that are asked for at once are here in a moment.
+      await new Promise((turn) => setTimeout(turn));
+      const others = jobs.findIndex(({ request }) => request.call !== "generate");
+      underWay = others < 0 ? jobs.length : others;
+    }
+    const now = jobs.slice(0, underWay);
+    await (now.length > 1 ? together(now) : run(first));
+    jobs.splice(0, underWay);
+    underWay = 0;
+  }
+}
+
+function end({ request: { id }, asker, stop }: Job, error: unknown): void {
+  asker.reply({ id, kind: "error", code: codeOf(error, stop.signal), message: text(error) });
+}
+
+async function run(job: Job): Promise<void> {
+  const { request, asker, stop } = job;
+  const { id, call, params } = request;
   try {
-    signal.throwIfAborted();
-    const handler: Handlers[N] = handlers[call];
-    const handled = handler(params, (event) => post({ id, kind: "event", event }), signal);
-    const result = await Promise.race([handled, lost]);
-    post({ id, kind: "result", result });
+    stop.signal.throwIfAborted();
+    const handler = handlers[call] as (
+      params: unknown,
+      tell: (event: Calls[CallName]["event"]) => void,
+      signal: AbortSignal,
+    ) => Promise<Calls[CallName]["result"]>;
+    const handled = handler(params, (event) => asker.reply({ id, kind: "event", event }), stop.signal);
+    asker.reply({ id, kind: "result", result: await Promise.race([handled, lost]) });
   } catch (error) {
-    post({ id, kind: "error", code: codeOf(error, signal), message: text(error) });
-  } finally {
-    running.delete(id);
+    end(job, error);
   }
 }
 
+/** Answers of several requests as one batch. */
+async function together(all: Job[]): Promise<void> {
+  const going = all.filter((job) => {
+    if (job.stop.signal.aborted) end(job, job.stop.signal.reason);
+    return !job.stop.signal.aborted;
+  });
+  try {
+    const params = going.map(({ request }) => given(request.params as Calls["generate"]["params"]));
+    const answered = ready().generate_together(params, async (place: number, event: Calls["generate"]["event"]) => {
+      const job = going[place];
+      if (!job || job.stop.signal.aborted) return false;
+      const told = event.kind === "begin" ? { ...event, header: completed(event.header) } : event;
+      job.asker.reply({ id: job.request.id, kind: "event", event: told });
+      await new Promise((turn) => setTimeout(turn));
+      return !job.stop.signal.aborted;
+    });
+    const outcomes = await Promise.race([answered, lost]);
+    for (const [place, job] of going.entries()) {
+      const outcome: unknown = outcomes[place];
+      if (outcome === false) await run(job);
+      else if (outcome === null) end(job, job.stop.signal.reason);
+      else if (outcome instanceof Error) end(job, outcome);
+      else job.asker.reply({ id: job.request.id, kind: "result", result: outcome as Calls["generate"]["result"] });
+    }
+  } catch (error) {
+    for (const job of going) end(job, error);
+  }
+}
+
+/** Does what a page asks, this tab's own or another's. */
+function take(request: Request, asker: Asker): void {
+  if (request.call === "cancel") {
+    const job = jobs.find(({ request: { id }, asker: { tab } }) => id === request.id && tab === asker.tab);
+    job?.stop.abort(new CallError("cancelled", "Cancelled."));
+    return;
+  }
+  if (request.call === "choice") {
+    choose(request.choice);
+    return;
+  }
+  jobs.push({ request, asker, stop: new AbortController() });
+  void work();
+}
+
+const OWN: Asker = { tab: "", reply: (reply) => self.postMessage(reply) };
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
-  if (data.call === "cancel") {
-    running.get(data.id)?.abort(new CallError("cancelled", "Cancelled."));
-    return;
-  }
-  if (data.call === "choice") {
-    choose(data.choice);
-    return;
-  }
-  const { id, call, params } = data;
-  const controller = new AbortController();
-  running.set(id, controller);
-  queue = queue.then(() => run(id, call, params, controller.signal));
+  if (!isForwarded(data)) take(data, OWN);
+});
+listen(take, (tab) => {
+  for (const { asker, stop } of jobs)
+    if (asker.tab === tab) stop.abort(new CallError("cancelled", "The tab that asked was closed."));
 });
 
 // A trap inside an asynchronous call: nobody waits for that promise, so it is handed on as the
