@@ -12,6 +12,7 @@ declare -A wishes=(
     [concise]="concise"
     [child]="Use simple words that a child knows."
     [verse]="Answer in verse, as a short poem."
+    [pirate]="Talk like a pirate."
 )
 # The strength that the page opens with, what was measured to suit this model, has the wish's name alone.
 declare -A stops=([-told]=0 [-little]=1 [-leaning]=2 [-paper]=4.65 [-far]=7)
@@ -48,6 +49,7 @@ record() {
     local name=$1 limit=$2
     [ -s "$out/$name.jsonl" ] && return
     say "$name"
+    rm -f "$whole"
     "$periapt" generate --model "$(basename "$model")" --device "$device" --seed 0 --plausibility 0.1 \
         --max-new-tokens "$limit" --trace "$whole" --trace-top 4 "${@:3}" "$question"
     echo
