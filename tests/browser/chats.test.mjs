@@ -105,6 +105,48 @@ describe("chats without a model", { timeout: 3_600_000 }, () => {
     await page.context().close();
   });
 
+  test("formatted text has the same shades and tokens, coloured code and formulas, and still no markup of its own", async () => {
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" });
+    const whole = JSON.parse(chat());
+    const { aligned } = whole.turns[0];
+    const source = [
+      "## Energy\n\n",
+      "It is **", "mass", "** times $c^2$:",
+      "\n\n$$E = m c^2$$\n\n",
+      "```python\ndef energy(m):\n    return m * C ** 2\n```\n\n",
+      "<img src=x onerror=alert(1)> costs $5 to $7.",
+    ];
+    const tokens = source.map((text, index) => ({ ...aligned.tokens[index % aligned.tokens.length], index, text }));
+    await drop(page, "chat.json", JSON.stringify({ ...whole, turns: [{ ...whole.turns[0], aligned: { ...aligned, tokens } }] }));
+    await page.getByRole("button", { name: "Formatted" }).click();
+    const column = page.locator(".turn [data-side=aligned] .rendered");
+    await column.locator("math").nth(1).waitFor();
+    await column.locator(".hljs-keyword", { hasText: "def" }).waitFor();
+    assert.equal(await column.locator("math").count(), 2);
+    assert.equal(await column.locator("img").count(), 0);
+    assert.match(await column.textContent(), /<img src=x onerror=alert\(1\)> costs \$5 to \$7\./);
+    assert.equal(await column.locator("strong .token").textContent(), "mass");
+    await column.locator("strong .token").click();
+    await page.locator(".inspector").getByText("token 3 of 7").waitFor();
+    assert.deepEqual(await axe(page), []);
+    await page.screenshot({ path: join(screenshots, "formatted-1440.png") });
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+
+  test("says how fast models come to be here, after a second's measurement", async () => {
+    const page = await open(at.browser, `${at.server.origin}/?device=cpu`, { reducedMotion: "reduce" });
+    assert.equal(await page.getByText(/Here about .* tokens a second/).count(), 0);
+    await page.getByRole("button", { name: "How fast are they here?" }).click();
+    await page.getByText(/Here about .* tokens a second/).nth(2).waitFor();
+    assert.equal(await page.locator(".card[data-recommended=true]").count(), 1);
+    assert.deepEqual(await axe(page), []);
+    // It is remembered for this device.
+    await page.reload();
+    await page.getByText(/Here about .* tokens a second/).nth(2).waitFor();
+    await page.context().close();
+  });
+
   test("what was being written when the page was closed is there, and said to be stopped", async () => {
     const context = await at.browser.newContext({ reducedMotion: "reduce" });
     const page = await open(at.browser, `${at.server.origin}/?device=cpu`, {}, context);

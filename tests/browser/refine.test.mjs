@@ -55,7 +55,11 @@ describe("refinement", { timeout: HOUR, skip }, () => {
   test("a run is stopped, goes on where it was, and ends with its comparison; nobody is asked for anything", async () => {
     page.requests.length = 0;
     await page.locator("[data-side=aligned]").getByRole("button", { name: "Refine" }).click();
+    assert.equal(await section().locator("#refine-wish").textContent(), "Your preference: Short and direct");
+    await section().getByText(/hardly ever sees what an answer lacks/).waitFor();
+    await section().getByText(/It takes \d+ (seconds?|minutes?) at most/).waitFor();
     await section().getByLabel("How far").selectOption("quick");
+    await section().getByLabel(/^Compare with first responses alone/).check();
     await section().getByRole("button", { name: "Start" }).click();
     // The first responses have their rewards.
     await section().locator(".step").first().waitFor();
@@ -148,6 +152,15 @@ describe("refinement", { timeout: HOUR, skip }, () => {
     const texts = await section().locator(".step li").evaluateAll((list) => list.map((item) => item.lastChild.textContent.trim()));
     const best = await section().locator("#refined").textContent();
     assert.equal(best.length, Math.max(...texts.map((text) => text.length)));
+
+    // The chat goes on with it, and the answer that it had is one way back.
+    await section().getByRole("button", { name: "Use this answer" }).click();
+    await section().waitFor({ state: "detached" });
+    const aligned = page.locator(".turn [data-side=aligned] .words");
+    assert.equal(await aligned.textContent(), best);
+    await page.getByText("2 of 2").waitFor();
+    await page.getByRole("button", { name: "The way before" }).click();
+    assert.notEqual(await aligned.textContent(), best);
   });
 
   test("the package's own face: one seed, one record", async () => {

@@ -53,18 +53,96 @@ export async function askAgain(turn: Turn, words = turn.question): Promise<void>
   // What has no answer is no way to come back to.
   const isEmpty = ![turn.base, turn.aligned].some((run) => run && run.value.tokens.length > 0);
   const others = isEmpty ? turn.others : waysFrom(turns, at);
-  await answer(turnOf(words.trim(), {}, others, isEmpty ? turn.place : others.length), turns.slice(0, at));
+  const again = turnOf(words.trim(), {}, others, isEmpty ? turn.place : others.length);
+  await answer(again, turns.slice(0, at), turn.base);
+}
+
+type Asked = ChatParams & { stream?: false };
+
+/** What answers of this visit were asked with: one that would be the same is not computed again, and another may go on from a part. */
+const askedWith = new WeakMap<Signal<Run>, { params: Asked; model: string | undefined }>();
+
+function isAsked(run: Signal<Run>, params: Asked): boolean {
+  const before = askedWith.get(run);
+  return before?.model === model.value?.sha256 && JSON.stringify(before?.params) === JSON.stringify(params);
+}
+
+/** Whether the answer can go another way from one of its words: it was asked of the model that is loaded. */
+export function canFork(run: Signal<Run>): boolean {
+  return model.value !== undefined && askedWith.get(run)?.model === model.value.sha256 && view.value.kind === "chat";
+}
+
+/** Takes another token in an answer's place `index`, and goes on from there; the answer as it was stays as another way. */
+export async function fork(run: Signal<Run>, index: number, { id, piece }: { id: number; piece: string }): Promise<void> {
+  const { turns } = view.value;
+  const at = turns.findIndex(({ base, aligned }) => run === base || run === aligned);
+  const [turn, before] = [turns[at], askedWith.get(run)];
+  if (!turn || !before || asking.value) return;
+  forgetToken();
+  const others = waysFrom(turns, at);
+  const side: Side = run === turn.base ? "base" : "aligned";
+  const { tokens } = run.value;
+  const first = [...tokens.slice(0, index), { index, id, text: piece, piece, k: tokens[index]?.k ?? 0 }];
+  const prefix = first.map(({ text }) => text).join("");
+  const { params } = before;
+  const rest = Math.max(1, (params.max_tokens ?? tokens.length) - first.length);
+  const next = { ...turn, [side]: undefined, others, place: others.length };
+  await written(next, turns.slice(0, at), async (begin, signal) => {
+    await write((run) => begin(side, run), side, { ...params, max_tokens: rest, alignment: { ...params.alignment, prefix } }, signal, first);
+  });
+}
+
+/** Puts another text in an answer's place, and the chat goes on with it; what was there stays as another way. */
+export async function replaceAnswer(run: Signal<Run>, text: string): Promise<void> {
+  const { turns, kind, id, name } = view.value;
+  const at = turns.findIndex(({ base, aligned }) => run === base || run === aligned);
+  const turn = turns[at];
+  if (!turn) return;
+  forgetToken();
+  const { header } = run.value;
+  const others = waysFrom(turns, at);
+  const side: Side = run === turn.base ? "base" : "aligned";
+  const replaced = signal<Run>({ header, tokens: [{ index: 0, text, k: header.strength }], finish: "stop" });
+  const next = { ...turn, [side]: replaced, others, place: others.length };
+  const chat = kind === "chat" ? { id, name } : { id: crypto.randomUUID(), name: "" };
+  view.value = { ...chat, kind: "chat", turns: [...turns.slice(0, at), next] };
+  await keepChat(view.value);
 }
 
 const KEEP_MS = 1_000;
 
-async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
-  const chat = view.value;
+async function answer(turn: Turn, earlier: Turn[], before?: Signal<Run>): Promise<void> {
   const [how, wishes] = [settings.value, preferences.value];
-  stop = new AbortController();
-  asking.value = { what: "answer", status: strings.ask.reading };
-  // Without a preference both columns would be the same. The worker answers one call after the other, so first what was wished for.
+  // Without a preference both columns would be the same. First what was wished for: the other one joins it in one batch.
   const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["aligned", "base"] : ["aligned"];
+  await written(turn, earlier, (begin, signal) =>
+    Promise.allSettled(
+      sides.map(async (side) => {
+        const messages = messagesOf(how.system.trim() || null, historyOf(earlier, side), turn.question);
+        const params = { ...chatParams(how, wishes, side === "aligned"), messages };
+        if (side === "base" && before && isAsked(before, params)) return begin(side, before);
+        const put = (run: Signal<Run>) => {
+          askedWith.set(run, { params, model: model.value?.sha256 });
+          begin(side, run);
+        };
+        await write(put, side, params, signal);
+      }),
+    ).then((all) => {
+      for (const one of all) if (one.status === "rejected") throw one.reason;
+    }),
+  );
+}
+
+/** Shows a turn behind the earlier ones while its answers are being written, and keeps the chat. */
+async function written(
+  turn: Turn,
+  earlier: Turn[],
+  write: (begin: (side: Side, run: Signal<Run>) => void, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const chat = view.value;
+  stop = new AbortController();
+  const { signal } = stop;
+  asking.value = { what: "answer", status: strings.ask.reading };
   const now = () => ({ ...chat, turns: [...earlier, turn] });
   const put = () => {
     // Something else may have been opened meanwhile.
@@ -73,20 +151,15 @@ async function answer(turn: Turn, earlier: Turn[]): Promise<void> {
   put();
   // So that a reload finds what was written until then.
   const keeping = setInterval(() => void putChat(now()), KEEP_MS);
+  const begin = (side: Side, run: Signal<Run>) => {
+    turn = { ...turn, [side]: run };
+    put();
+  };
   try {
-    for (const side of sides) {
-      const before = historyOf(earlier, side);
-      const messages = messagesOf(how.system.trim() || null, before, turn.question);
-      const begin = (run: Signal<Run>) => {
-        turn = { ...turn, [side]: run };
-        put();
-      };
-      await write(begin, side, { ...chatParams(how, wishes, side === "aligned"), messages }, stop.signal);
-      await keepChat(now());
-    }
+    await write(begin, signal);
     wasLost.value = false;
   } catch (error) {
-    if (!stop.signal.aborted) turn.fault.value = faultOf(error);
+    if (!signal.aborted) turn.fault.value = faultOf(error);
   }
   clearInterval(keeping);
   asking.value = undefined;
@@ -108,12 +181,13 @@ function historyOf(turns: Turn[], side: Side): Message[] {
 async function write(
   begin: (run: Signal<Run>) => void,
   side: Side,
-  params: ChatParams & { stream?: false },
+  params: Asked,
   signal: AbortSignal,
+  first: Run["tokens"] = [],
 ): Promise<void> {
   const at = engine.value;
   if (!at) return;
-  const follow = follower(begin, side);
+  const follow = follower(begin, side, first);
   try {
     const { choices } = await at.chat.completions.create(params, { signal, onEvent: follow.take });
     follow.end(choices[0]?.finish_reason ?? "stop");
@@ -123,10 +197,10 @@ async function write(
   }
 }
 
-/** Puts events into a run, at most once a frame, and tells screen readers of whole sentences. */
-function follower(begin: (run: Signal<Run>) => void, side: Side) {
+/** Puts events into a run behind its first tokens, at most once a frame, and tells screen readers of whole sentences. */
+function follower(begin: (run: Signal<Run>) => void, side: Side, first: Run["tokens"]) {
   const name = strings.columns[side];
-  const tokens: Run["tokens"] = [];
+  const tokens = [...first];
   let run: Signal<Run> | undefined;
   let unsaid = "";
   let frame = 0;
@@ -134,7 +208,7 @@ function follower(begin: (run: Signal<Run>) => void, side: Side) {
   const put = (part: Partial<Run> = {}) => {
     frame = 0;
     if (!run) return;
-    const decoded = tokens.length - 1;
+    const decoded = tokens.length - first.length - 1;
     const seconds = (performance.now() - since) / 1000;
     run.value = { ...run.value, tokens: [...tokens], ...(decoded > 0 && seconds > 0 && { speed: decoded / seconds }), ...part };
   };
@@ -145,7 +219,7 @@ function follower(begin: (run: Signal<Run>) => void, side: Side) {
     take(event: GenerateEvent) {
       if (event.kind === "begin") {
         const { header } = event;
-        run = signal<Run>({ header: { ...header, model: { ...header.model, path: model.value?.file ?? "" } }, tokens: [], finish: null });
+        run = signal<Run>({ header: { ...header, model: { ...header.model, path: model.value?.file ?? "" } }, tokens: first, finish: null });
         begin(run);
         return;
       }
@@ -154,7 +228,7 @@ function follower(begin: (run: Signal<Run>) => void, side: Side) {
         return;
       }
       // The first token comes with the question; the ones after it take a step each.
-      if (tokens.length === 0) {
+      if (tokens.length === first.length) {
         since = performance.now();
         asking.value = { what: "answer", status: strings.ask.writing(name) };
       }

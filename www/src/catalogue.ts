@@ -1,4 +1,4 @@
-/** The models that the page offers: the small one, and the better one that the command line takes by default. */
+/** The models that the page offers: the small one, the better one that the command line takes by default, and the best of them. */
 
 import catalogue from "../../native/catalogue.json";
 
@@ -7,10 +7,10 @@ export interface Known {
   name: string;
   /** What its makers call it. */
   title: string;
+  /** Its parameters, as people name them. */
+  parameters: string;
   license: string;
   bytes: number;
-  /** How many times longer than the small model it takes for a word: its weights are read for each. */
-  slower: number;
   /** Its file on the hub. */
   url: string;
   /** Of that file, where it is known beforehand. */
@@ -20,15 +20,15 @@ export interface Known {
 const { default: better, small, models } = catalogue;
 
 function known(name: string): Known {
-  const [model, least] = [name, small].map((wanted) => models.find((model) => model.name === wanted));
+  const model = models.find((model) => model.name === name);
   const hub = model?.sources.map((source) => source.hub).find((hub) => hub !== undefined);
-  if (!model || !least || !hub) throw new Error(`catalogue.json: ${name} has no file on the hub`);
+  if (!model || !hub) throw new Error(`catalogue.json: ${name} has no file on the hub`);
   return {
     name,
     title: model.title,
+    parameters: (name.split(":")[1] ?? "").toUpperCase(),
     license: model.license,
     bytes: model.bytes,
-    slower: Math.round(model.bytes / least.bytes),
     url: `https://huggingface.co/${hub.repo}/resolve/main/${model.file}`,
     sha256: "exact" in hub && hub.exact ? model.sha256 : undefined,
   };
@@ -53,3 +53,14 @@ export function recommendedFor(file: string): Recommended | undefined {
 
 export const SMALL = known(small);
 export const BETTER = known(better);
+export const BEST = known("qwen2.5-coder:1.5b");
+/** From the smallest to the largest. */
+export const KNOWN = [SMALL, BETTER, BEST];
+
+/** Fewer tokens a second than that are no pleasure to wait for. */
+const PLEASANT = 4;
+
+/** The one to begin with: the better one, or the small one where that is slow here. */
+export function recommendedOf(bytesPerSecond: number | undefined): Known {
+  return bytesPerSecond !== undefined && bytesPerSecond / BETTER.bytes < PLEASANT ? SMALL : BETTER;
+}

@@ -3,7 +3,7 @@
 import { scriptUrls } from "@periapt/engine";
 import { render } from "preact";
 import { restoreChat } from "./files.ts";
-import { findOffers, language, speak, start, wantedLanguage } from "./state.ts";
+import { language, speak, start, wantedLanguage } from "./state.ts";
 import "./style.css";
 import { App } from "./view/App.tsx";
 
@@ -23,5 +23,4 @@ if (import.meta.env.PROD) {
   void navigator.serviceWorker?.register(url).catch(() => undefined);
 }
 void restoreChat();
-void findOffers();
 void start();

@@ -1,7 +1,7 @@
 /** Refinement on the page: a run under way, or a record that was dropped. */
 
 import type { Choice, RecordHeader, RefineLine, RefineParams } from "@periapt/engine";
-import { signal } from "@preact/signals";
+import { type Signal, signal } from "@preact/signals";
 import { spent } from "./figures.ts";
 import { messagesOf, type Run } from "./run.ts";
 import { rewordingsOf } from "./profiles.ts";
@@ -19,9 +19,10 @@ export type Preset = keyof typeof PRESETS;
 /** The rewards that need no model of their own. */
 export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifier">;
 
-/** What is to be refined: the question of an answer, with what was said before it. */
+/** What is to be refined: an answer and its question, with what was said before it. */
 export interface Subject {
   question: string;
+  run: Signal<Run>;
   params: Pick<RefineParams, "messages" | "preference" | "max_new_tokens" | "max_text_tokens">;
   /** The preference in other words, where its profile has some. */
   reworded: string[];
@@ -51,17 +52,21 @@ export const refineFault = signal<Fault | undefined>(undefined);
 export const question = signal<{ a: string; b: string; choose: (choice: Choice) => void } | undefined>(undefined);
 export const preset = signal<Preset>("quick");
 export const reward = signal<RewardName>("fit");
+/** Whether first responses alone are drawn at equal cost, to be held against the rounds: it takes as long again. */
+export const compares = signal(false);
 /** The last run's parameters, to go on with. */
 let last: RefineParams | undefined;
 let stop: AbortController | undefined;
 
 /** Opens the view for an answer. */
-export function refineAnswer(run: Run): void {
-  const { system, earlier = [], question, streams, max_new_tokens } = run.header;
-  const preference = run.header.preference || streams.find(({ preference }) => preference)?.preference;
+export function refineAnswer(run: Signal<Run>): void {
+  const { header } = run.value;
+  const { system, earlier = [], question, streams, max_new_tokens } = header;
+  const preference = header.preference || streams.find(({ preference }) => preference)?.preference;
   const limit = Math.min(max_new_tokens, 256);
   subject.value = {
     question,
+    run,
     params: {
       messages: messagesOf(system, earlier, question),
       ...(preference && { preference }),
@@ -156,14 +161,14 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   try {
     await run(params, "lines");
     // A person would have to choose among all of them again.
-    if (!signal.aborted && params.reward !== "human") {
+    if (!signal.aborted && compares.value && params.reward !== "human") {
       refining.value = refining.value && { ...refining.value, baseline: [] };
       const { recorded: _, ...rest } = params;
-        // Its rewards are held against the run's own first responses, so that both compare.
-        const limit = refining.value?.lines.flatMap((line) => (line.type === "scores" ? (line.nll_limit ?? []) : []))[0];
-        const own = limit === undefined ? {} : { nll_limit: limit };
-        const budget = { generations, tokens: spent(refining.value?.lines ?? []).tokens };
-        await run({ ...rest, ...own, mode: "bon", budget }, "baseline");
+      // Its rewards are held against the run's own first responses, so that both compare.
+      const limit = refining.value?.lines.flatMap((line) => (line.type === "scores" ? (line.nll_limit ?? []) : []))[0];
+      const own = limit === undefined ? {} : { nll_limit: limit };
+      const budget = { generations, tokens: spent(refining.value?.lines ?? []).tokens };
+      await run({ ...rest, ...own, mode: "bon", budget }, "baseline");
     }
   } catch (error) {
     if (!signal.aborted) refineFault.value = faultOf(error);
@@ -171,6 +176,15 @@ export async function refine({ resumes = false } = {}): Promise<void> {
   stage.value = undefined;
   question.value = undefined;
   asking.value = undefined;
+}
+
+/** Seconds that a run takes at most, by the pace of the answer that it begins with; undefined where nobody watched that. */
+export function secondsAtMost({ run, params }: Subject, { samples, rounds }: (typeof PRESETS)[Preset]): number | undefined {
+  const { speed, tokens } = run.value;
+  if (!speed) return undefined;
+  const texts = 2 * (params.max_text_tokens ?? tokens.length);
+  const once = (samples * (rounds + 1) * tokens.length + rounds * texts) / speed;
+  return compares.value ? 2 * once : once;
 }
 
 /** Generations of a whole run: each round's responses, its loss and its gradient behind the first responses. */

@@ -11,7 +11,7 @@ import {
 } from "@periapt/engine";
 import wasmUrl from "@periapt/engine/periapt.wasm?url";
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import { BETTER, type Known, RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
+import { BETTER, KNOWN, type Known, RECOMMENDED, recommendedFor, SMALL } from "./catalogue.ts";
 import { kindOfFile } from "./kinds.ts";
 import { joined, type Preference, type Profile, profileOf, restoredProfiles, starters } from "./profiles.ts";
 import type { Run } from "./run.ts";
@@ -52,6 +52,30 @@ async function listStored(): Promise<void> {
   // An address that never gave a byte is no model.
   storedModels.value = (all ?? []).filter(({ complete, bytes }) => complete || bytes > 0);
 }
+/** The bytes of weights that are decoded here in a second, where that was measured. */
+export const bytesPerSecond = signal<number | undefined>(undefined);
+export const measures = signal(false);
+
+/** How fast models come to be here: measured for a second, and remembered for what computes. */
+export async function measureSpeed(): Promise<void> {
+  const at = engine.value;
+  if (!at || measures.value) return;
+  measures.value = true;
+  try {
+    bytesPerSecond.value = await at.speed(1);
+    remember("pace", [at.adapter.name, bytesPerSecond.value]);
+  } catch (error) {
+    modelFault.value = faultOf(error);
+  }
+  measures.value = false;
+}
+
+/** Whether the last model is loaded when the page opens, where it is at hand. */
+export const loadsLast = signal(recall("loads-last") === true);
+effect(() => {
+  remember("loads-last", loadsLast.value);
+});
+
 /** Files that the page's own server offers. */
 export const offers = signal<Offer[]>([]);
 export interface Offer {
@@ -83,17 +107,20 @@ export async function start(): Promise<void> {
     Object.assign(globalThis, { periapt: started });
     engine.value = started;
     adapter.value = started.adapter;
-    await listStored();
+    const [of, pace] = [recall("pace")].flat();
+    if (of === started.adapter.name && typeof pace === "number") bytesPerSecond.value = pace;
+    await Promise.all([listStored(), findOffers()]);
   } catch (error) {
     engineFault.value = faultOf(error);
     return;
   }
   if (wanted.model === "foreign") modelFault.value = { code: "foreign", message: strings.model.foreign };
   else if (wanted.model) await load({ kind: "url", url: wanted.model.href });
+  else if (loadsLast.value && isLastHere()) await load(firstModel().source);
 }
 
 /** What the server that serves this page offers: `models.json`, an empty list in the plain bundle. */
-export async function findOffers(): Promise<void> {
+async function findOffers(): Promise<void> {
   try {
     const models = asOffers(await (await fetch("./models.json")).json());
     offers.value = models.map((offer) => ({
@@ -161,9 +188,11 @@ export async function load(source: ModelSource): Promise<void> {
         } else if (event.kind === "plan") change({ note: strings.model.plan(name, event) });
         else if (event.kind === "progress") change({ done: event.done, total: event.total });
         else if (event.kind === "reading") change({ ...event, note: strings.model.reading(name) });
+        else if (event.kind === "wrong_device") notice.value = { text: strings.device.wrong(event.message), isFault: true };
         else change({ note: event.kind === "damaged" ? strings.model.damaged(name) : strings.model.testing });
       },
     });
+    adapter.value = at.adapter;
     model.value = { ...info, file: name, seconds: (performance.now() - started) / 1000 };
     if (source.kind === "url") remember("model", source.url);
     addressForm.value = EMPTY_FORM;
@@ -182,6 +211,9 @@ async function named(fault: Fault, source: ModelSource): Promise<Fault> {
   return kind && kind !== "gguf" ? { ...fault, message: `${strings.files.is(source.file.name, kind)} ${fault.message}` } : fault;
 }
 
+/** Whether an offer is of no model that has a card of its own. */
+export const isUnknown = ({ model }: Offer) => !KNOWN.some(({ name }) => name === model);
+
 export const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
 export const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
 export const isHere = (known: Known) => served(known) !== undefined || isKept(known);
@@ -192,10 +224,16 @@ export function sourceOf(known: Known): ModelSource {
   return { kind: "url", url, ...(sha256 && { sha256 }) };
 }
 
+/** Whether the model of the last visit is at hand, so that nothing is downloaded for it. */
+function isLastHere(): boolean {
+  const last = recall("model");
+  return offers.value.some(({ url }) => url === last) || storedModels.value.some(({ url, complete }) => url === last && complete);
+}
+
 /** The model that a question loads where none is there yet: the last one that still is at hand, one that the server has, or the small one. */
 export function firstModel(): { source: ModelSource; title: string; bytes: number } {
   const last = recall("model");
-  const offer = offers.value.find(({ url }) => url === last) ?? offers.value.find(({ model }) => model !== SMALL.name && model !== BETTER.name);
+  const offer = offers.value.find(({ url }) => url === last) ?? offers.value.find(isUnknown);
   if (offer) {
     const { name, url, bytes, sha256 } = offer;
     return { source: { kind: "url", url, ...(sha256 !== null && { sha256 }) }, title: name, bytes };

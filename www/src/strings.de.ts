@@ -5,6 +5,9 @@ import type { Strings } from "./strings.ts";
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
 const number = new Intl.NumberFormat("de");
 const rough = new Intl.NumberFormat("de", { maximumSignificantDigits: 2 });
+const lasting = (unit: string) => new Intl.NumberFormat("de", { style: "unit", unit, unitDisplay: "long", maximumSignificantDigits: 2 });
+const [inSeconds, inMinutes] = [lasting("second"), lasting("minute")];
+const duration = (seconds: number) => (seconds < 90 ? inSeconds.format(Math.ceil(seconds)) : inMinutes.format(Math.ceil(seconds / 60)));
 const tokens = (count: number) => `${number.format(count)} Token`;
 
 export const german: Strings = {
@@ -23,16 +26,24 @@ export const german: Strings = {
       `Gerechnet wird auf der GPU über WebGPU: ${name || "ein Gerät ohne Namen"}${isSoftware ? ", das nur Software ist: Es geht, aber langsam" : ""}`,
     cpu: (isWanted) =>
       `${isWanted ? "" : "Dieser Browser bietet über WebGPU keine echte GPU an. "}Gerechnet wird auf der CPU, in WebAssembly: Es geht, aber langsam.`,
-    cpuSpeed: (perSecond) => ` Auf zwei Kernen gemessen: ${perSecond} Token je Sekunde mit einem Modell von 135 Millionen Parametern.`,
+    wrong: (what) => `Diese GPU rechnet falsch, also rechnet die CPU, langsamer. Ein neuerer Browser oder Grafiktreiber kann das beheben. (${what})`,
   },
   model: {
     heading: "Modell",
     none: "Laden Sie ein Modell und fragen Sie. Es läuft hier, und nichts, was Sie schreiben, verlässt diesen Tab.",
     download: (title, bytes) => `Hier ausführen: ${title} herunterladen (${megabytes(bytes)})`,
     stored: (title, bytes) => `Hier ausführen: ${title}, schon heruntergeladen (${megabytes(bytes)})`,
-    small: (license) => `Klein und schnell: Es zeigt, wie Antworten sich neigen, aber sie sind schlicht und oft falsch. ${license}.`,
-    better: (slower, license) =>
-      `Bessere Antworten, die einem Wunsch weit sichtbarer folgen; ein Wort dauert etwa ${slower}-mal so lang wie beim kleinen. ${license}.`,
+    about: {
+      "smollm2:135m": "Klein und schnell: Es zeigt, wie Antworten sich neigen, aber sie sind schlicht und oft falsch.",
+      "qwen2.5-coder:0.5b": "Bessere Antworten, die einem Wunsch weit sichtbarer folgen.",
+      "qwen2.5-coder:1.5b": "Die besten Antworten von diesen, und die langsamsten: Von ihm ist die Vorführung oben.",
+    },
+    facts: ({ parameters, license, bytes }, speed) =>
+      `${parameters} Parameter, etwa ${megabytes(bytes * 1.02 + 128 * 2 ** 20)} Arbeitsspeicher, ${license}.${speed === undefined ? "" : ` Hier etwa ${rough.format(speed)} Token je Sekunde.`}`,
+    recommended: "für den Anfang",
+    measure: "Wie schnell sind sie hier?",
+    measuring: "Misst…",
+    loadsLast: "Das letzte laden, wenn diese Seite aufgeht",
     offer: (name, bytes) => `${name} von diesem Server ausführen (${megabytes(bytes)})`,
     file: "GGUF-Datei oder Dateien eines Modells öffnen…",
     address: "Von einer Adresse oder aus einem Ordner",
@@ -61,6 +72,8 @@ export const german: Strings = {
     testing: "Dieses Gerät wird an einer bekannten Frage geprüft…",
     progress: (done, total) => (total ? `${(done / 1e6).toFixed(0)} von ${megabytes(total)}` : megabytes(done)),
     progressLabel: "Das Modell wird geladen",
+    shared: (file, parameters, context) =>
+      `${file}: ${number.format(Math.round(parameters / 1e6))} Millionen Parameter, ${number.format(context)} Token Kontext. Ein anderer Tab hält es und antwortet für diesen.`,
     loaded: (file, parameters, context, tested, seconds) =>
       `${file}: ${number.format(Math.round(parameters / 1e6))} Millionen Parameter, ${number.format(context)} Token Kontext${tested ? ", an einer bekannten Antwort geprüft" : ""}, in ${seconds.toFixed(1)}\u00a0s geladen.`,
     systemPrompt: {
@@ -74,6 +87,8 @@ export const german: Strings = {
     noAddress: (text) => `${text} ist keine Adresse. Sie beginnt mit https:// oder ist ein Pfad dieser Seite.`,
     keptHere: "In diesem Browser behalten",
     storedItem: (name, bytes, complete) => `${name}, ${complete ? "" : "bisher "}${megabytes(bytes)}`,
+    run: (name) => `${name} ausführen`,
+    runShort: (isComplete) => (isComplete ? "Ausführen" : "Weiter laden"),
     remove: (name) => `${name} löschen`,
     removeShort: "Löschen",
   },
@@ -142,7 +157,7 @@ export const german: Strings = {
     heading: "Was das Neigen bewirkt",
     question: "Die Frage",
     wish: "Der Wunsch",
-    wishes: { concise: "Kurz und direkt", child: "Einfache Wörter", verse: "In Versen" },
+    wishes: { concise: "Kurz und direkt", child: "Einfache Wörter", verse: "In Versen", pirate: "Als Pirat" },
     strength: "Wie stark?",
     stops: { without: "Ohne", told: "Nur gesagt", little: "Ein wenig", leaning: "Geneigt", paper: "Wie im Paper", far: "Zu weit" },
     stopHelp: {
@@ -159,6 +174,8 @@ export const german: Strings = {
     missing: "Die aufgezeichnete Antwort ließ sich nicht holen. Prüfen Sie die Verbindung, und wählen Sie den Wunsch noch einmal.",
     loading: "…",
     legend: "durch den Wunsch. Zeigen oder tippen Sie auf ein Wort: Die Bilder darunter sagen, warum es gewählt wurde.",
+    refinement: "Ein zweiter Weg braucht keinen Regler: Das Modell entwirft mehrere Antworten, sagt, was die beste hat und der schlechtesten fehlt, und schreibt neu.",
+    showRefinement: "Eine Verfeinerung ansehen",
     how: "Wie das aufgezeichnet wurde",
     recorded: (model, device, seed, plausibility) =>
       `Das sind echte Läufe von ${model} auf ${device}, Seed ${seed}, immer das wahrscheinlichste Wort, und nur Wörter, die der Prompt mit dem Wunsch für mindestens ${plausibility * 100} % so wahrscheinlich hält wie sein bestes. Nichts wurde bearbeitet.`,
@@ -185,7 +202,7 @@ export const german: Strings = {
     },
   },
   answer: {
-    words: "Wörter, eingefärbt",
+    words: "Wort für Wort",
     text: "Formatierter Text",
     shows: "Antworten zeigen als",
     tokens: (side) => `${side}: die Token der Antwort. Pfeiltasten gehen von einem zum anderen.`,
@@ -230,6 +247,9 @@ export const german: Strings = {
     facts: (k, kl, entropy) => `k = ${k.toFixed(2)}, KL vom bloßen Prompt = ${kl.toFixed(3)} Nats, Entropie = ${entropy.toFixed(2)} Nats`,
     iterates: "Amulets Schritte",
     iterate: (i, k) => `Nach ${i} ${i === 1 ? "Schritt" : "Schritten"}: k = ${k.toFixed(2)}`,
+    slopes: "Wie wahrscheinlich die besten Kandidaten ohne Ihren Wunsch waren, mit ihm im Prompt, und am Ende",
+    fork: "Was wäre, wenn: weiter mit",
+    flips: (step, piece) => `Ab Schritt ${step} liegt ${piece} vorn.`,
     iterateLabel: "Schritte von Amulets Verfahren",
     runnerUp: "der zweite",
     plots: "Über die ganze Antwort",
@@ -311,6 +331,13 @@ export const german: Strings = {
     heading: "Verfeinern",
     open: "Verfeinern",
     close: "Die Verfeinerung schließen",
+    wish: (name) => (name ? `Ihr Wunsch: ${name}` : "Kein Wunsch: Was eine gute Antwort ausmacht, beurteilt das Modell."),
+    small: "Ein so kleines Modell sieht kaum je, was einer Antwort fehlt: Erwarten Sie eher andere als bessere Antworten. Ab 1,5 Milliarden Parametern lohnt sich das Warten.",
+    atMost: (seconds) => (seconds === undefined ? "" : `Es dauert höchstens ${duration(seconds)}, nach dem Tempo dieser Antwort.`),
+    compares: "Mit ersten Antworten allein vergleichen (dauert noch einmal so lang)",
+    before: "Die Antwort bisher",
+    firstBest: "Beste erste Antwort",
+    use: "Diese Antwort nehmen",
     preset: "Wie weit",
     presets: {
       quick: (n, d) => `Schnell: ${n} Antworten, ${d} Runde`,

@@ -1,6 +1,7 @@
 /** Every word that the page says, in one table. Another language is another table of this type, fetched where it is spoken. */
 
 import type { Adaptive, DeviceKind, LoadEvent, Method } from "@periapt/engine";
+import type { Known } from "./catalogue.ts";
 import type { Stop, Wish } from "./demo.ts";
 import type { PromptSet } from "@periapt/engine/contract";
 import type { Comparison } from "./figures.ts";
@@ -10,6 +11,9 @@ import type { FieldGroup, FieldName } from "./settings.ts";
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0)}\u00a0MB`;
 const number = new Intl.NumberFormat("en");
 const rough = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
+const lasting = (unit: string) => new Intl.NumberFormat("en", { style: "unit", unit, unitDisplay: "long", maximumSignificantDigits: 2 });
+const [inSeconds, inMinutes] = [lasting("second"), lasting("minute")];
+const duration = (seconds: number) => (seconds < 90 ? inSeconds.format(Math.ceil(seconds)) : inMinutes.format(Math.ceil(seconds / 60)));
 const tokens = (count: number) => `${number.format(count)} ${count === 1 ? "token" : "tokens"}`;
 
 const english = {
@@ -28,16 +32,24 @@ const english = {
       `Computing on the GPU through WebGPU: ${name || "an adapter without a name"}${isSoftware ? ", which is software: it works, but slowly" : ""}`,
     cpu: (isWanted: boolean) =>
       `${isWanted ? "" : "This browser offers no hardware GPU through WebGPU. "}Computing on the CPU, in WebAssembly: it works, but slowly.`,
-    cpuSpeed: (perSecond: number) => ` Measured on two cores: ${perSecond} tokens a second with a model of 135 million parameters.`,
+    wrong: (what: string) => `${what} So it computes on the CPU, more slowly. An update of the browser or the graphics driver may mend it.`,
   },
   model: {
     heading: "Model",
     none: "Load a model, and ask. It runs here, and nothing you type leaves this tab.",
     download: (title: string, bytes: number) => `Run it here: download ${title} (${megabytes(bytes)})`,
     stored: (title: string, bytes: number) => `Run it here: ${title}, already downloaded (${megabytes(bytes)})`,
-    small: (license: string) => `Small and quick: it shows how answers lean, but they are simple and often wrong. ${license}.`,
-    better: (slower: number, license: string) =>
-      `Better answers, which follow a wish far more visibly; a word takes about ${slower} times as long as with the small one. ${license}.`,
+    about: {
+      "smollm2:135m": "Small and quick: it shows how answers lean, but they are simple and often wrong.",
+      "qwen2.5-coder:0.5b": "Better answers, which follow a wish far more visibly.",
+      "qwen2.5-coder:1.5b": "The best answers of these, and the slowest: the demonstration above is its.",
+    } as Record<string, string>,
+    facts: ({ parameters, license, bytes }: Known, speed: number | undefined) =>
+      `${parameters} parameters, about ${megabytes(bytes * 1.02 + 128 * 2 ** 20)} of memory, ${license}.${speed === undefined ? "" : ` Here about ${rough.format(speed)} tokens a second.`}`,
+    recommended: "to begin with",
+    measure: "How fast are they here?",
+    measuring: "Measuring…",
+    loadsLast: "Load the last one when this page opens",
     offer: (name: string, bytes: number) => `Run ${name} from this server (${megabytes(bytes)})`,
     file: "Open a GGUF file, or a model's files…",
     address: "From an address or a folder",
@@ -67,6 +79,8 @@ const english = {
     progress: (done: number, total: number | null) =>
       total ? `${(done / 1e6).toFixed(0)} of ${megabytes(total)}` : megabytes(done),
     progressLabel: "Loading the model",
+    shared: (file: string, parameters: number, context: number) =>
+      `${file}: ${number.format(Math.round(parameters / 1e6))} million parameters, ${number.format(context)} tokens of context. Another tab holds it, and answers for this one.`,
     loaded: (file: string, parameters: number, context: number, tested: boolean, seconds: number) =>
       `${file}: ${number.format(Math.round(parameters / 1e6))} million parameters, ${number.format(context)} tokens of context${tested ? ", tested on a known answer" : ""}, loaded in ${seconds.toFixed(1)}\u00a0s.`,
     systemPrompt: {
@@ -81,6 +95,8 @@ const english = {
     keptHere: "Kept by this browser",
     storedItem: (name: string, bytes: number, complete: boolean) =>
       `${name}, ${megabytes(bytes)}${complete ? "" : " so far"}`,
+    run: (name: string) => `Run ${name}`,
+    runShort: (isComplete: boolean): string => (isComplete ? "Run" : "Go on"),
     remove: (name: string) => `Delete ${name}`,
     removeShort: "Delete",
   },
@@ -149,7 +165,7 @@ const english = {
     heading: "What leaning does",
     question: "The question",
     wish: "The wish",
-    wishes: { concise: "Short and direct", child: "Simple words", verse: "In verse" } satisfies Record<Wish, string>,
+    wishes: { concise: "Short and direct", child: "Simple words", verse: "In verse", pirate: "As a pirate" } satisfies Record<Wish, string>,
     strength: "How strongly?",
     stops: { without: "Without", told: "Just told", little: "A little", leaning: "Leaning", paper: "The paper's", far: "Too far" } satisfies Record<Stop, string>,
     stopHelp: {
@@ -166,6 +182,8 @@ const english = {
     missing: "The recorded answer could not be fetched. Check the connection, and choose the wish again.",
     loading: "…",
     legend: "because of the wish. Point at a word, or tap it: the pictures below tell why it was chosen.",
+    refinement: "A second way needs no slider: the model drafts several answers, says what the best one has and the worst one lacks, and writes anew.",
+    showRefinement: "See one refined",
     how: "How this was recorded",
     recorded: (model: string, device: string, seed: number, plausibility: number) =>
       `These are real runs of ${model} on ${device}, seed ${seed}, always the likeliest word, and of words that the prompt with the wish finds at least ${plausibility * 100}% as likely as its best. Nothing was edited.`,
@@ -190,7 +208,7 @@ const english = {
     },
   },
   answer: {
-    words: "Words with heat map",
+    words: "Word by word",
     text: "Formatted text",
     shows: "Show answers as",
     tokens: (side: string) => `${side}: the answer's tokens. Arrow keys move between them.`,
@@ -236,6 +254,9 @@ const english = {
       `k = ${k.toFixed(2)}, KL from the prompt alone = ${kl.toFixed(3)} nats, entropy = ${entropy.toFixed(2)} nats`,
     iterates: "Amulet's steps",
     iterate: (i: number, k: number) => `After ${i} ${i === 1 ? "step" : "steps"}: k = ${k.toFixed(2)}`,
+    slopes: "How likely the best candidates were without your preference, with it said in the prompt, and in the end",
+    fork: "What if: go on with",
+    flips: (step: number, piece: string) => `From step ${step} on, ${piece} is ahead.`,
     iterateLabel: "Steps of Amulet's update",
     runnerUp: "runner-up",
     plots: "Over the whole answer",
@@ -321,6 +342,13 @@ const english = {
     heading: "Refine",
     open: "Refine",
     close: "Close the refinement",
+    wish: (name: string | undefined) => (name ? `Your preference: ${name}` : "No preference: what makes a good answer is the model's to judge."),
+    small: "A model this small hardly ever sees what an answer lacks: expect other answers more than better ones. One of 1.5 billion parameters or more is worth its wait.",
+    atMost: (seconds: number | undefined) => (seconds === undefined ? "" : `It takes ${duration(seconds)} at most, by the pace of this answer.`),
+    compares: "Compare with first responses alone (takes as long again)",
+    before: "The answer as it was",
+    firstBest: "Best first response",
+    use: "Use this answer",
     preset: "How far",
     presets: {
       quick: (n: number, d: number) => `Quick: ${n} responses, ${d} round`,

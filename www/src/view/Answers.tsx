@@ -1,10 +1,11 @@
 /** The two columns: every question with its answers side by side. */
 
-import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { effect, type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { askAgain } from "../ask.ts";
 import { exportTrace, showWay } from "../files.ts";
 import { CommandError, commandFor } from "../command.ts";
+import { markTokens } from "../heat.ts";
 import { renderMarkdown } from "../markdown.ts";
 import { unexpand } from "../profiles.ts";
 import { refineAnswer } from "../refine.ts";
@@ -81,12 +82,10 @@ function Shows() {
           </button>
         ))}
       </div>
-      {shows.value === "words" && (
-        <p class="legend hint">
-          <span class="token up strong">{strings.answer.up}</span>, <span class="token down strong">{strings.answer.down}</span>{" "}
-          {strings.answer.legend}
-        </p>
-      )}
+      <p class="legend hint">
+        <span class="token up strong">{strings.answer.up}</span>, <span class="token down strong">{strings.answer.down}</span>{" "}
+        {strings.answer.legend}
+      </p>
     </div>
   );
 }
@@ -229,7 +228,7 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
   return (
     <>
       {header.method !== "base" && <Made run={run.value} />}
-      {shows.value === "text" ? <Rendered text={textOf(run.value)} /> : <Words run={run} side={side} />}
+      {shows.value === "text" ? <Rendered run={run} /> : <Words run={run} side={side} />}
       <p class="hint status" data-done={isDone}>
         {isDone ? summaryOf(run.value) : strings.answer.working}
       </p>
@@ -245,7 +244,7 @@ function Answer({ run, side }: { run: Signal<Run>; side: Side }) {
             {strings.answer.trace}
           </button>
           {model.value && (
-            <button type="button" class="small" disabled={asking.value !== undefined} onClick={() => refineAnswer(run.value)}>
+            <button type="button" class="small" disabled={asking.value !== undefined} onClick={() => refineAnswer(run)}>
               {strings.refine.open}
             </button>
           )}
@@ -285,12 +284,52 @@ async function toClipboard(text: string, done: string): Promise<void> {
   }
 }
 
-function Rendered({ text }: { text: string }) {
+/** What a pointer does on an answer's words. */
+function pointing(run: Signal<Run>) {
+  const indexOf = (event: Event) => {
+    const at = (event.target as HTMLElement).closest<HTMLElement>("[data-index]");
+    return at ? Number(at.dataset.index) : undefined;
+  };
+  return {
+    onClick(event: Event) {
+      const index = indexOf(event);
+      if (index !== undefined) chosenToken.value = { run, index };
+    },
+    onPointerOver(event: PointerEvent) {
+      const index = indexOf(event);
+      if (event.pointerType === "mouse") hoveredToken.value = index === undefined ? undefined : { run, index };
+    },
+    onPointerLeave() {
+      hoveredToken.value = undefined;
+    },
+  };
+}
+
+/** The answer as Markdown, with the same shades. */
+function Rendered({ run }: { run: Signal<Run> }) {
   const element = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (element.current) renderMarkdown(element.current, text);
-  }, [text]);
-  return <div class="text rendered" ref={element} />;
+    const draw = () => {
+      const at = element.current;
+      if (!at) return;
+      const { tokens } = run.value;
+      const reference = referenceOf(run.value);
+      renderMarkdown(at, textOf(run.value));
+      const texts = tokens.map(({ text }) => text);
+      markTokens(at, texts, (index) => {
+        const span = document.createElement("span");
+        const token = tokens[index];
+        const { name, shade } = shadeOf(token && liftOf(token, reference));
+        span.className = name;
+        span.dataset.shade = shade;
+        span.dataset.index = String(index);
+        return span;
+      });
+    };
+    // Once more when the run goes on, and when colours and formulas are here.
+    return effect(draw);
+  }, [run]);
+  return <div class="text rendered" ref={element} {...pointing(run)} />;
 }
 
 /** The tokens, each a shade of how much the preference moved it; a list of which one may be chosen. */
@@ -300,10 +339,6 @@ export function Words({ run, side, language }: { run: Signal<Run>; side: Side; l
   const reference = referenceOf(run.value);
   const choose = (index: number) => {
     chosenToken.value = { run, index: Math.max(0, Math.min(tokens.length - 1, index)) };
-  };
-  const indexOf = (event: Event) => {
-    const at = (event.target as HTMLElement).closest<HTMLElement>("[data-index]");
-    return at ? Number(at.dataset.index) : undefined;
   };
   const at = chosen.value;
   const id = `token-${side}-${at}`;
@@ -326,17 +361,7 @@ export function Words({ run, side, language }: { run: Signal<Run>; side: Side; l
         // The keyboard's focus: a pointer chooses by itself.
         if (at < 0 && tokens.length > 0 && currentTarget.matches(":focus-visible")) choose(0);
       }}
-      onClick={(event) => {
-        const index = indexOf(event);
-        if (index !== undefined) choose(index);
-      }}
-      onPointerOver={(event) => {
-        const index = indexOf(event);
-        if (event.pointerType === "mouse") hoveredToken.value = index === undefined ? undefined : { run, index };
-      }}
-      onPointerLeave={() => {
-        hoveredToken.value = undefined;
-      }}
+      {...pointing(run)}
       onKeyDown={(event) => {
         const step = { ArrowRight: 1, ArrowDown: 10, ArrowLeft: -1, ArrowUp: -10, Home: -tokens.length, End: tokens.length }[
           event.key
@@ -363,10 +388,15 @@ export function Words({ run, side, language }: { run: Signal<Run>; side: Side; l
 /** The nats from which a shade is full. */
 const FULL = 6;
 
+/** The class and the shade of a word that the preference moved by so many nats. */
+function shadeOf(lift = 0): { name: string; shade: string } {
+  const direction = lift > 0 ? " up" : lift < 0 ? " down" : "";
+  return { name: `token${direction}${Math.abs(lift) >= 1 ? " strong" : ""}`, shade: String(Math.round(Math.min(Math.abs(lift) / FULL, 1) * 5)) };
+}
+
 function Word(props: { token: RunToken; lift: number | undefined; isChosen: boolean; id: string | undefined }) {
-  const { token, lift = 0, isChosen, id } = props;
-  const isStrong = Math.abs(lift) >= 1;
-  const shade = Math.round(Math.min(Math.abs(lift) / FULL, 1) * 5);
+  const { token, lift, isChosen, id } = props;
+  const { name, shade } = shadeOf(lift);
   // The space before a word is its token's, and left unmarked.
   const space = /^\s*/.exec(token.text)?.[0] ?? "";
   return (
@@ -378,7 +408,7 @@ function Word(props: { token: RunToken; lift: number | undefined; isChosen: bool
       data-index={token.index}
     >
       {space}
-      <span class={`token${lift > 0 ? " up" : lift < 0 ? " down" : ""}${isStrong ? " strong" : ""}`} data-shade={shade}>
+      <span class={name} data-shade={shade}>
         {token.text.slice(space.length)}
       </span>
     </span>

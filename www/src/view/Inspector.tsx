@@ -1,8 +1,9 @@
 /** What went on at one token, and over the whole answer. */
 
-import { useSignal } from "@preact/signals";
+import { type Signal, useSignal } from "@preact/signals";
+import { canFork, fork } from "../ask.ts";
 import { leanOf, liftOf, referenceOf, type Run, type RunToken } from "../run.ts";
-import { chosenToken, hoveredToken, inspected, view } from "../state.ts";
+import { asking, chosenToken, hoveredToken, inspected, view } from "../state.ts";
 import { strings } from "../strings.ts";
 import { percent } from "./percent.ts";
 
@@ -30,12 +31,12 @@ export function Inspector() {
           </button>
         )}
       </div>
-      {run && token ? <Token run={run} token={token} /> : <p class="hint">{strings.inspector.none}</p>}
+      {run && token ? <Token run={run} token={token} of={at.run} /> : <p class="hint">{strings.inspector.none}</p>}
     </aside>
   );
 }
 
-export function Token({ run, token }: { run: Run; token: RunToken }) {
+export function Token({ run, token, of }: { run: Run; token: RunToken; of?: Signal<Run> }) {
   const lift = liftOf(token, referenceOf(run));
   const isAligned = run.header.method !== "base";
   return (
@@ -47,7 +48,7 @@ export function Token({ run, token }: { run: Run; token: RunToken }) {
       {token.top ? (
         <>
           {isAligned && lift !== undefined && <p>{describeLift(lift)}</p>}
-          <Candidates token={token} columns={columnsOf(run)} />
+          <Candidates token={token} columns={columnsOf(run)} of={of} />
           <p class="hint">{strings.inspector.facts(leanOf(run, token.k), token.kl ?? 0, token.entropy ?? 0)}</p>
           {token.iterates && token.iterates.length > 1 && <Iterates token={token} />}
         </>
@@ -57,7 +58,9 @@ export function Token({ run, token }: { run: Run; token: RunToken }) {
       {isAligned && run.tokens.length > 1 && (
         <section class="plots">
           <h3>{strings.inspector.plots}</h3>
-          <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => leanOf(run, k))} at={token.index} />
+          {run.tokens.some(({ k }) => k !== token.k) && (
+            <Plot name={strings.inspector.strengthPlot} values={run.tokens.map(({ k }) => leanOf(run, k))} at={token.index} />
+          )}
           {run.tokens.every(({ kl }) => kl !== undefined) && (
             <Plot name={strings.inspector.klPlot} values={run.tokens.map(({ kl = 0 }) => kl)} at={token.index} />
           )}
@@ -87,58 +90,113 @@ function columnsOf(run: Run): { name: string; label: string }[] {
   return [...streams, { name: "final", label: strings.inspector.final }];
 }
 
-function Candidates({ token, columns }: { token: RunToken; columns: { name: string; label: string }[] }) {
+/** A candidate and how likely it was in each column; undefined where it was not among that one's best. */
+interface Candidate {
+  id: number;
+  piece: string;
+  probabilities: (number | undefined)[];
+}
+
+/** How many candidates are listed. */
+const MOST = 12;
+
+function Candidates({ token, columns, of }: { token: RunToken; columns: { name: string; label: string }[]; of: Signal<Run> | undefined }) {
   const top = token.top ?? {};
+  const words = strings.inspector;
   const pieces = new Map<number, string>([[token.id ?? -1, token.piece ?? token.text]]);
   for (const { name } of columns) for (const { id, piece } of top[name] ?? []) pieces.set(id, piece);
   const probability = (id: number, name: string): number | undefined => {
     const own = id === token.id ? token.log_prob?.[name] : top[name]?.find((entry) => entry.id === id)?.log_prob;
     return own === undefined ? undefined : own === null ? 0 : Math.exp(own);
   };
-  const last = columns.at(-1)?.name ?? "base";
-  const order = [...pieces].sort(([a], [b]) => (probability(b, last) ?? 0) - (probability(a, last) ?? 0));
+  const all: Candidate[] = [...pieces].map(([id, piece]) => ({ id, piece, probabilities: columns.map(({ name }) => probability(id, name)) }));
+  const candidates = all.toSorted((a, b) => (b.probabilities.at(-1) ?? 0) - (a.probabilities.at(-1) ?? 0)).slice(0, MOST);
+  const forks = of && canFork(of) && !asking.value;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={strings.inspector.candidates}>
-      <table>
-        <caption class="visually-hidden">{strings.inspector.candidates}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{strings.inspector.candidate}</th>
-            {columns.map(({ name, label }) => (
-              <th scope="col" key={name}>
-                {label}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {order.slice(0, 12).map(([id, piece]) => (
-            <tr key={id} class={id === token.id ? "chosen" : ""}>
-              <th scope="row">
-                <code>{shown(piece)}</code>
-                {id === token.id && <span class="mark">{strings.inspector.chosen}</span>}
-              </th>
-              {columns.map(({ name }) => {
-                const p = probability(id, name);
-                const least = Math.exp(top[name]?.at(-1)?.log_prob ?? 0);
-                return (
-                  <td key={name}>
-                    {p === undefined ? (
-                      <span class="hint">{strings.inspector.below(percent(least))}</span>
-                    ) : (
-                      <>
-                        <span class="bar" style={{ inlineSize: `${p * 100}%` }} />
-                        <span>{percent(p)}</span>
-                      </>
-                    )}
-                  </td>
-                );
-              })}
+    <>
+      {columns.length > 1 && <Slopes candidates={candidates} labels={columns.map(({ label }) => label)} chosen={token.id} />}
+      <div class="scroll" tabIndex={0} role="region" aria-label={words.candidates}>
+        <table>
+          <caption class="visually-hidden">{words.candidates}</caption>
+          <thead>
+            <tr>
+              <th scope="col">{words.candidate}</th>
+              {columns.map(({ name, label }) => (
+                <th scope="col" key={name}>
+                  {label}
+                </th>
+              ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </thead>
+          <tbody>
+            {candidates.map(({ id, piece, probabilities }) => (
+              <tr key={id} class={id === token.id ? "chosen" : ""}>
+                <th scope="row">
+                  <code>{shown(piece)}</code>
+                  {id === token.id && <span class="mark">{words.chosen}</span>}
+                  {forks && id !== token.id && (
+                    <button type="button" class="small" title={words.fork} aria-label={`${words.fork} ${shown(piece)}`} onClick={() => void fork(of, token.index, { id, piece })}>
+                      ↳
+                    </button>
+                  )}
+                </th>
+                {probabilities.map((p, at) => {
+                  const name = columns[at]?.name ?? "";
+                  const least = Math.exp(top[name]?.at(-1)?.log_prob ?? 0);
+                  return (
+                    <td key={name}>
+                      {p === undefined ? <span class="hint">{words.below(percent(least))}</span> : percent(p)}
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
+/** Candidates that are drawn, and how far apart their names stand, in units of the chart. */
+const [DRAWN, APART] = [6, 13];
+
+/** From without, over what was said, to the end: a line a candidate, the chosen one's strong. */
+function Slopes({ candidates, labels, chosen }: { candidates: Candidate[]; labels: string[]; chosen: number | undefined }) {
+  const [width, height, name] = [250, 120, 110];
+  const drawn = candidates.slice(0, DRAWN);
+  const x = (at: number) => (at * width) / Math.max(1, labels.length - 1);
+  // By the root: small ones are told apart, too.
+  const y = (p: number) => height - Math.sqrt(p) * height;
+  // The least likely one's name stands lowest, and none covers another.
+  let below = height + APART;
+  const ends = drawn.toReversed().map((candidate) => {
+    below = Math.min(y(candidate.probabilities.at(-1) ?? 0), below - APART);
+    return { candidate, y: below };
+  });
+  const label = strings.inspector.slopes;
+  return (
+    <svg class="slopes" viewBox={`-4 ${Math.min(0, below) - 14} ${width + name + 8} ${height - Math.min(0, below) + 36}`} role="img" aria-label={label}>
+      {labels.map((text, at) => (
+        <g key={text}>
+          <line class="axis" x1={x(at)} x2={x(at)} y1={0} y2={height} />
+          <text x={x(at)} y={height + 16} text-anchor={at === 0 ? "start" : at === labels.length - 1 ? "end" : "middle"}>
+            {text}
+          </text>
+        </g>
+      ))}
+      {ends.map(({ candidate, y: end }) => {
+        const { id, piece, probabilities } = candidate;
+        return (
+          <g key={id} class={id === chosen ? "chosen" : ""}>
+            <polyline points={probabilities.map((p, at) => `${x(at)},${y(p ?? 0).toFixed(1)}`).join(" ")} />
+            <text x={width + 6} y={end + 4}>
+              {shown(piece)}
+            </text>
+          </g>
+        );
+      })}
+    </svg>
   );
 }
 
@@ -148,6 +206,8 @@ function Iterates({ token }: { token: RunToken }) {
   const chosen = useSignal(iterates.length - 1);
   const at = iterates[Math.min(chosen.value, iterates.length - 1)];
   if (!at) return null;
+  // The first step from which on the chosen one is ahead.
+  const flip = 1 + iterates.findLastIndex(({ chosen, runner_up }) => runner_up !== null && runner_up > chosen);
   const bars = [
     { label: token.piece ?? token.text, value: at.chosen },
     ...(token.runner_up && at.runner_up !== null ? [{ label: token.runner_up.piece, value: at.runner_up }] : []),
@@ -168,6 +228,7 @@ function Iterates({ token }: { token: RunToken }) {
         }}
       />
       <p class="hint">{strings.inspector.iterate(at.i, at.k)}</p>
+      {flip > 0 && <p class="hint">{strings.inspector.flips(iterates[flip]?.i ?? 0, shown(token.piece ?? token.text))}</p>}
       <dl>
         {bars.map(({ label, value }, index) => (
           <div key={index}>

@@ -1,19 +1,23 @@
 /** What computes, and the model on it. */
 
 import { nameAt } from "@periapt/engine";
-import { BETTER, type Known, SMALL } from "../catalogue.ts";
+import { KNOWN, type Known, recommendedOf } from "../catalogue.ts";
 import { open, openFolder } from "../files.ts";
 import {
   adapter,
   addressForm,
   asking,
+  bytesPerSecond,
   engine,
   engineFault,
-  isHere,
   isKept,
+  isUnknown,
   load,
   loadFrom,
   loading,
+  loadsLast,
+  measures,
+  measureSpeed,
   model,
   modelFault,
   offers,
@@ -30,9 +34,6 @@ import { strings } from "../strings.ts";
 import { Fault } from "./Fault.tsx";
 import { FileButton } from "./Files.tsx";
 
-/** Decoding on the CPU backend with the small model, measured on two cores without a GPU ("Speed" in README.md). */
-const CPU_TOKENS_A_SECOND = 12;
-
 export function Device() {
   const at = adapter.value;
   const fault = engineFault.value;
@@ -42,7 +43,7 @@ export function Device() {
       ? strings.device.starting
       : at.kind === "gpu"
         ? strings.device.gpu(at.name, at.software)
-        : strings.device.cpu(wantedDevice === "cpu") + strings.device.cpuSpeed(CPU_TOKENS_A_SECOND);
+        : strings.device.cpu(wantedDevice === "cpu");
   return (
     <details id="adapter" class="adapter" data-state={fault ? "error" : (at?.kind ?? "busy")} open={fault !== undefined}>
       <summary>{fault ? strings.device.none : at ? strings.device.badge[at.kind] : strings.device.starting}</summary>
@@ -61,7 +62,9 @@ export function Model() {
     : wasLost.value
       ? strings.model.lost
       : at
-        ? strings.model.loaded(at.file, at.parameters, at.context, at.tested, at.seconds)
+        ? at.shared
+          ? strings.model.shared(at.file, at.parameters, at.context)
+          : strings.model.loaded(at.file, at.parameters, at.context, at.tested, at.seconds)
         : strings.model.none;
   return (
     <section class="model" aria-labelledby="model-heading">
@@ -99,25 +102,29 @@ export function Model() {
 }
 
 /** A model of the catalogue: from this page's server where that has it, else from the browser's own store or the hub. */
-function OfTheCatalogue({ known, about, isFirst, isBusy }: { known: Known; about: string; isFirst: boolean; isBusy: boolean }) {
+function Card({ known, isRecommended, isBusy }: { known: Known; isRecommended: boolean; isBusy: boolean }) {
   const offer = served(known);
-  const { title } = known;
-  const id = `about-${known.name}`;
+  const { title, name, bytes } = known;
+  const id = `about-${name}`;
   const words = strings.model;
+  const speed = bytesPerSecond.value && bytesPerSecond.value / bytes;
   return (
-    <div class="known">
+    <div class="card" data-recommended={isRecommended}>
+      <h3>
+        {title} {isRecommended && <span class="mark">{words.recommended}</span>}
+      </h3>
+      <p id={id} class="hint">
+        {words.about[name]} {words.facts(known, speed)}
+      </p>
       <button
         type="button"
-        class={isFirst ? "primary" : ""}
+        class={isRecommended ? "primary" : ""}
         aria-describedby={id}
         disabled={isBusy}
         onClick={() => void load(sourceOf(known))}
       >
-        {offer ? words.offer(title, offer.bytes) : isKept(known) ? words.stored(title, known.bytes) : words.download(title, known.bytes)}
+        {offer ? words.offer(title, offer.bytes) : isKept(known) ? words.stored(title, bytes) : words.download(title, bytes)}
       </button>
-      <p id={id} class="hint">
-        {about}
-      </p>
     </div>
   );
 }
@@ -128,8 +135,8 @@ function Choice({ isBusy }: { isBusy: boolean }) {
     addressForm.value = { ...addressForm.value, ...part };
   };
   const to = quantize === "q8_0" || quantize === "q4_0" ? quantize : undefined;
-  const others = offers.value.filter(({ model }) => model !== SMALL.name && model !== BETTER.name);
-  const better = others.length === 0 && isHere(BETTER);
+  const others = offers.value.filter(isUnknown);
+  const recommended = recommendedOf(bytesPerSecond.value);
   return (
     <div class="choice">
       {others.map(({ name, url, bytes, sha256 }) => (
@@ -143,8 +150,26 @@ function Choice({ isBusy }: { isBusy: boolean }) {
           {strings.model.offer(name, bytes)}
         </button>
       ))}
-      <OfTheCatalogue known={SMALL} about={strings.model.small(SMALL.license)} isFirst={others.length === 0 && !better} isBusy={isBusy} />
-      <OfTheCatalogue known={BETTER} about={strings.model.better(BETTER.slower, BETTER.license)} isFirst={better} isBusy={isBusy} />
+      <div class="cards">
+        {KNOWN.map((known) => (
+          <Card key={known.name} known={known} isRecommended={known === recommended} isBusy={isBusy} />
+        ))}
+      </div>
+      <span class="line">
+        <button type="button" disabled={isBusy || measures.value} onClick={() => void measureSpeed()}>
+          {measures.value ? strings.model.measuring : strings.model.measure}
+        </button>
+        <label>
+          <input
+            type="checkbox"
+            checked={loadsLast.value}
+            onChange={({ currentTarget }) => {
+              loadsLast.value = currentTarget.checked;
+            }}
+          />{" "}
+          {strings.model.loadsLast}
+        </label>
+      </span>
       <FileButton id="model-file" label={strings.model.file} accept=".gguf,.safetensors,.json,.jinja" multiple disabled={isBusy} onFiles={(files) => void open(files)} />
       <details open={isOpen} onToggle={({ currentTarget }) => change({ isOpen: currentTarget.open })}>
         <summary>{strings.model.address}</summary>
@@ -208,6 +233,9 @@ function Stored({ isBusy }: { isBusy: boolean }) {
           return (
             <li key={url} class="line">
               <span>{strings.model.storedItem(name, bytes, complete)}</span>
+              <button type="button" class="small" disabled={isBusy} aria-label={strings.model.run(name)} onClick={() => void load({ kind: "url", url })}>
+                {strings.model.runShort(complete)}
+              </button>
               <button
                 type="button"
                 class="small"

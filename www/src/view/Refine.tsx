@@ -3,9 +3,12 @@
 import { REFINING } from "@periapt/engine/contract";
 import { diffWordsWithSpace } from "diff";
 import { useEffect, useRef } from "preact/hooks";
+import { replaceAnswer } from "../ask.ts";
 import { type Comparison, comparisonOf, cutOf, type Round, roundsOf, secondsLeft, spent, textsOf } from "../figures.ts";
+import { unexpand } from "../profiles.ts";
 import {
   canResume,
+  compares,
   exportRecord,
   PRESETS,
   type Preset,
@@ -17,13 +20,21 @@ import {
   refining,
   type RewardName,
   reward,
+  secondsAtMost,
   stage,
   stopRefining,
+  type Subject,
   subject,
 } from "../refine.ts";
-import { asking, model } from "../state.ts";
+import { textOf } from "../run.ts";
+import { asking, model, profiles } from "../state.ts";
 import { strings } from "../strings.ts";
 import { Fault } from "./Fault.tsx";
+
+function close(): void {
+  subject.value = undefined;
+  refining.value = undefined;
+}
 
 export function Refine() {
   const now = refining.value;
@@ -43,36 +54,49 @@ export function Refine() {
           class="small"
           aria-label={strings.refine.close}
           disabled={isOn}
-          onClick={() => {
-            subject.value = undefined;
-            refining.value = undefined;
-          }}
+          onClick={close}
         >
           ✕
         </button>
       </div>
       <p class="question">{now?.query ?? what?.question}</p>
       {now?.file && <p class="label">{strings.files.opened(now.file)}</p>}
-      {what && <Controls hasPreference={what.params.preference !== undefined} />}
-      {what && (
-        <p class="hint">
-          {strings.refine.limits(
-            what.params.max_new_tokens ?? REFINING.max_new_tokens.initial,
-            what.params.max_text_tokens ?? REFINING.max_text_tokens.initial,
-          )}
-        </p>
-      )}
+      {what && <Controls what={what} />}
+      {what && <Notes what={what} />}
       <p class="hint" role="status">
         {stage.value && <Stage now={now} />}
       </p>
       {question.value && <Question {...question.value} />}
       <Fault fault={refineFault.value} />
-      {now && <Report now={now} isOn={isOn} />}
+      {now && <Report now={now} isOn={isOn} what={what} />}
     </section>
   );
 }
 
-function Controls({ hasPreference }: { hasPreference: boolean }) {
+/** Of fewer parameters a critique is rarely worth its tokens. */
+const ABLE = 1e9;
+
+/** What is asked for, what it takes, and what to expect of it. */
+function Notes({ what }: { what: Subject }) {
+  const words = strings.refine;
+  const { preference, max_new_tokens, max_text_tokens } = what.params;
+  const word = preference && unexpand(preference);
+  const name = profiles.value.list.find(({ text }) => text === word)?.name ?? word;
+  const { max_new_tokens: responses, max_text_tokens: texts } = REFINING;
+  return (
+    <>
+      <p id="refine-wish">{words.wish(name)}</p>
+      {model.value && model.value.parameters < ABLE && <p class="hint">{words.small}</p>}
+      <p class="hint">
+        {words.limits(max_new_tokens ?? responses.initial, max_text_tokens ?? texts.initial)}{" "}
+        {words.atMost(secondsAtMost(what, PRESETS[preset.value]))}
+      </p>
+    </>
+  );
+}
+
+function Controls({ what }: { what: Subject }) {
+  const hasPreference = what.params.preference !== undefined;
   const isBusy = asking.value !== undefined;
   const words = strings.refine;
   const rewards: RewardName[] = hasPreference ? ["fit", "preference", "judge", "human"] : ["judge", "human"];
@@ -112,6 +136,19 @@ function Controls({ hasPreference }: { hasPreference: boolean }) {
           ))}
         </select>
       </span>
+      {reward.value !== "human" && (
+        <label class="line">
+          <input
+            type="checkbox"
+            checked={compares.value}
+            disabled={isBusy}
+            onChange={({ currentTarget }) => {
+              compares.value = currentTarget.checked;
+            }}
+          />
+          {words.compares}
+        </label>
+      )}
       {isBusy ? (
         <button type="button" onClick={stopRefining}>
           {words.stop}
@@ -137,7 +174,7 @@ function Stage({ now }: { now: Refining | undefined }) {
   const at = stage.value;
   if (!at || !now) return null;
   const seconds = (performance.now() - at.since) / 1000;
-  const left = secondsLeft({ ...now, compares: now.reward !== "human", tokens: at.tokens, seconds });
+  const left = secondsLeft({ ...now, compares: compares.value && now.reward !== "human", tokens: at.tokens, seconds });
   return <>{strings.refine.progress(at.text, at.tokens, left)}</>;
 }
 
@@ -164,7 +201,7 @@ function Question({ a, b, choose }: NonNullable<typeof question.value>) {
   );
 }
 
-function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
+function Report({ now, isOn, what }: { now: Refining; isOn: boolean; what: Subject | undefined }) {
   const rounds = roundsOf(now.lines);
   const texts = textsOf(now);
   const last = rounds.at(-1);
@@ -178,11 +215,15 @@ function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
     <>
       {last && (
         <>
-          <h3>{words.answer}</h3>
-          <p class="text pre" id="refined">
-            {texts.get(last.best)}
-          </p>
+          <Outcome before={what ? textOf(what.run.value) : texts.get(rounds[0]?.best ?? 0)} after={texts.get(last.best) ?? ""} isAnswer={what !== undefined} />
           {cut.has(last.best) && <p class="hint">{words.cut}</p>}
+          {what && !isOn && (
+            <p class="buttons">
+              <button type="button" class="primary" onClick={() => void replaceAnswer(what.run, texts.get(last.best) ?? "").then(close)}>
+                {words.use}
+              </button>
+            </p>
+          )}
           <p>
             {!isOn && isDone && words.verdict(last.bestReward, rounds[0]?.bestReward ?? last.bestReward, other)}{" "}
             <span class="hint">
@@ -213,6 +254,28 @@ function Report({ now, isOn }: { now: Refining; isOn: boolean }) {
         </p>
       )}
     </>
+  );
+}
+
+/** What was there and what came of it, beside each other, with the words that changed. */
+function Outcome({ before = "", after, isAnswer }: { before: string | undefined; after: string; isAnswer: boolean }) {
+  const words = strings.refine;
+  const changes = diffWordsWithSpace(before, after);
+  return (
+    <div class="columns outcome">
+      <div class="column">
+        <h3>{isAnswer ? words.before : words.firstBest}</h3>
+        <p class="text pre">
+          {changes.map(({ value, added, removed }, at) => (added ? null : removed ? <del key={at}>{value}</del> : <span key={at}>{value}</span>))}
+        </p>
+      </div>
+      <div class="column">
+        <h3>{words.answer}</h3>
+        <p class="text pre" id="refined">
+          {changes.map(({ value, added, removed }, at) => (removed ? null : added ? <ins key={at}>{value}</ins> : <span key={at}>{value}</span>))}
+        </p>
+      </div>
+    </div>
   );
 }
 
