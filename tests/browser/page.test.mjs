@@ -201,7 +201,7 @@ describe("the page", { timeout: HOUR }, () => {
     assert.ok(Math.abs(Number.parseFloat(bar.replace("<", "")) - Math.exp(chosen.iterates[0].chosen) * 100) <= 0.5, bar);
     // The strength is the same at every token, and no plot.
     assert.equal(await inspector.locator("figure svg").count(), 1);
-    assert.equal(await inspector.locator("svg.slopes polyline").count(), 6);
+    assert.equal(await inspector.locator("svg.slopes polyline").count(), Math.min(6, await inspector.locator("tbody tr").count()));
     await page.screenshot({ path: join(screenshots, "token-table.png") });
     await inspector.getByRole("button", { name: "Close" }).click();
     await inspector.getByText("Point at a word").waitFor();

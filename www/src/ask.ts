@@ -62,9 +62,11 @@ type Asked = ChatParams & { stream?: false };
 /** What answers of this visit were asked with: one that would be the same is not computed again, and another may go on from a part. */
 const askedWith = new WeakMap<Signal<Run>, { params: Asked; model: string | undefined }>();
 
-function isAsked(run: Signal<Run>, params: Asked): boolean {
+/** Whether the run is the whole answer to this. */
+function isAnswer(run: Signal<Run>, params: Asked): boolean {
   const before = askedWith.get(run);
-  return before?.model === model.value?.sha256 && JSON.stringify(before?.params) === JSON.stringify(params);
+  const { finish } = run.value;
+  return (finish === "stop" || finish === "length") && before?.model === model.value?.sha256 && JSON.stringify(before?.params) === JSON.stringify(params);
 }
 
 /** Whether the answer can go another way from one of its words: it was asked of the model that is loaded. */
@@ -120,7 +122,7 @@ async function answer(turn: Turn, earlier: Turn[], before?: Signal<Run>): Promis
       sides.map(async (side) => {
         const messages = messagesOf(how.system.trim() || null, historyOf(earlier, side), turn.question);
         const params = { ...chatParams(how, wishes, side === "aligned"), messages };
-        if (side === "base" && before && isAsked(before, params)) return begin(side, before);
+        if (side === "base" && before && isAnswer(before, params)) return begin(side, before);
         const put = (run: Signal<Run>) => {
           askedWith.set(run, { params, model: model.value?.sha256 });
           begin(side, run);
