@@ -14,6 +14,7 @@ mod engine;
 mod eval;
 mod folders;
 mod golden;
+mod hostile;
 mod hub;
 mod input;
 mod layers;

@@ -119,6 +119,18 @@ impl Metrics {
                 counts.reused as f64,
             ),
             (
+                "periapt_model_cache_rows",
+                "gauge",
+                "Rows of its cache that requests under way have.",
+                counts.rows as f64,
+            ),
+            (
+                "periapt_model_cache_pages",
+                "gauge",
+                "Pages of its cache, 64 tokens each, that hold something, also of what has ended.",
+                counts.pages as f64,
+            ),
+            (
                 "periapt_requests_in_progress",
                 "gauge",
                 "Requests that wait for the engine, or are met by it.",

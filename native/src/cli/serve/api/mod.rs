@@ -15,7 +15,7 @@ use crate::cli::args::LoadArgs;
 use crate::store::Recommended;
 use answer::{Answers, Frame, Kind};
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -268,6 +268,10 @@ impl Api {
     /// The body's object, and the model that it names.
     async fn read(&self, body: Body) -> Result<(Map<String, Value>, String, Named), ApiError> {
         let settings = &self.0.settings;
+        // What says that it is too long is refused before a byte of it is read.
+        if body.size_hint().lower() > settings.body as u64 {
+            return Err(ApiError::too_large(settings.body));
+        }
         let bytes: Bytes = timeout(settings.patience, to_bytes(body, settings.body))
             .await
             .map_err(|_| ApiError::slow())?
