@@ -23,6 +23,7 @@ mod net;
 mod output;
 mod score;
 mod serve;
+mod several;
 mod store;
 mod suite;
 mod texts;

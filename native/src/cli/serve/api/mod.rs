@@ -1,17 +1,20 @@
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>), so that the programs that speak it are aligned with their
 //! user: all that is Periapt's own stands in one object, `alignment`.
 //!
-//! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), `answer` (how
-//! that is told), `error`, `metrics`.
+//! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), with `models`
+//! (which are loaded) and `batch` (one model's requests), `answer` (how that is told), `error`, `metrics`.
 
 mod answer;
+mod batch;
 mod engine;
 mod error;
 mod metrics;
+mod models;
 mod request;
 
+pub use models::Room;
+
 use super::{Offers, json_response};
-use crate::cli::args::LoadArgs;
 use crate::store::Recommended;
 use answer::{Answers, Frame, Kind};
 use axum::Router;
@@ -26,7 +29,7 @@ use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::{Ask, Engine, Told};
+use engine::{Ask, Engine, Model, Told};
 use error::ApiError;
 use futures_core::Stream;
 use metrics::Metrics;
@@ -34,7 +37,7 @@ use periapt_core::contract::Chat;
 use request::{Defaults, object};
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::ffi::OsStr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -45,8 +48,8 @@ use tokio::time::{sleep, timeout};
 /// How requests are met, as the command line says.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How models are loaded.
-    pub load: LoadArgs,
+    /// How models are loaded, and what they find.
+    pub room: Room,
     /// The preference of chats that name none.
     pub prefer: Option<String>,
     /// The key that every request must bring.
@@ -55,8 +58,6 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The server's own origins.
     pub own: Vec<String>,
-    /// Bytes of the loaded model's cache.
-    pub cache: u64,
     /// Requests that may be met or wait.
     pub queue: usize,
     /// A body's bytes.
@@ -82,7 +83,7 @@ struct Shared {
 
 /// A model that was asked for.
 struct Named {
-    path: PathBuf,
+    model: Model,
     preference: Option<String>,
     recommended: Option<Recommended>,
 }
@@ -94,12 +95,7 @@ pub fn router(
     default: Option<String>,
 ) -> std::io::Result<(Router, Finishing)> {
     let metrics = Arc::new(Metrics::default());
-    let engine = Engine::start(
-        settings.load.clone(),
-        settings.cache,
-        settings.queue,
-        Arc::clone(&metrics),
-    )?;
+    let engine = Engine::start(settings.room.clone(), settings.queue, Arc::clone(&metrics))?;
     let finishing = Finishing(Arc::clone(&metrics));
     let api = Api(Arc::new(Shared {
         settings,
@@ -234,35 +230,52 @@ impl Api {
                 None => (name, None),
             },
         };
-        let Some(offer) = self.offer(wanted) else {
-            let names: Vec<String> = self.names().map(|(name, _)| name).collect();
-            return Err(ApiError::no_model(match names.is_empty() {
-                true => "there is no model on this machine yet: `periapt models pull` gets one; then start the server again"
-                    .to_owned(),
-                false => format!(
-                    "there is no model {wanted:?} here: take `default` or one of {}; `periapt models pull` gets more",
-                    names.join(", ")
-                ),
-            }));
+        let Some((name, offer)) = self.offer(wanted) else {
+            return Err(self.unknown(wanted));
         };
         Ok(Named {
-            path: offer.path.clone(),
+            model: Model {
+                name,
+                path: offer.path.clone(),
+            },
             preference,
             recommended: offer.model.and_then(|spec| spec.recommended),
         })
     }
 
-    fn offer(&self, name: &str) -> Option<&super::Offer> {
+    fn unknown(&self, wanted: &str) -> ApiError {
+        let mut names: Vec<String> = self.names().map(|(name, _)| name).collect();
+        if names.is_empty() {
+            return ApiError::no_model(
+                "there is no model on this machine yet: `periapt models pull` gets one; then start the server again"
+                    .to_owned(),
+            );
+        }
+        let distance =
+            |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted.to_lowercase());
+        names.sort_by_key(|name| distance(name));
+        let is_near = distance(&names[0]) <= (wanted.chars().count() / 4).max(1);
+        let meant = match is_near {
+            true => format!(" (did you mean {}?)", names[0]),
+            false => String::new(),
+        };
+        ApiError::no_model(format!(
+            "there is no model {wanted:?} here{meant}: take `default` or one of {}; `periapt models pull` gets more",
+            names.join(", ")
+        ))
+    }
+
+    /// The model called so, with the name that it is listed by.
+    fn offer(&self, name: &str) -> Option<(String, &super::Offer)> {
         let name = match (name, &self.0.default) {
             ("default", Some(default)) => default,
             _ => name,
         };
-        self.names()
-            .find(|(own, offer)| {
-                let is_file = offer.path.file_name().is_some_and(|file| file == name);
-                own.eq_ignore_ascii_case(name) || is_file
-            })
-            .map(|(_, offer)| offer)
+        self.names().find(|(own, offer)| {
+            let is = |part: Option<&OsStr>| part.is_some_and(|part| part == name);
+            let is_file = is(offer.path.file_name()) || is(offer.path.file_stem());
+            own.eq_ignore_ascii_case(name) || is_file
+        })
     }
 
     /// The body's object, and the model that it names.
@@ -290,7 +303,7 @@ impl Api {
         model: &Named,
         ask: Ask,
     ) -> Result<Response, ApiError> {
-        let mut told = self.0.engine.ask(&model.path, ask)?;
+        let mut told = self.0.engine.ask(&model.model, ask)?;
         let stream = frame.telling.stream;
         let mut answers = Answers::new(frame, count);
         if stream {
@@ -418,7 +431,7 @@ async fn completions(State(api): State<Api>, body: Body) -> Result<Response, Api
 
 /// The one thing that the engine tells of a request that is no answer.
 async fn told(api: &Api, model: &Named, ask: Ask) -> Result<Told, ApiError> {
-    let mut told = api.0.engine.ask(&model.path, ask)?;
+    let mut told = api.0.engine.ask(&model.model, ask)?;
     match told.recv().await {
         Some(Told::Failed(error)) => Err(error),
         Some(told) => Ok(told),
@@ -471,14 +484,23 @@ async fn detokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiE
     }
 }
 
-fn card(name: &str) -> Value {
-    json!({ "id": name, "object": "model", "created": 0, "owned_by": "periapt" })
+/// What `/v1/models` says of a model that is called `name`, and listed as `own`; its status is llama.cpp's.
+fn card(api: &Api, name: &str, own: &str) -> Value {
+    json!({
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "periapt",
+        "status": { "value": api.0.metrics.standing(own) },
+    })
 }
 
 async fn models(State(api): State<Api>) -> Response {
-    let default = api.0.default.iter().map(|_| card("default"));
+    let default = api.offer("default").filter(|_| api.0.default.is_some());
+    let default = default.map(|(own, _)| card(&api, "default", &own));
     let all: Vec<Value> = default
-        .chain(api.names().map(|(name, _)| card(&name)))
+        .into_iter()
+        .chain(api.names().map(|(own, _)| card(&api, &own, &own)))
         .collect();
     json_response(&json!({ "object": "list", "data": all }))
 }
@@ -487,8 +509,8 @@ async fn model(
     State(api): State<Api>,
     axum::extract::Path(name): axum::extract::Path<String>,
 ) -> Result<Response, ApiError> {
-    api.named(Some(&name))?;
-    Ok(json_response(&card(&name)))
+    let named = api.named(Some(&name))?;
+    Ok(json_response(&card(&api, &name, &named.model.name)))
 }
 
 async fn counts(State(api): State<Api>) -> Response {
