@@ -21,6 +21,7 @@ mod layers;
 mod net;
 #[cfg(unix)]
 mod output;
+mod refined;
 mod score;
 mod serve;
 mod several;

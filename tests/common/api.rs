@@ -34,7 +34,7 @@ pub fn ask(server: &Page, path: &str, body: &Value) -> Value {
 }
 
 /// A body in chunks, put together.
-fn unchunked(body: &[u8]) -> String {
+pub fn unchunked(body: &[u8]) -> String {
     let (mut rest, mut whole) = (body, Vec::new());
     while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
         let size = std::str::from_utf8(&rest[..at]).unwrap();

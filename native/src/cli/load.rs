@@ -43,8 +43,15 @@ pub(super) async fn load_on(
 ) -> anyhow::Result<Loaded> {
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let own = |session| session;
-    let loaded = load_as(&path, args, device, &bar, between, Session::new, own);
+    let loaded = load_as(
+        &path,
+        args,
+        device,
+        &bar,
+        between,
+        Session::new,
+        |session| session,
+    );
     let (session, memory) = loaded.await?;
     Ok(Loaded {
         session,

@@ -3,19 +3,21 @@
 use super::engine::{Ask, Job, Piece, Token, Told, Waits, tell};
 use super::error::ApiError;
 use super::metrics::Metrics;
+use super::refine;
 use super::request::{ById, Prompt};
 use periapt_core::Session;
 use periapt_core::decoding::trace::log_probs_of;
 use periapt_core::session::{Event, Generation, RequestId, Scheduler};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::task::yield_now;
+use tokio::task::{spawn_local, yield_now};
 
 /// Meets requests for the model `name` until no more can come. Its cache has `cache` bytes.
 pub async fn serve(
     name: &str,
-    session: &Session,
+    session: &Rc<Session>,
     cache: u64,
     asked: &mut UnboundedReceiver<Job>,
     metrics: &Metrics,
@@ -31,7 +33,7 @@ pub async fn serve(
 /// Meets requests until no more can come, or the device fails.
 async fn meet(
     name: &str,
-    session: &Session,
+    session: &Rc<Session>,
     mut scheduler: Scheduler<'_>,
     first: Job,
     asked: &mut UnboundedReceiver<Job>,
@@ -98,7 +100,7 @@ struct UnderWay {
     left: usize,
     last: Instant,
     by_id: ById,
-    _waits: Waits,
+    _waits: Option<Waits>,
 }
 
 impl UnderWay {
@@ -155,7 +157,7 @@ impl UnderWay {
 
 /// Begins with a request; gives what of it is then under way.
 async fn begin(
-    session: &Session,
+    session: &Rc<Session>,
     scheduler: &mut Scheduler<'_>,
     job: Job,
     metrics: &Metrics,
@@ -164,6 +166,18 @@ async fn begin(
     let mut named = ById::default();
     let request = match job.ask {
         Ask::Generate(request) => request,
+        Ask::Refine(request) => {
+            let run = refine::Run {
+                session: Rc::clone(session),
+                request: *request,
+                model: job.model,
+                queue: job.queue.ok_or_else(ApiError::ended)?,
+                tell: to,
+                _waits: job.waits,
+            };
+            spawn_local(run.run());
+            return Ok(None);
+        }
         Ask::Complete {
             mut request,
             prompts,

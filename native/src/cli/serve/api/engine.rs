@@ -1,14 +1,16 @@
 //! The engine's own thread: `models` has the models that are asked for loaded, and each meets its requests as one batch
-//! (`batch`). All of it runs on this thread in turns, a step of a model after a step of another, since a GPU's memory belongs to
-//! the thread that asked for it. Who hangs up is answered no further: the thread hears of it before the next step.
+//! (`batch`). All of it runs on this thread in turns, a step of a model after a step of another, since a GPU's free memory is
+//! kept for the thread that had it. Who hangs up is answered no further: the thread hears of it before the next step.
 
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::models::{self, Room};
 use super::request::{ById, Prompt};
+use periapt_core::contract::RefineRequest;
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::session::{FinishReason, GenerateRequest, Rated};
 use periapt_core::text::{Message, SystemPrompt};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime;
@@ -43,6 +45,10 @@ pub enum Told {
     },
     /// A text.
     Text(String),
+    /// A refinement is so far.
+    Works(String),
+    /// Its best text, and what the answer says of the run; the answer is complete then.
+    Refined { text: String, refine: Value },
     /// It went wrong; nothing more comes.
     Failed(ApiError),
 }
@@ -91,6 +97,8 @@ pub enum Ask {
         rate: bool,
         by_id: ById,
     },
+    /// The best text of a refinement.
+    Refine(Box<RefineRequest>),
     /// A text's ids, with what begins texts where `special` is true.
     Tokenize {
         text: String,
@@ -114,7 +122,10 @@ pub struct Job {
     pub model: Model,
     pub ask: Ask,
     pub tell: UnboundedSender<Told>,
-    pub waits: Waits,
+    /// Nothing of a request that another one makes.
+    pub waits: Option<Waits>,
+    /// Its model's requests, for one that makes others; the model stays as long as this does.
+    pub queue: Option<UnboundedSender<Job>>,
 }
 
 /// While this is there, a request waits or is met.
@@ -180,7 +191,8 @@ impl Engine {
             model: model.clone(),
             ask,
             tell,
-            waits: Waits::begin(&self.metrics),
+            waits: Some(Waits::begin(&self.metrics)),
+            queue: None,
         };
         if self.metrics.waiting() > self.most as u64 {
             return Err(ApiError::busy(self.most));

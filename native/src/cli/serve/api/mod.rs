@@ -2,7 +2,7 @@
 //! user: all that is Periapt's own stands in one object, `alignment`.
 //!
 //! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), with `models`
-//! (which are loaded) and `batch` (one model's requests), `answer` (how that is told), `error`, `metrics`.
+//! (which are loaded), `batch` (one model's requests) and `refine` (those that one request makes), `answer` (how that is told), `error`, `metrics`.
 
 mod answer;
 mod batch;
@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod metrics;
 mod models;
+mod refine;
 mod request;
 
 pub use models::Room;
@@ -34,6 +35,8 @@ use error::ApiError;
 use futures_core::Stream;
 use metrics::Metrics;
 use periapt_core::contract::Chat;
+use periapt_core::decoding::Method;
+use refine::Refined;
 use request::{Defaults, object};
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
@@ -361,6 +364,9 @@ impl Stream for Events {
                         self.end = End::Closed;
                         return event(&ApiError::ended().json());
                     };
+                    if let Told::Works(how) = &told {
+                        return Poll::Ready(Some(Ok(Event::default().comment(how))));
+                    }
                     match self.answers.hear(told) {
                         Ok(None) => {}
                         Ok(Some(chunk)) => return event(&chunk),
@@ -389,10 +395,22 @@ impl Stream for Events {
 async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
     let (mut fields, name, model) = api.read(body).await?;
     let settings = &api.0.settings;
+    let own = model.preference.as_deref().or(settings.prefer.as_deref());
+    if refine::is_asked(&fields) {
+        let Refined {
+            request,
+            telling,
+            preference,
+        } = refine::read(fields, own)?;
+        let mut frame = Frame::new(Kind::Chat, name, telling, 1);
+        frame.alignment = Some(alignment(&request.method, preference));
+        return api
+            .answer(frame, 1, &model, Ask::Refine(Box::new(request)))
+            .await;
+    }
     if !fields.contains_key("max_completion_tokens") {
         fields.entry("max_tokens").or_insert(json!(settings.tokens));
     }
-    let own = model.preference.as_deref().or(settings.prefer.as_deref());
     let defaults = Defaults {
         preference: own,
         recommended: model.recommended,
@@ -401,10 +419,7 @@ async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> 
     let (request, telling) = (asked.request, asked.telling);
     let count = request.conversations.len();
     let mut frame = Frame::new(Kind::Chat, name, telling, count);
-    let mut alignment = Map::new();
-    alignment.insert("method".to_owned(), json!(request.method.name()));
-    alignment.insert("preference".to_owned(), json!(asked.preference));
-    alignment.insert("strength".to_owned(), json!(request.method.strength()));
+    let mut alignment = alignment(&request.method, asked.preference);
     alignment.insert(
         "plausibility".to_owned(),
         json!(request.sampling.plausibility),
@@ -412,6 +427,15 @@ async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> 
     frame.alignment = Some(alignment);
     let ask = Ask::Generate(Box::new(request));
     api.answer(frame, count, &model, ask).await
+}
+
+/// What an answer's `alignment` says of a method, towards a preference as it was given.
+fn alignment(method: &Method, preference: Option<String>) -> Map<String, Value> {
+    let mut alignment = Map::new();
+    alignment.insert("method".to_owned(), json!(method.name()));
+    alignment.insert("preference".to_owned(), json!(preference));
+    alignment.insert("strength".to_owned(), json!(method.strength()));
+    alignment
 }
 
 async fn completions(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {

@@ -11,6 +11,7 @@ use crate::cli::memory::{self, Available};
 use anyhow::Context;
 use periapt_core::device::{self, OpenDevice};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -123,10 +124,13 @@ impl Models {
         };
         self.requests += 1;
         one.used = self.requests;
-        job.waits._model = Some(Arc::clone(&one.requests));
+        if let Some(waits) = &mut job.waits {
+            waits._model = Some(Arc::clone(&one.requests));
+        }
+        job.queue = Some(jobs.clone());
         let SendError(mut job) = jobs.send(job).err()?;
         // It could not be loaded, and is about to leave.
-        (one.jobs, job.waits._model) = (None, None);
+        (one.jobs, job.queue) = (None, None);
         Some(job)
     }
 
@@ -211,6 +215,7 @@ async fn live(leaves: Leaves, room: Room, device: OpenDevice, mut asked: Unbound
     match load_on(model.path.clone(), &room.load, &device, between).await {
         Ok(Loaded { session, .. }) => {
             metrics.loaded(&model.name);
+            let session = Rc::new(session);
             batch::serve(&model.name, &session, room.cache, &mut asked, metrics).await;
         }
         Err(error) => {

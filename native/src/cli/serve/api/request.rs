@@ -91,9 +91,10 @@ pub struct ById {
 }
 
 /// What all requests for text have.
-struct Common {
-    fields: Map<String, Value>,
-    telling: Telling,
+pub struct Common {
+    /// How to decode, as the engine calls it.
+    pub fields: Map<String, Value>,
+    pub telling: Telling,
 }
 
 /// What the server itself says, where a request is silent.
@@ -176,7 +177,7 @@ fn number(fields: &mut Map<String, Value>, name: &str) -> Result<u32, ApiError> 
 
 impl Common {
     /// Reads what both addresses share; what is left in `rest` is for neither.
-    fn take(rest: &mut Map<String, Value>) -> Result<Self, ApiError> {
+    pub fn take(rest: &mut Map<String, Value>) -> Result<Self, ApiError> {
         let mut fields = Map::new();
         if let Some(most) = rest.remove("max_completion_tokens") {
             rest.insert("max_tokens".to_owned(), most);
@@ -305,7 +306,7 @@ fn content(value: &Value) -> Result<String, ApiError> {
 }
 
 /// Messages as the engine has them: system prompts at the beginning become one.
-fn messages(value: Option<Value>) -> Result<Value, ApiError> {
+pub fn messages(value: Option<Value>) -> Result<Value, ApiError> {
     let Some(Value::Array(given)) = value else {
         return Err(ApiError::field("messages", "messages must be a list"));
     };
@@ -331,6 +332,31 @@ fn messages(value: Option<Value>) -> Result<Value, ApiError> {
     Ok(messages.iter().map(one).collect())
 }
 
+/// The object of what is Periapt's own.
+pub fn alignment(rest: &mut Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    match rest.remove("alignment") {
+        None => Ok(Map::new()),
+        Some(Value::Object(alignment)) => Ok(alignment
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect()),
+        Some(_) => Err(ApiError::field("alignment", "alignment must be an object")),
+    }
+}
+
+/// Has a chat prefer what every one does where it says nothing of that; gives the preference as it is then written.
+pub fn prefer(alignment: &mut Map<String, Value>, every: Option<&str>) -> Option<String> {
+    let wishes = |name: &str| alignment.contains_key(name);
+    let silent = !wishes("preference") && !wishes("preferences") && !wishes("method");
+    if let Some(preference) = every.filter(|_| silent) {
+        alignment.insert("preference".to_owned(), json!(preference));
+    }
+    let preference = alignment.get("preference").and_then(Value::as_str);
+    preference
+        .map(str::to_owned)
+        .filter(|text| !text.trim().is_empty())
+}
+
 /// Reads a chat's body, without its `model`.
 pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<ChatRequest, ApiError> {
     let Common {
@@ -345,22 +371,9 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
         let what = "top_logprobs goes with logprobs = true";
         return Err(ApiError::field("top_logprobs", what));
     }
-    let mut alignment = match rest.remove("alignment") {
-        None => Map::new(),
-        Some(Value::Object(alignment)) => alignment,
-        Some(_) => return Err(ApiError::field("alignment", "alignment must be an object")),
-    };
+    let mut alignment = alignment(&mut rest)?;
     nothing_else(&rest)?;
-    alignment.retain(|_, value| !value.is_null());
-    let wishes = |name: &str| alignment.contains_key(name);
-    let silent = !wishes("preference") && !wishes("preferences") && !wishes("method");
-    if let Some(preference) = defaults.preference.filter(|_| silent) {
-        alignment.insert("preference".to_owned(), json!(preference));
-    }
-    let preference = alignment.get("preference").and_then(Value::as_str);
-    let preference = preference
-        .map(str::to_owned)
-        .filter(|text| !text.trim().is_empty());
+    let preference = prefer(&mut alignment, defaults.preference);
     let leans = alignment.keys().any(|name| leans(name));
     if let Some(suits) = defaults
         .recommended
