@@ -88,7 +88,7 @@ fn models_answer_beside_each_other() {
     assert!(wanted.iter().all(|(_, text)| *text != ""), "{wanted:?}");
     at_once(&server, &wanted);
     at_once(&server, &wanted);
-    for model in ["default", "tiny", "other", "third"] {
+    for model in ["tiny", "other", "third"] {
         assert_eq!(standing(&server, model), "loaded", "{model}");
     }
     assert_eq!(standing(&server, "m"), "unloaded");

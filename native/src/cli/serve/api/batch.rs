@@ -1,10 +1,10 @@
 //! One loaded model's requests, decoded as one batch as they come.
 
+use super::completion::{ById, Prompt};
 use super::engine::{Ask, Job, Piece, Token, Told, Waits, tell};
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::refine;
-use super::request::{ById, Prompt};
 use periapt_core::Session;
 use periapt_core::decoding::trace::log_probs_of;
 use periapt_core::session::{Event, Generation, RequestId, Scheduler};

@@ -2,10 +2,10 @@
 //! (`batch`). All of it runs on this thread in turns, a step of a model after a step of another, since a GPU's free memory is
 //! kept for the thread that had it. Who hangs up is answered no further: the thread hears of it before the next step.
 
+use super::completion::{ById, Prompt};
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::models::{self, Room};
-use super::request::{ById, Prompt};
 use periapt_core::contract::RefineRequest;
 use periapt_core::decoding::trace::TokenTrace;
 use periapt_core::session::{FinishReason, GenerateRequest, Rated};

@@ -1,22 +1,25 @@
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>), so that the programs that speak it are aligned with their
 //! user: all that is Periapt's own stands in one object, `alignment`.
 //!
-//! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), with `models`
-//! (which are loaded), `batch` (one model's requests) and `refine` (those that one request makes), `answer` (how that is told), `error`, `metrics`.
+//! Reading order: this file (the addresses, and who may ask), `names` (of models), `request` and `completion` (what is asked),
+//! `engine` (who answers), with `models` (which are loaded), `batch` (one model's requests) and `refine` (those that one request
+//! makes), `answer` and `events` (how that is told), `error`, `metrics`.
 
 mod answer;
 mod batch;
+mod completion;
 mod engine;
 mod error;
+mod events;
 mod metrics;
 mod models;
+mod names;
 mod refine;
 mod request;
 
 pub use models::Room;
 
 use super::{Offers, json_response};
-use crate::store::Recommended;
 use answer::{Answers, Frame, Kind};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
@@ -27,25 +30,21 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::{Ask, Engine, Model, Told};
+use engine::{Ask, Engine, Told};
 use error::ApiError;
-use futures_core::Stream;
+use events::Events;
 use metrics::Metrics;
+use names::Named;
 use periapt_core::contract::Chat;
-use periapt_core::decoding::Method;
+use periapt_core::decoding;
 use refine::Refined;
 use request::{Defaults, object};
 use serde_json::{Map, Value, json};
-use std::convert::Infallible;
-use std::ffi::OsStr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 /// How requests are met, as the command line says.
@@ -82,13 +81,6 @@ struct Shared {
     default: Option<String>,
     engine: Engine,
     metrics: Arc<Metrics>,
-}
-
-/// A model that was asked for.
-struct Named {
-    model: Model,
-    preference: Option<String>,
-    recommended: Option<Recommended>,
 }
 
 /// The API's addresses, and what is open until all its requests are met.
@@ -215,72 +207,6 @@ fn brings_key(key: Option<&str>, request: &Request) -> bool {
 }
 
 impl Api {
-    /// The names of the models that can be asked for: what the catalogue calls them, or else their files' names.
-    fn names(&self) -> impl Iterator<Item = (String, &super::Offer)> {
-        self.0.offers.iter().map(|(file, offer)| {
-            let own = file.strip_suffix(".gguf").unwrap_or(file);
-            (offer.model.map_or(own, |spec| spec.name).to_owned(), offer)
-        })
-    }
-
-    /// The model called `name`: `default`, or one of [`Api::names`], perhaps with `@` and a preference behind it.
-    fn named(&self, name: Option<&str>) -> Result<Named, ApiError> {
-        let name = name.unwrap_or("default");
-        let (wanted, preference) = match self.offer(name) {
-            Some(_) => (name, None),
-            None => match name.split_once('@') {
-                Some((model, wish)) => (model, Some(wish.to_owned())),
-                None => (name, None),
-            },
-        };
-        let Some((name, offer)) = self.offer(wanted) else {
-            return Err(self.unknown(wanted));
-        };
-        Ok(Named {
-            model: Model {
-                name,
-                path: offer.path.clone(),
-            },
-            preference,
-            recommended: offer.model.and_then(|spec| spec.recommended),
-        })
-    }
-
-    fn unknown(&self, wanted: &str) -> ApiError {
-        let mut names: Vec<String> = self.names().map(|(name, _)| name).collect();
-        if names.is_empty() {
-            return ApiError::no_model(
-                "there is no model on this machine yet: `periapt models pull` gets one; then start the server again"
-                    .to_owned(),
-            );
-        }
-        let distance =
-            |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted.to_lowercase());
-        names.sort_by_key(|name| distance(name));
-        let is_near = distance(&names[0]) <= (wanted.chars().count() / 4).max(1);
-        let meant = match is_near {
-            true => format!(" (did you mean {}?)", names[0]),
-            false => String::new(),
-        };
-        ApiError::no_model(format!(
-            "there is no model {wanted:?} here{meant}: take `default` or one of {}; `periapt models pull` gets more",
-            names.join(", ")
-        ))
-    }
-
-    /// The model called so, with the name that it is listed by.
-    fn offer(&self, name: &str) -> Option<(String, &super::Offer)> {
-        let name = match (name, &self.0.default) {
-            ("default", Some(default)) => default,
-            _ => name,
-        };
-        self.names().find(|(own, offer)| {
-            let is = |part: Option<&OsStr>| part.is_some_and(|part| part == name);
-            let is_file = is(offer.path.file_name()) || is(offer.path.file_stem());
-            own.eq_ignore_ascii_case(name) || is_file
-        })
-    }
-
     /// The body's object, and the model that it names.
     async fn read(&self, body: Body) -> Result<(Map<String, Value>, String, Named), ApiError> {
         let settings = &self.0.settings;
@@ -313,13 +239,7 @@ impl Api {
             // What goes wrong at once is told by the status.
             let first = told.recv().await.ok_or_else(ApiError::ended)?;
             let first = answers.hear(first)?;
-            let events = Events {
-                told,
-                answers,
-                first,
-                end: End::Open,
-            };
-            return Ok(Sse::new(events)
+            return Ok(Sse::new(Events::new(told, answers, first))
                 .keep_alive(KeepAlive::default())
                 .into_response());
         }
@@ -328,67 +248,6 @@ impl Api {
             answers.hear(next)?;
         }
         Ok(json_response(&answers.whole()))
-    }
-}
-
-/// How far a stream's end is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Open,
-    Counts,
-    Mark,
-    Closed,
-}
-
-/// The answers as server-sent events.
-struct Events {
-    told: UnboundedReceiver<Told>,
-    answers: Answers,
-    first: Option<Value>,
-    end: End,
-}
-
-impl Stream for Events {
-    type Item = Result<Event, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = |value: &Value| Poll::Ready(Some(Ok(Event::default().data(value.to_string()))));
-        if let Some(first) = self.first.take() {
-            return event(&first);
-        }
-        loop {
-            match self.end {
-                End::Open if self.answers.complete() => self.end = End::Counts,
-                End::Open => {
-                    let Some(told) = ready!(self.told.poll_recv(task)) else {
-                        self.end = End::Closed;
-                        return event(&ApiError::ended().json());
-                    };
-                    if let Told::Works(how) = &told {
-                        return Poll::Ready(Some(Ok(Event::default().comment(how))));
-                    }
-                    match self.answers.hear(told) {
-                        Ok(None) => {}
-                        Ok(Some(chunk)) => return event(&chunk),
-                        Err(error) => {
-                            self.end = End::Closed;
-                            return event(&error.json());
-                        }
-                    }
-                }
-                End::Counts => {
-                    self.end = End::Mark;
-                    if let Some(counts) = self.answers.last_chunk() {
-                        return event(&counts);
-                    }
-                }
-                End::Mark => {
-                    self.end = End::Closed;
-                    return Poll::Ready(Some(Ok(Event::default().data("[DONE]"))));
-                }
-                End::Closed => return Poll::Ready(None),
-            }
-        }
     }
 }
 
@@ -430,7 +289,7 @@ async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> 
 }
 
 /// What an answer's `alignment` says of a method, towards a preference as it was given.
-fn alignment(method: &Method, preference: Option<String>) -> Map<String, Value> {
+fn alignment(method: &decoding::Method, preference: Option<String>) -> Map<String, Value> {
     let mut alignment = Map::new();
     alignment.insert("method".to_owned(), json!(method.name()));
     alignment.insert("preference".to_owned(), json!(preference));
@@ -440,7 +299,7 @@ fn alignment(method: &Method, preference: Option<String>) -> Map<String, Value> 
 
 async fn completions(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
     let (fields, name, model) = api.read(body).await?;
-    let asked = request::completion(fields)?;
+    let asked = completion::read(fields)?;
     let count = asked.prompts.len() * asked.n;
     let frame = Frame::new(Kind::Completion, name, asked.telling, asked.n);
     let ask = Ask::Complete {
@@ -508,23 +367,12 @@ async fn detokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiE
     }
 }
 
-/// What `/v1/models` says of a model that is called `name`, and listed as `own`; its status is llama.cpp's.
-fn card(api: &Api, name: &str, own: &str) -> Value {
-    json!({
-        "id": name,
-        "object": "model",
-        "created": 0,
-        "owned_by": "periapt",
-        "status": { "value": api.0.metrics.standing(own) },
-    })
-}
-
 async fn models(State(api): State<Api>) -> Response {
     let default = api.offer("default").filter(|_| api.0.default.is_some());
-    let default = default.map(|(own, _)| card(&api, "default", &own));
+    let default = default.map(|(own, _)| api.card("default", &own));
     let all: Vec<Value> = default
         .into_iter()
-        .chain(api.names().map(|(own, _)| card(&api, &own, &own)))
+        .chain(api.names().map(|(own, _)| api.card(&own, &own)))
         .collect();
     json_response(&json!({ "object": "list", "data": all }))
 }
@@ -534,7 +382,7 @@ async fn model(
     axum::extract::Path(name): axum::extract::Path<String>,
 ) -> Result<Response, ApiError> {
     let named = api.named(Some(&name))?;
-    Ok(json_response(&card(&api, &name, &named.model.name)))
+    Ok(json_response(&api.card(&name, &named.model.name)))
 }
 
 async fn counts(State(api): State<Api>) -> Response {
