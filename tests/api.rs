@@ -1,6 +1,6 @@
 //! OpenAI's API of `periapt serve`: the real binary, a tiny model, real sockets.
 
-use crate::common::page::{Answer, Page};
+use crate::common::api::{CHAT, TEXT, ask, chat, events, metric, post, said, start, until};
 use crate::common::place::Place;
 use crate::common::{device, json, load};
 use periapt_core::DeviceChoice;
@@ -8,78 +8,6 @@ use periapt_core::model::KvType;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::Duration;
-use temp_dir::TempDir;
-
-/// A server with a tiny model that is called `tiny`.
-fn start(place: &Place, args: &[&str]) -> Page {
-    let model = place.text("tiny.gguf");
-    let fixed = ["--device", "cpu", "--model", &model];
-    Page::with(TempDir::new().unwrap(), &[&fixed[..], args].concat())
-}
-
-fn post(server: &Page, path: &str, body: &Value) -> Answer {
-    let body = body.to_string();
-    let head = format!(
-        "POST {path} HTTP/1.1\nHost: HOST\nContent-Length: {}",
-        body.len()
-    );
-    server.post(&head, body.as_bytes())
-}
-
-fn said(answer: &Answer) -> Value {
-    let text = String::from_utf8_lossy(&answer.body);
-    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{} {text}", answer.head))
-}
-
-fn ask(server: &Page, path: &str, body: &Value) -> Value {
-    let answer = post(server, path, body);
-    assert_eq!(answer.status, 200, "{body}: {}", said(&answer));
-    said(&answer)
-}
-
-/// A body in chunks, put together.
-fn unchunked(body: &[u8]) -> String {
-    let (mut rest, mut whole) = (body, Vec::new());
-    while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..at]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        whole.extend_from_slice(&rest[at + 2..at + 2 + size]);
-        rest = &rest[at + 4 + size..];
-    }
-    String::from_utf8(whole).unwrap()
-}
-
-/// The events of a stream, whose last is the mark of its end.
-fn events(server: &Page, path: &str, mut body: Value) -> Vec<Value> {
-    body["stream"] = json!(true);
-    let answer = post(server, path, &body);
-    assert_eq!(answer.status, 200, "{}", answer.head);
-    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
-    let text = unchunked(&answer.body);
-    let mut events: Vec<&str> = text
-        .split("\n\n")
-        .filter(|event| !event.is_empty())
-        .collect();
-    assert_eq!(events.pop(), Some("data: [DONE]"));
-    let parsed = |event: &str| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
-    events.into_iter().map(parsed).collect()
-}
-
-fn chat(question: &str, more: Value) -> Value {
-    let mut body = json!({
-        "model": "tiny",
-        "messages": [{ "role": "user", "content": question }],
-        "max_tokens": 24,
-    });
-    for (name, value) in more.as_object().unwrap() {
-        body[name] = value.clone();
-    }
-    body
-}
-
-const CHAT: &str = "/v1/chat/completions";
-const TEXT: &str = "/v1/completions";
 
 #[test]
 fn a_chat_answers_as_generate_does() {
@@ -623,24 +551,6 @@ fn a_small_cache_makes_requests_wait() {
         "{}",
         said(&large)
     );
-}
-
-/// The number behind a line of `/metrics`.
-fn metric(server: &Page, name: &str) -> f64 {
-    let text = String::from_utf8(server.get("/metrics", &[]).body).unwrap();
-    let line = text.lines().find(|line| line.starts_with(name));
-    line.unwrap_or_else(|| panic!("{text}"))
-        .rsplit(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
-}
-
-fn until(what: impl Fn() -> bool) {
-    while !what() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// An answer that takes a while: as long as the context leaves room, eight times.

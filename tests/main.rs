@@ -14,14 +14,17 @@ mod engine;
 mod eval;
 mod folders;
 mod golden;
+mod hostile;
 mod hub;
 mod input;
 mod layers;
 mod net;
 #[cfg(unix)]
 mod output;
+mod refined;
 mod score;
 mod serve;
+mod several;
 mod store;
 mod suite;
 mod texts;

@@ -1,6 +1,7 @@
 //! What the integration tests share. A test that lacks what it needs skips aloud; with
 //! PERIAPT_REQUIRE_ALL set (as in CI) it fails instead.
 
+pub mod api;
 pub mod http;
 pub mod hub;
 pub mod page;

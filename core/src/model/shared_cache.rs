@@ -58,6 +58,16 @@ impl SharedCache {
         self.most
     }
 
+    /// Pages that hold something.
+    pub fn pages(&self) -> usize {
+        self.cache.pages() - self.cache.free_pages()
+    }
+
+    /// Rows that are neither done nor empty.
+    pub fn rows_under_way(&self) -> usize {
+        self.cache.rows() - self.kept.len() - self.empty.len()
+    }
+
     /// Whether rows are stored as `kv`.
     pub fn is(&self, kv: KvType) -> bool {
         self.cache.is(kv)

@@ -1,7 +1,7 @@
 //! Rewards by name, and several at once.
 
 use super::{ClassifierReward, Cut, FitReward, Human, Judge, PreferenceReward};
-use super::{Rater, Response, Reward, RewardError};
+use super::{Rater, Response, Reward, RewardError, RewardName};
 use crate::Session;
 
 /// Any of the rewards.
@@ -16,6 +16,30 @@ pub enum AnyReward<'a, M = Session> {
     Classifier(ClassifierReward<'a>),
     /// A person.
     Human(Human<'a>),
+}
+
+impl<'a, M: Rater> AnyReward<'a, M> {
+    /// A reward by the model of `rater` itself: `fit`, `preference` or `judge`; none for the others, which ask somebody else. It
+    /// goes by `preference`, under `system`, and `fit` by its rewordings.
+    pub fn of_model(
+        name: RewardName,
+        rater: &'a M,
+        system: Option<String>,
+        preference: Option<String>,
+        reworded: &[String],
+    ) -> Option<Self> {
+        let wish = || preference.clone().unwrap_or_default();
+        match name {
+            RewardName::Fit => Some(Self::Fit(FitReward::new(rater, system, wish(), reworded))),
+            RewardName::Preference => Some(Self::Preference(PreferenceReward::new(
+                rater,
+                system,
+                wish(),
+            ))),
+            RewardName::Judge => Some(Self::Judge(Judge::new(rater, preference))),
+            RewardName::Classifier | RewardName::Human => None,
+        }
+    }
 }
 
 /// A weighted sum.

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 /// A request's name.
 pub type RequestId = u64;
 
-/// What a scheduler did so far.
+/// What a scheduler did so far, and what its cache holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Tokens of prompts that were computed.
@@ -28,6 +28,10 @@ pub struct Counts {
     pub reused: u64,
     /// Steps of all answers together.
     pub steps: u64,
+    /// Rows of the cache that requests under way have.
+    pub rows: u64,
+    /// Pages of the cache that hold something, also of what has ended.
+    pub pages: u64,
 }
 
 /// A request on its way.
@@ -82,10 +86,14 @@ impl<'a> Scheduler<'a> {
         })
     }
 
-    /// What was done so far.
+    /// What was done so far, and what the cache holds.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts {
+            rows: self.cache.rows_under_way() as u64,
+            pages: self.cache.pages() as u64,
+            ..self.counts
+        }
     }
 
     /// Whether nothing is to be done.

@@ -125,6 +125,31 @@ pub struct Local<'a> {
     pub batch: usize,
 }
 
+impl Local<'_> {
+    /// The texts as one request to the model.
+    #[must_use]
+    pub fn request(&self, wanted: &WriteRequest) -> GenerateRequest {
+        let conversation = Conversation {
+            preference: self.preference.clone().filter(|_| wanted.aligned),
+            ..wanted.conversation.clone()
+        };
+        let stop = Some(wanted.stop.clone()).filter(|stop| !stop.is_empty());
+        GenerateRequest {
+            conversations: vec![conversation; wanted.n],
+            first: wanted.first,
+            method: match wanted.aligned {
+                true => self.method.clone(),
+                false => Method::Base,
+            },
+            sampling: wanted.sampling,
+            max_new_tokens: wanted.max_new_tokens,
+            prefix: wanted.prefix.clone(),
+            stop: stop.into_iter().collect(),
+            ..GenerateRequest::default()
+        }
+    }
+}
+
 impl Generator for Local<'_> {
     fn context(&self) -> usize {
         self.session.decoder().config().context
@@ -149,28 +174,14 @@ impl Generator for Local<'_> {
         wanted: &WriteRequest,
         on_event: &mut impl AsyncFnMut(WriteEvent<'_>) -> ControlFlow<()>,
     ) -> Result<Vec<Draft>, Error> {
-        let conversation = Conversation {
-            preference: self.preference.clone().filter(|_| wanted.aligned),
-            ..wanted.conversation.clone()
-        };
-        let stop = Some(wanted.stop.clone()).filter(|stop| !stop.is_empty());
-        let mut request = GenerateRequest {
-            method: match wanted.aligned {
-                true => self.method.clone(),
-                false => Method::Base,
-            },
-            sampling: wanted.sampling,
-            max_new_tokens: wanted.max_new_tokens,
-            prefix: wanted.prefix.clone(),
-            stop: stop.into_iter().collect(),
-            ..GenerateRequest::default()
-        };
+        let mut request = self.request(wanted);
+        let conversations = std::mem::take(&mut request.conversations);
         let mut drafts = Vec::with_capacity(wanted.n);
         let mut heard = ControlFlow::Continue(());
         while drafts.len() < wanted.n && heard.is_continue() {
             let begun = drafts.len();
             let rows = (wanted.n - begun).min(self.batch.max(1));
-            request.conversations = vec![conversation.clone(); rows];
+            request.conversations = conversations[begun..begun + rows].to_vec();
             request.first = wanted.first + begun as u32;
             let mut listen = async |event: Event<'_>| {
                 heard = match event {

@@ -1,13 +1,16 @@
 //! From the arguments to a model that answers: the file, what is asked of it, the memory, the progress.
 
 use super::args::{KernelsArg, LoadArgs, ModelArgs};
-use super::{bar_style, memory, millis, models, reading, source, tuning};
+use super::memory::{self, Available};
+use super::{bar_style, millis, models, reading, source, tuning};
 use crate::store;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use periapt_core::device::{self, OpenDevice};
+use periapt_core::formats::source::Source;
+use periapt_core::load::{LoadError, Model, SourceLoader};
 use periapt_core::session::Classifier;
-use periapt_core::{Error, Session, load};
+use periapt_core::{Error, Session};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -26,11 +29,30 @@ pub(super) fn load(args: &ModelArgs) -> anyhow::Result<Loaded> {
 }
 
 /// Opens the device and loads the model at `path`.
-pub(super) fn load_at(path: PathBuf, args: &LoadArgs) -> anyhow::Result<Loaded> {
+fn load_at(path: PathBuf, args: &LoadArgs) -> anyhow::Result<Loaded> {
     let device = pollster::block_on(device::open(args.device))?;
+    pollster::block_on(load_on(path, args, &device, async || ()))
+}
+
+/// Loads the model at `path` onto `device`; others have their turn `between` its tensors.
+pub(super) async fn load_on(
+    path: PathBuf,
+    args: &LoadArgs,
+    device: &OpenDevice,
+    between: impl AsyncFn(),
+) -> anyhow::Result<Loaded> {
     let started = Instant::now();
     let bar = ProgressBar::new(0).with_style(bar_style("loading"));
-    let (session, memory) = load_as(&path, args, &device, &bar, Session::new, |session| session)?;
+    let loaded = load_as(
+        &path,
+        args,
+        device,
+        &bar,
+        between,
+        Session::new,
+        |session| session,
+    );
+    let (session, memory) = loaded.await?;
     Ok(Loaded {
         session,
         path,
@@ -56,30 +78,45 @@ pub(super) fn load_classifier(
         None => pollster::block_on(device::open(args.device))?,
     };
     let (bar, session) = (ProgressBar::hidden(), Classifier::session_mut);
-    let loaded = load_as(&path, &args, &device, &bar, Classifier::new, session);
-    Ok((loaded.context("--reward-model")?.0, path))
+    let at_once = async || ();
+    let loaded = load_as(
+        &path,
+        &args,
+        &device,
+        &bar,
+        at_once,
+        Classifier::new,
+        session,
+    );
+    let loaded = pollster::block_on(loaded).context("--reward-model")?;
+    Ok((loaded.0, path))
 }
 
-/// Loads the model at `path`, quantized anew where that is asked for, as what `new` makes of it, and has its `session`
-/// compute as the arguments ask. Gives the bytes of memory that it needs, too; that they are there is seen to first.
-fn load_as<M>(
+/// Opens the model at `path`, quantized anew where that is asked for.
+pub(super) fn open(path: &Path, args: &LoadArgs) -> anyhow::Result<Box<dyn Source>> {
+    let source = source::open(path)?;
+    match args.quantize {
+        Some(quantize) => source::requantize(source, quantize.into(), path),
+        None => Ok(source),
+    }
+}
+
+/// Loads the model at `path` as what `new` makes of it, and has its `session` compute as the arguments ask. Gives the bytes of
+/// memory that it needs, too; that they are there is seen to first.
+async fn load_as<M>(
     path: &Path,
     args: &LoadArgs,
     device: &OpenDevice,
     bar: &ProgressBar,
-    new: impl FnOnce(load::Model) -> Result<M, Error>,
+    between: impl AsyncFn(),
+    new: impl FnOnce(Model) -> Result<M, Error>,
     session: impl FnOnce(&mut M) -> &mut Session,
 ) -> anyhow::Result<(M, u64)> {
     let cannot_load = || format!("cannot load {}", path.display());
-    let mut source = source::open(path)?;
-    if let Some(quantize) = args.quantize {
-        source = source::requantize(source, quantize.into(), path)?;
-    }
-    let need = memory::check(source.gguf(), args, device).with_context(cannot_load)?;
-    let loaded = load::load(&mut *source, device, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    });
+    let mut source = open(path, args)?;
+    let available = Available::of(args, device)?;
+    let need = memory::check(source.gguf(), args, device, available).with_context(cannot_load)?;
+    let loaded = read(&mut *source, device, bar, between).await;
     bar.finish_and_clear();
     let model = loaded.map_err(Error::from).and_then(new);
     let mut model = model.with_context(cannot_load)?;
@@ -92,6 +129,21 @@ fn load_as<M>(
             .map_or(memory::KEEPS, |spare| spare.min(memory::KEEPS)),
     };
     Ok((model, need.bytes))
+}
+
+async fn read(
+    source: &mut dyn Source,
+    device: &OpenDevice,
+    bar: &ProgressBar,
+    between: impl AsyncFn(),
+) -> Result<Model, LoadError> {
+    let mut loader = SourceLoader::new(source, device)?;
+    bar.set_length(loader.total());
+    while loader.step()? {
+        bar.set_position(loader.done());
+        between().await;
+    }
+    loader.finish()
 }
 
 /// What the arguments ask of a model that is loaded.

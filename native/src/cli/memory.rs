@@ -48,17 +48,46 @@ pub fn kept_tokens(config: &DecoderConfig, kv: KvType) -> u64 {
     KEEPS / KvCache::row_bytes(config, kv, PAGE).max(1) * PAGE as u64
 }
 
+/// The memory that models find.
+#[derive(Debug, Clone, Copy)]
+pub struct Available {
+    /// Nothing where nothing is known of it (a GPU with its own, a system that doesn't say).
+    pub bytes: Option<u64>,
+    /// Whether it is what is free now, and not what somebody says there is.
+    pub is_free: bool,
+}
+
+impl Available {
+    /// What the arguments say there is, or else what is free where `device` computes in the machine's own memory.
+    ///
+    /// # Errors
+    ///
+    /// [`super::Usage`] where PERIAPT_MEMORY says no size.
+    pub fn of(args: &LoadArgs, device: &OpenDevice) -> Result<Self, super::Usage> {
+        let said = args.memory()?;
+        let free = || available_memory().filter(|_| device.info.shares_memory);
+        Ok(Self {
+            bytes: said.or_else(free),
+            is_free: said.is_none(),
+        })
+    }
+}
+
 /// Refuses a model that doesn't fit with the context asked for; its header is what it is loaded as. Where nothing is known
-/// of the memory (a GPU with its own, a system that doesn't say), nothing is refused.
+/// of the memory, nothing is refused.
 ///
 /// # Errors
 ///
 /// [`TooLarge`], with what would fit; [`periapt_core::Error`] where the header describes no model we can run.
-pub fn check(gguf: &Gguf, args: &LoadArgs, device: &OpenDevice) -> anyhow::Result<Need> {
-    let (available, known) = match (args.memory()?, device.info.shares_memory) {
-        (Some(bytes), _) => (Some(bytes), "as --memory or PERIAPT_MEMORY says"),
-        (None, true) => (available_memory(), "free memory of this machine"),
-        (None, false) => (None, ""),
+pub fn check(
+    gguf: &Gguf,
+    args: &LoadArgs,
+    device: &OpenDevice,
+    available: Available,
+) -> anyhow::Result<Need> {
+    let known = match available.is_free {
+        true => "free memory of this machine",
+        false => "as --memory or PERIAPT_MEMORY says",
     };
     let config = DecoderConfig::from_gguf(gguf).map_err(periapt_core::Error::from)?;
     let gpu = device.info.is_gpu();
@@ -80,6 +109,7 @@ pub fn check(gguf: &Gguf, args: &LoadArgs, device: &OpenDevice) -> anyhow::Resul
     };
     let wanted = need(None, context);
     let bytes = wanted.peak();
+    let available = available.bytes;
     let Some(available) = available.filter(|available| *available < bytes) else {
         let spare = available.map(|available| available - bytes);
         return Ok(Need { bytes, spare });

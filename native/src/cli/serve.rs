@@ -45,7 +45,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::services::ServeFile;
 use tower_http::timeout::TimeoutLayer;
 
-/// Bytes of the cache of all requests, where nothing is said.
+/// Bytes of the cache of a model's requests, where nothing is said.
 const API_CACHE: u64 = 1 << 30;
 
 /// Nothing but the API reads a request's body.
@@ -110,12 +110,15 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         let (port, url) = (address.port(), format!("http://{address}/"));
         let names = ["127.0.0.1", "localhost", "[::1]"];
         let settings = api::Settings {
-            load: args.load.clone(),
+            room: api::Room {
+                load: args.load.clone(),
+                cache: args.load.cache.unwrap_or(API_CACHE),
+                models: args.limits.max_models,
+            },
             prefer,
             key,
             origins: args.api.allow_origin.clone(),
             own: names.map(|name| format!("http://{name}:{port}")).to_vec(),
-            cache: args.load.cache.unwrap_or(API_CACHE),
             queue: args.limits.max_queue,
             body: usize::try_from(args.limits.max_body).unwrap_or(usize::MAX),
             patience: Duration::from_secs(args.limits.head_timeout),

@@ -140,7 +140,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "SIZE", value_parser = crate::cli::memory::parse_bytes)]
     pub memory: Option<u64>,
     /// Keys and values that stay for prompts that begin alike, as a chat's next turn does, such as 1G; 0 keeps none [default:
-    /// 256M, less where there is less; 1G for `serve`, all answers under way included; 0 for `eval` and `bench`]
+    /// 256M, less where there is less; 1G for each model of `serve`, answers under way included; 0 for `eval` and `bench`]
     #[arg(long, value_name = "SIZE", value_parser = crate::cli::memory::parse_bytes)]
     pub cache: Option<u64>,
     /// The day that chat templates that ask for it are told, as 2026-03-07 [default: today]

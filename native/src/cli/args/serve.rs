@@ -47,6 +47,10 @@ pub struct LimitArgs {
     /// Requests of the API that may be under way or wait at once; one more is refused (503)
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub max_queue: usize,
+    /// Models that may be loaded at once; for one more, and where the memory has no room for it, the one that was asked for the
+    /// longest ago leaves [default: 4 where it is known how much memory there is, else 1]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub max_models: Option<usize>,
     /// Bytes of an API request's body, such as 4M
     #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = parse_bytes)]
     pub max_body: u64,

@@ -19,9 +19,7 @@ use live::Live;
 use periapt_core::Session;
 use periapt_core::contract::{ModelHash, RecordHeader};
 use periapt_core::decoding::{AmuletParams, Method, Strength};
-use periapt_core::reward::{
-    AnyReward, ClassifierReward, FitReward, Human, Judge, PreferenceReward, Rater, RewardName, Sum,
-};
+use periapt_core::reward::{AnyReward, ClassifierReward, Human, Rater, RewardName, Sum};
 use periapt_core::session::Classifier;
 use periapt_core::tpo::{
     Generator, Local, Mode, Options, Outcome, PromptName, PromptSet, Prompts, Query, RefineDraws,
@@ -332,15 +330,9 @@ pub fn refine_once(
         preference: preference.clone(),
         batch: usize::MAX,
     };
-    let reward = match preference {
-        Some(preference) => AnyReward::Fit(FitReward::new(
-            session,
-            query.system.clone(),
-            preference,
-            &query.reworded,
-        )),
-        None => AnyReward::Judge(Judge::new(session, None)),
-    };
+    let name = RewardName::default_for(preference.as_deref());
+    let system = query.system.clone();
+    let reward = AnyReward::of_model(name, session, system, preference, &query.reworded);
     let prompts = PromptSet::for_size(session.decoder().parameters() as u64).into();
     let mut live = Live::new(&options, RunPart::Run, (0, 1), 0);
     let mut listen = async |event: RunEvent<'_>| {
@@ -350,7 +342,7 @@ pub fn refine_once(
             false => ControlFlow::Continue(()),
         }
     };
-    let mut reward = Sum(vec![(reward, 1.0)]);
+    let mut reward = Sum(reward.into_iter().map(|reward| (reward, 1.0)).collect());
     let recorded = Vec::new();
     let run = refine(
         query,
@@ -486,23 +478,10 @@ fn reward<'a, M: Rater>(
     classifier: Option<&'a Classifier>,
     asked: &Asked,
 ) -> AnyReward<'a, M> {
-    let preference = asked.preference.clone();
-    match (name, classifier) {
-        (RewardName::Classifier, Some(classifier)) => {
-            AnyReward::Classifier(ClassifierReward::new(classifier, preference))
-        }
-        (RewardName::Fit, _) => AnyReward::Fit(FitReward::new(
-            rater,
-            asked.system.clone(),
-            preference.unwrap_or_default(),
-            &asked.reworded,
-        )),
-        (RewardName::Preference, _) => AnyReward::Preference(PreferenceReward::new(
-            rater,
-            asked.system.clone(),
-            preference.unwrap_or_default(),
-        )),
-        (RewardName::Human, _) => AnyReward::Human(Human::new(human::ask())),
-        _ => AnyReward::Judge(Judge::new(rater, preference)),
+    let (system, preference) = (asked.system.clone(), asked.preference.clone());
+    match classifier.filter(|_| name == RewardName::Classifier) {
+        Some(classifier) => AnyReward::Classifier(ClassifierReward::new(classifier, preference)),
+        None => AnyReward::of_model(name, rater, system, preference, &asked.reworded)
+            .unwrap_or_else(|| AnyReward::Human(Human::new(human::ask()))),
     }
 }

@@ -135,7 +135,14 @@ impl Answers {
                 (choice.tokens, choice.prompt_tokens) = (tokens, prompt_tokens);
                 Ok(Some(self.chunk(answer, "", &[])))
             }
-            Told::Ids { .. } | Told::Text(_) => Ok(None),
+            Told::Refined { text, refine } => {
+                if let Some(alignment) = &mut self.frame.alignment {
+                    alignment.insert("refine".to_owned(), refine);
+                }
+                self.choices[0].text.push_str(&text);
+                Ok(Some(self.chunk(0, &text, &[])))
+            }
+            Told::Works(_) | Told::Ids { .. } | Told::Text(_) => Ok(None),
         }
     }
 
@@ -298,7 +305,9 @@ impl Answers {
             0 => 0.0,
             count => values.iter().sum::<f64>() / count as f64,
         };
-        alignment.insert("mean_k".to_owned(), json!(mean(&choice.k)));
+        if !alignment.contains_key("refine") {
+            alignment.insert("mean_k".to_owned(), json!(mean(&choice.k)));
+        }
         let kl: Vec<f64> = choice.kl.iter().copied().map(f64::from).collect();
         if !kl.is_empty() {
             alignment.insert("mean_kl".to_owned(), json!(mean(&kl)));

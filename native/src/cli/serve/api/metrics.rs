@@ -4,7 +4,7 @@ use periapt_core::session::Counts;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Counts since the server's start.
@@ -16,7 +16,9 @@ pub struct Metrics {
     tokens: AtomicU64,
     token_micros: AtomicU64,
     waiting: AtomicU64,
-    counts: Mutex<Counts>,
+    loads: AtomicU64,
+    /// The models that are loaded, with what their schedulers did; nothing of one that is on its way.
+    models: Mutex<BTreeMap<String, Option<Counts>>>,
 }
 
 impl Metrics {
@@ -37,9 +39,42 @@ impl Metrics {
         self.prompt_tokens.fetch_add(prompt_tokens as u64, Relaxed);
     }
 
-    /// What the engine's scheduler did with its present model.
-    pub fn counts(&self, counts: Counts) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    /// A model begins to be loaded.
+    pub fn loads(&self, model: &str) {
+        self.loads.fetch_add(1, Relaxed);
+        self.models().insert(model.to_owned(), None);
+    }
+
+    /// It is loaded.
+    pub fn loaded(&self, model: &str) {
+        self.counts(model, Counts::default());
+    }
+
+    /// What its scheduler did.
+    pub fn counts(&self, model: &str, counts: Counts) {
+        self.models().insert(model.to_owned(), Some(counts));
+    }
+
+    /// It is here no longer.
+    pub fn left(&self, model: &str) {
+        self.models().remove(model);
+    }
+
+    pub fn is_loaded(&self, model: &str) -> bool {
+        self.models().get(model).is_some_and(Option::is_some)
+    }
+
+    /// How a model stands, in the words of llama.cpp's server.
+    pub fn standing(&self, model: &str) -> &'static str {
+        match self.models().get(model) {
+            None => "unloaded",
+            Some(None) => "loading",
+            Some(Some(_)) => "loaded",
+        }
+    }
+
+    fn models(&self) -> MutexGuard<'_, BTreeMap<String, Option<Counts>>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request came for the engine.
@@ -77,7 +112,6 @@ impl Metrics {
             );
         }
         drop(requests);
-        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         let prompt = load(&self.prompt_tokens);
         let (tokens, seconds) = (load(&self.tokens), load(&self.token_micros) as f64 / 1e6);
@@ -101,22 +135,10 @@ impl Metrics {
                 seconds,
             ),
             (
-                "periapt_model_steps",
-                "gauge",
-                "Steps of the loaded model, each for all answers under way.",
-                counts.steps as f64,
-            ),
-            (
-                "periapt_model_read_tokens",
-                "gauge",
-                "Prompts' tokens that the loaded model computed.",
-                counts.read as f64,
-            ),
-            (
-                "periapt_model_reused_tokens",
-                "gauge",
-                "Prompts' tokens that were in its cache already.",
-                counts.reused as f64,
+                "periapt_model_loads_total",
+                "counter",
+                "Times that a model was loaded.",
+                load(&self.loads) as f64,
             ),
             (
                 "periapt_requests_in_progress",
@@ -128,6 +150,88 @@ impl Metrics {
             head(&mut out, name, kind, help);
             let _ = writeln!(out, "{name} {value}");
         }
+        let models = self.models();
+        for (name, help, value) in OF_MODELS {
+            head(&mut out, name, "gauge", help);
+            for (model, counts) in models.iter() {
+                let (model, value) = (label(model), counts.as_ref().map_or(0, value));
+                let _ = writeln!(out, "{name}{{model=\"{model}\"}} {value}");
+            }
+        }
         out
+    }
+}
+
+/// What is told of a model: a gauge, its help, and its value.
+type OfModel = (&'static str, &'static str, fn(&Counts) -> u64);
+
+/// All that is told of each model that is loaded or on its way.
+const OF_MODELS: [OfModel; 6] = [
+    (
+        "periapt_model_loaded",
+        "1 for a model that is loaded, 0 for one that is on its way.",
+        |_| 1,
+    ),
+    (
+        "periapt_model_steps",
+        "Steps of the loaded model, each for all answers under way.",
+        |counts| counts.steps,
+    ),
+    (
+        "periapt_model_read_tokens",
+        "Prompts' tokens that the loaded model computed.",
+        |counts| counts.read,
+    ),
+    (
+        "periapt_model_reused_tokens",
+        "Prompts' tokens that were in its cache already.",
+        |counts| counts.reused,
+    ),
+    (
+        "periapt_model_cache_rows",
+        "Rows of its cache that requests under way have.",
+        |counts| counts.rows,
+    ),
+    (
+        "periapt_model_cache_pages",
+        "Pages of its cache, 64 tokens each, that hold something, also of what has ended.",
+        |counts| counts.pages,
+    ),
+];
+
+/// A text as a label's value.
+fn label(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    text.replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_told_apart_whatever_they_are_called() {
+        let metrics = Metrics::default();
+        metrics.loads("a \"b\" \\c");
+        metrics.loads("d");
+        let steps = 3;
+        metrics.counts(
+            "d",
+            Counts {
+                steps,
+                ..Counts::default()
+            },
+        );
+        let text = metrics.text();
+        for line in [
+            "periapt_model_loads_total 2",
+            r#"periapt_model_loaded{model="a \"b\" \\c"} 0"#,
+            r#"periapt_model_loaded{model="d"} 1"#,
+            r#"periapt_model_steps{model="d"} 3"#,
+        ] {
+            assert!(text.lines().any(|own| own == line), "{line}: {text}");
+        }
+        metrics.left("d");
+        assert!(!metrics.text().contains(r#"model="d""#));
     }
 }

@@ -1,21 +1,28 @@
 //! OpenAI's API (<https://platform.openai.com/docs/api-reference>), so that the programs that speak it are aligned with their
 //! user: all that is Periapt's own stands in one object, `alignment`.
 //!
-//! Reading order: this file (the addresses, and who may ask), `request` (what is asked), `engine` (who answers), `answer` (how
-//! that is told), `error`, `metrics`.
+//! Reading order: this file (the addresses, and who may ask), `names` (of models), `request` and `completion` (what is asked),
+//! `engine` (who answers), with `models` (which are loaded), `batch` (one model's requests) and `refine` (those that one request
+//! makes), `answer` and `events` (how that is told), `error`, `metrics`.
 
 mod answer;
+mod batch;
+mod completion;
 mod engine;
 mod error;
+mod events;
 mod metrics;
+mod models;
+mod names;
+mod refine;
 mod request;
 
+pub use models::Room;
+
 use super::{Offers, json_response};
-use crate::cli::args::LoadArgs;
-use crate::store::Recommended;
 use answer::{Answers, Frame, Kind};
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -23,30 +30,28 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use engine::{Ask, Engine, Told};
 use error::ApiError;
-use futures_core::Stream;
+use events::Events;
 use metrics::Metrics;
+use names::Named;
 use periapt_core::contract::Chat;
+use periapt_core::decoding;
+use refine::Refined;
 use request::{Defaults, object};
 use serde_json::{Map, Value, json};
-use std::convert::Infallible;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 /// How requests are met, as the command line says.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How models are loaded.
-    pub load: LoadArgs,
+    /// How models are loaded, and what they find.
+    pub room: Room,
     /// The preference of chats that name none.
     pub prefer: Option<String>,
     /// The key that every request must bring.
@@ -55,8 +60,6 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The server's own origins.
     pub own: Vec<String>,
-    /// Bytes of the loaded model's cache.
-    pub cache: u64,
     /// Requests that may be met or wait.
     pub queue: usize,
     /// A body's bytes.
@@ -80,13 +83,6 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// A model that was asked for.
-struct Named {
-    path: PathBuf,
-    preference: Option<String>,
-    recommended: Option<Recommended>,
-}
-
 /// The API's addresses, and what is open until all its requests are met.
 pub fn router(
     settings: Settings,
@@ -94,12 +90,7 @@ pub fn router(
     default: Option<String>,
 ) -> std::io::Result<(Router, Finishing)> {
     let metrics = Arc::new(Metrics::default());
-    let engine = Engine::start(
-        settings.load.clone(),
-        settings.cache,
-        settings.queue,
-        Arc::clone(&metrics),
-    )?;
+    let engine = Engine::start(settings.room.clone(), settings.queue, Arc::clone(&metrics))?;
     let finishing = Finishing(Arc::clone(&metrics));
     let api = Api(Arc::new(Shared {
         settings,
@@ -216,58 +207,13 @@ fn brings_key(key: Option<&str>, request: &Request) -> bool {
 }
 
 impl Api {
-    /// The names of the models that can be asked for: what the catalogue calls them, or else their files' names.
-    fn names(&self) -> impl Iterator<Item = (String, &super::Offer)> {
-        self.0.offers.iter().map(|(file, offer)| {
-            let own = file.strip_suffix(".gguf").unwrap_or(file);
-            (offer.model.map_or(own, |spec| spec.name).to_owned(), offer)
-        })
-    }
-
-    /// The model called `name`: `default`, or one of [`Api::names`], perhaps with `@` and a preference behind it.
-    fn named(&self, name: Option<&str>) -> Result<Named, ApiError> {
-        let name = name.unwrap_or("default");
-        let (wanted, preference) = match self.offer(name) {
-            Some(_) => (name, None),
-            None => match name.split_once('@') {
-                Some((model, wish)) => (model, Some(wish.to_owned())),
-                None => (name, None),
-            },
-        };
-        let Some(offer) = self.offer(wanted) else {
-            let names: Vec<String> = self.names().map(|(name, _)| name).collect();
-            return Err(ApiError::no_model(match names.is_empty() {
-                true => "there is no model on this machine yet: `periapt models pull` gets one; then start the server again"
-                    .to_owned(),
-                false => format!(
-                    "there is no model {wanted:?} here: take `default` or one of {}; `periapt models pull` gets more",
-                    names.join(", ")
-                ),
-            }));
-        };
-        Ok(Named {
-            path: offer.path.clone(),
-            preference,
-            recommended: offer.model.and_then(|spec| spec.recommended),
-        })
-    }
-
-    fn offer(&self, name: &str) -> Option<&super::Offer> {
-        let name = match (name, &self.0.default) {
-            ("default", Some(default)) => default,
-            _ => name,
-        };
-        self.names()
-            .find(|(own, offer)| {
-                let is_file = offer.path.file_name().is_some_and(|file| file == name);
-                own.eq_ignore_ascii_case(name) || is_file
-            })
-            .map(|(_, offer)| offer)
-    }
-
     /// The body's object, and the model that it names.
     async fn read(&self, body: Body) -> Result<(Map<String, Value>, String, Named), ApiError> {
         let settings = &self.0.settings;
+        // What says that it is too long is refused before a byte of it is read.
+        if body.size_hint().lower() > settings.body as u64 {
+            return Err(ApiError::too_large(settings.body));
+        }
         let bytes: Bytes = timeout(settings.patience, to_bytes(body, settings.body))
             .await
             .map_err(|_| ApiError::slow())?
@@ -286,20 +232,14 @@ impl Api {
         model: &Named,
         ask: Ask,
     ) -> Result<Response, ApiError> {
-        let mut told = self.0.engine.ask(&model.path, ask)?;
+        let mut told = self.0.engine.ask(&model.model, ask)?;
         let stream = frame.telling.stream;
         let mut answers = Answers::new(frame, count);
         if stream {
             // What goes wrong at once is told by the status.
             let first = told.recv().await.ok_or_else(ApiError::ended)?;
             let first = answers.hear(first)?;
-            let events = Events {
-                told,
-                answers,
-                first,
-                end: End::Open,
-            };
-            return Ok(Sse::new(events)
+            return Ok(Sse::new(Events::new(told, answers, first))
                 .keep_alive(KeepAlive::default())
                 .into_response());
         }
@@ -311,71 +251,25 @@ impl Api {
     }
 }
 
-/// How far a stream's end is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Open,
-    Counts,
-    Mark,
-    Closed,
-}
-
-/// The answers as server-sent events.
-struct Events {
-    told: UnboundedReceiver<Told>,
-    answers: Answers,
-    first: Option<Value>,
-    end: End,
-}
-
-impl Stream for Events {
-    type Item = Result<Event, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = |value: &Value| Poll::Ready(Some(Ok(Event::default().data(value.to_string()))));
-        if let Some(first) = self.first.take() {
-            return event(&first);
-        }
-        loop {
-            match self.end {
-                End::Open if self.answers.complete() => self.end = End::Counts,
-                End::Open => {
-                    let Some(told) = ready!(self.told.poll_recv(task)) else {
-                        self.end = End::Closed;
-                        return event(&ApiError::ended().json());
-                    };
-                    match self.answers.hear(told) {
-                        Ok(None) => {}
-                        Ok(Some(chunk)) => return event(&chunk),
-                        Err(error) => {
-                            self.end = End::Closed;
-                            return event(&error.json());
-                        }
-                    }
-                }
-                End::Counts => {
-                    self.end = End::Mark;
-                    if let Some(counts) = self.answers.last_chunk() {
-                        return event(&counts);
-                    }
-                }
-                End::Mark => {
-                    self.end = End::Closed;
-                    return Poll::Ready(Some(Ok(Event::default().data("[DONE]"))));
-                }
-                End::Closed => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
 async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
     let (mut fields, name, model) = api.read(body).await?;
     let settings = &api.0.settings;
+    let own = model.preference.as_deref().or(settings.prefer.as_deref());
+    if refine::is_asked(&fields) {
+        let Refined {
+            request,
+            telling,
+            preference,
+        } = refine::read(fields, own)?;
+        let mut frame = Frame::new(Kind::Chat, name, telling, 1);
+        frame.alignment = Some(alignment(&request.method, preference));
+        return api
+            .answer(frame, 1, &model, Ask::Refine(Box::new(request)))
+            .await;
+    }
     if !fields.contains_key("max_completion_tokens") {
         fields.entry("max_tokens").or_insert(json!(settings.tokens));
     }
-    let own = model.preference.as_deref().or(settings.prefer.as_deref());
     let defaults = Defaults {
         preference: own,
         recommended: model.recommended,
@@ -384,10 +278,7 @@ async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> 
     let (request, telling) = (asked.request, asked.telling);
     let count = request.conversations.len();
     let mut frame = Frame::new(Kind::Chat, name, telling, count);
-    let mut alignment = Map::new();
-    alignment.insert("method".to_owned(), json!(request.method.name()));
-    alignment.insert("preference".to_owned(), json!(asked.preference));
-    alignment.insert("strength".to_owned(), json!(request.method.strength()));
+    let mut alignment = alignment(&request.method, asked.preference);
     alignment.insert(
         "plausibility".to_owned(),
         json!(request.sampling.plausibility),
@@ -397,9 +288,18 @@ async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> 
     api.answer(frame, count, &model, ask).await
 }
 
+/// What an answer's `alignment` says of a method, towards a preference as it was given.
+fn alignment(method: &decoding::Method, preference: Option<String>) -> Map<String, Value> {
+    let mut alignment = Map::new();
+    alignment.insert("method".to_owned(), json!(method.name()));
+    alignment.insert("preference".to_owned(), json!(preference));
+    alignment.insert("strength".to_owned(), json!(method.strength()));
+    alignment
+}
+
 async fn completions(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
     let (fields, name, model) = api.read(body).await?;
-    let asked = request::completion(fields)?;
+    let asked = completion::read(fields)?;
     let count = asked.prompts.len() * asked.n;
     let frame = Frame::new(Kind::Completion, name, asked.telling, asked.n);
     let ask = Ask::Complete {
@@ -414,7 +314,7 @@ async fn completions(State(api): State<Api>, body: Body) -> Result<Response, Api
 
 /// The one thing that the engine tells of a request that is no answer.
 async fn told(api: &Api, model: &Named, ask: Ask) -> Result<Told, ApiError> {
-    let mut told = api.0.engine.ask(&model.path, ask)?;
+    let mut told = api.0.engine.ask(&model.model, ask)?;
     match told.recv().await {
         Some(Told::Failed(error)) => Err(error),
         Some(told) => Ok(told),
@@ -467,14 +367,12 @@ async fn detokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiE
     }
 }
 
-fn card(name: &str) -> Value {
-    json!({ "id": name, "object": "model", "created": 0, "owned_by": "periapt" })
-}
-
 async fn models(State(api): State<Api>) -> Response {
-    let default = api.0.default.iter().map(|_| card("default"));
+    let default = api.offer("default").filter(|_| api.0.default.is_some());
+    let default = default.map(|(own, _)| api.card("default", &own));
     let all: Vec<Value> = default
-        .chain(api.names().map(|(name, _)| card(&name)))
+        .into_iter()
+        .chain(api.names().map(|(own, _)| api.card(&own, &own)))
         .collect();
     json_response(&json!({ "object": "list", "data": all }))
 }
@@ -483,8 +381,8 @@ async fn model(
     State(api): State<Api>,
     axum::extract::Path(name): axum::extract::Path<String>,
 ) -> Result<Response, ApiError> {
-    api.named(Some(&name))?;
-    Ok(json_response(&card(&name)))
+    let named = api.named(Some(&name))?;
+    Ok(json_response(&api.card(&name, &named.model.name)))
 }
 
 async fn counts(State(api): State<Api>) -> Response {

@@ -55,9 +55,6 @@ const NUMBERS: [(&str, &str); 10] = [
 /// The most likely tokens that a client may ask for with a chat.
 const MOST_TOP: u64 = 20;
 
-/// The same of a completion, or tokens by id: more than vocabularies have.
-const MOST_IDS: u64 = 1 << 18;
-
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Array(list) => list.is_empty(),
@@ -81,19 +78,11 @@ pub struct Telling {
     pub by_id: usize,
 }
 
-/// Log-probabilities by token ids, as vLLM has them.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ById {
-    /// Tokens to tell in place of the likeliest ones.
-    pub wanted: Vec<u32>,
-    /// Whether tokens are called `token_id:ID`, since several may have the same text.
-    pub names: bool,
-}
-
 /// What all requests for text have.
-struct Common {
-    fields: Map<String, Value>,
-    telling: Telling,
+pub struct Common {
+    /// How to decode, as the engine calls it.
+    pub fields: Map<String, Value>,
+    pub telling: Telling,
 }
 
 /// What the server itself says, where a request is silent.
@@ -134,7 +123,7 @@ pub fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String
     }
 }
 
-fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, ApiError> {
+pub fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, ApiError> {
     match fields.remove(name) {
         None => Ok(false),
         Some(Value::Bool(flag)) => Ok(flag),
@@ -145,7 +134,7 @@ fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, ApiError> {
     }
 }
 
-fn count(
+pub fn count(
     fields: &mut Map<String, Value>,
     name: &str,
     most: u64,
@@ -176,7 +165,7 @@ fn number(fields: &mut Map<String, Value>, name: &str) -> Result<u32, ApiError> 
 
 impl Common {
     /// Reads what both addresses share; what is left in `rest` is for neither.
-    fn take(rest: &mut Map<String, Value>) -> Result<Self, ApiError> {
+    pub fn take(rest: &mut Map<String, Value>) -> Result<Self, ApiError> {
         let mut fields = Map::new();
         if let Some(most) = rest.remove("max_completion_tokens") {
             rest.insert("max_tokens".to_owned(), most);
@@ -261,7 +250,10 @@ fn leans(name: &str) -> bool {
 }
 
 /// The engine's own request, with as much of a trace as the log-probabilities that are to be told come out of.
-fn decoded(mut fields: Map<String, Value>, telling: &Telling) -> Result<GenerateRequest, ApiError> {
+pub fn decoded(
+    mut fields: Map<String, Value>,
+    telling: &Telling,
+) -> Result<GenerateRequest, ApiError> {
     if let Some(top @ 1..) = telling.logprobs {
         let traced = fields.get("trace").and_then(Value::as_u64).unwrap_or(0);
         fields.insert("trace".to_owned(), json!(traced.max(top as u64)));
@@ -305,7 +297,7 @@ fn content(value: &Value) -> Result<String, ApiError> {
 }
 
 /// Messages as the engine has them: system prompts at the beginning become one.
-fn messages(value: Option<Value>) -> Result<Value, ApiError> {
+pub fn messages(value: Option<Value>) -> Result<Value, ApiError> {
     let Some(Value::Array(given)) = value else {
         return Err(ApiError::field("messages", "messages must be a list"));
     };
@@ -331,6 +323,31 @@ fn messages(value: Option<Value>) -> Result<Value, ApiError> {
     Ok(messages.iter().map(one).collect())
 }
 
+/// The object of what is Periapt's own.
+pub fn alignment(rest: &mut Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    match rest.remove("alignment") {
+        None => Ok(Map::new()),
+        Some(Value::Object(alignment)) => Ok(alignment
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect()),
+        Some(_) => Err(ApiError::field("alignment", "alignment must be an object")),
+    }
+}
+
+/// Has a chat prefer what every one does where it says nothing of that; gives the preference as it is then written.
+pub fn prefer(alignment: &mut Map<String, Value>, every: Option<&str>) -> Option<String> {
+    let wishes = |name: &str| alignment.contains_key(name);
+    let silent = !wishes("preference") && !wishes("preferences") && !wishes("method");
+    if let Some(preference) = every.filter(|_| silent) {
+        alignment.insert("preference".to_owned(), json!(preference));
+    }
+    let preference = alignment.get("preference").and_then(Value::as_str);
+    preference
+        .map(str::to_owned)
+        .filter(|text| !text.trim().is_empty())
+}
+
 /// Reads a chat's body, without its `model`.
 pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<ChatRequest, ApiError> {
     let Common {
@@ -345,22 +362,9 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
         let what = "top_logprobs goes with logprobs = true";
         return Err(ApiError::field("top_logprobs", what));
     }
-    let mut alignment = match rest.remove("alignment") {
-        None => Map::new(),
-        Some(Value::Object(alignment)) => alignment,
-        Some(_) => return Err(ApiError::field("alignment", "alignment must be an object")),
-    };
+    let mut alignment = alignment(&mut rest)?;
     nothing_else(&rest)?;
-    alignment.retain(|_, value| !value.is_null());
-    let wishes = |name: &str| alignment.contains_key(name);
-    let silent = !wishes("preference") && !wishes("preferences") && !wishes("method");
-    if let Some(preference) = defaults.preference.filter(|_| silent) {
-        alignment.insert("preference".to_owned(), json!(preference));
-    }
-    let preference = alignment.get("preference").and_then(Value::as_str);
-    let preference = preference
-        .map(str::to_owned)
-        .filter(|text| !text.trim().is_empty());
+    let preference = prefer(&mut alignment, defaults.preference);
     let leans = alignment.keys().any(|name| leans(name));
     if let Some(suits) = defaults
         .recommended
@@ -393,111 +397,5 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
         request,
         telling,
         preference,
-    })
-}
-
-/// A prompt to go on from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Prompt {
-    Text(String),
-    Ids(Vec<u32>),
-}
-
-/// Texts to go on from, `/v1/completions`.
-pub struct CompletionRequest {
-    pub prompts: Vec<Prompt>,
-    /// Each prompt's answers.
-    pub n: usize,
-    /// Without its prompts.
-    pub request: GenerateRequest,
-    pub telling: Telling,
-    /// Whether the prompt comes back before the answer.
-    pub echo: bool,
-    pub by_id: ById,
-}
-
-fn prompts(value: Option<Value>) -> Result<Vec<Prompt>, ApiError> {
-    let wrong = || {
-        let what =
-            "prompt must be a text, a list of texts, a list of token ids, or a list of such lists";
-        ApiError::field("prompt", what)
-    };
-    let ids = |list: &[Value]| -> Option<Prompt> {
-        let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
-        Some(Prompt::Ids(list.iter().map(id).collect::<Option<_>>()?))
-    };
-    let prompts = match value.ok_or_else(wrong)? {
-        Value::String(text) => vec![Prompt::Text(text)],
-        Value::Array(list) if list.first().is_some_and(Value::is_number) => {
-            vec![ids(&list).ok_or_else(wrong)?]
-        }
-        Value::Array(list) => {
-            let one = |value: &Value| match value {
-                Value::String(text) => Some(Prompt::Text(text.clone())),
-                Value::Array(list) => ids(list),
-                _ => None,
-            };
-            list.iter()
-                .map(one)
-                .collect::<Option<_>>()
-                .ok_or_else(wrong)?
-        }
-        _ => return Err(wrong()),
-    };
-    match prompts.is_empty() {
-        true => Err(wrong()),
-        false => Ok(prompts),
-    }
-}
-
-/// Reads a completion's body, without its `model`.
-pub fn completion(mut rest: Map<String, Value>) -> Result<CompletionRequest, ApiError> {
-    let Common {
-        mut fields,
-        mut telling,
-    } = Common::take(&mut rest)?;
-    let prompts = prompts(rest.remove("prompt"))?;
-    telling.logprobs = count(&mut rest, "logprobs", MOST_IDS)?;
-    let echo = flag(&mut rest, "echo")?;
-    let by_id = ById {
-        names: flag(&mut rest, "return_tokens_as_token_ids")?,
-        wanted: match rest.remove("logprob_token_ids") {
-            None => Vec::new(),
-            Some(ids) => serde_json::from_value(ids).map_err(|_| {
-                let what = "logprob_token_ids must be a list of token ids";
-                ApiError::field("logprob_token_ids", what)
-            })?,
-        },
-    };
-    if by_id.wanted.len() as u64 > MOST_IDS {
-        let what = format!("logprob_token_ids has more than {MOST_IDS} ids");
-        return Err(ApiError::field("logprob_token_ids", what));
-    }
-    if !by_id.wanted.is_empty() {
-        telling.by_id = by_id.wanted.len();
-        // They take the place of the likeliest ones.
-        telling.logprobs = Some(1);
-    }
-    if rest.contains_key("alignment") {
-        let what = "a preference is said in a chat: take /v1/chat/completions for it";
-        return Err(ApiError::field("alignment", what));
-    }
-    nothing_else(&rest)?;
-    // Any chat will do: what is read is how to decode.
-    fields.insert(
-        "messages".to_owned(),
-        json!([{ "role": "user", "content": "" }]),
-    );
-    fields.entry("max_new_tokens").or_insert(json!(16));
-    let mut request = decoded(fields, &telling)?;
-    let n = request.conversations.len();
-    request.conversations.clear();
-    Ok(CompletionRequest {
-        prompts,
-        n,
-        request,
-        telling,
-        echo,
-        by_id,
     })
 }
