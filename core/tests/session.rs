@@ -8,7 +8,7 @@ use periapt_core::device::{self, DeviceChoice};
 use periapt_core::formats::gguf::Value;
 use periapt_core::model::KvType;
 use periapt_core::session::{
-    BeamRequest, Event, FinishReason, GenerateRequest, Generation, Hypothesis, Scheduler,
+    BeamRequest, Counts, Event, FinishReason, GenerateRequest, Generation, Hypothesis, Scheduler,
 };
 use periapt_core::text::{Message, Role, SystemPrompt};
 use periapt_core::tpo::{Generator, Local, WriteEvent, WriteRequest};
@@ -724,16 +724,16 @@ fn a_scheduler_has_the_cache_of_its_session() {
             }))
             .unwrap();
         }
-        let counts = scheduler.counts();
+        let Counts { read, reused, .. } = scheduler.counts();
         scheduler.finish();
-        (text, counts)
+        (text, (read, reused))
     };
     let (first, cold) = together(&session);
     let (second, warm) = together(&session);
     assert_eq!(first, second);
-    assert_eq!(cold.reused, 0);
-    assert!(warm.read <= 64, "{warm:?}");
-    assert_eq!(cold.read, warm.read + warm.reused);
+    assert_eq!(cold.1, 0);
+    assert!(warm.0 <= 64, "{warm:?}");
+    assert_eq!(cold.0, warm.0 + warm.1);
     assert_eq!(generate(&session, &request)[0].text, first);
     assert_eq!(together(&session).1, warm);
     // One that broke off in the middle leaves what its rows have.

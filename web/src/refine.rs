@@ -5,10 +5,7 @@ use crate::{Begin, call, refused, to_object};
 use js_sys::Function;
 use periapt_core::Session;
 use periapt_core::contract::{AskEvent, RefineParams, RefineRequest, RefineResult};
-use periapt_core::reward::{
-    AnyReward, Ask, Choice, FitReward, Human, Judge, PreferenceReward, Reward, RewardError,
-    RewardName,
-};
+use periapt_core::reward::{AnyReward, Ask, Choice, Human, Reward, RewardError, RewardName};
 use periapt_core::tpo::{self, Local, PromptSet, Prompts, RunEvent};
 use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
@@ -29,21 +26,12 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
     let preference = query.preference.clone();
     let prompts = Prompts::from(PromptSet::for_size(session.decoder().parameters() as u64));
     let asked = reward.to_string();
-    let mut reward = match reward {
-        RewardName::Fit => AnyReward::Fit(FitReward::new(
-            session,
-            query.system.clone(),
-            preference.clone().unwrap_or_default(),
-            &query.reworded,
-        )),
-        RewardName::Preference => AnyReward::Preference(PreferenceReward::new(
-            session,
-            query.system.clone(),
-            preference.clone().unwrap_or_default(),
-        )),
-        RewardName::Judge => AnyReward::Judge(Judge::new(session, preference.clone())),
-        RewardName::Human => AnyReward::Human(Human::new(ask(on_event.clone()))),
-        RewardName::Classifier => {
+    let (system, wish) = (query.system.clone(), preference.clone());
+    let own = AnyReward::of_model(reward, session, system, wish, &query.reworded);
+    let mut reward = match own {
+        Some(reward) => reward,
+        None if reward == RewardName::Human => AnyReward::Human(Human::new(ask(on_event.clone()))),
+        None => {
             return Err(bad_request(
                 "the reward classifier needs a reward model, which is the command line's alone",
             ));
