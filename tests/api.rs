@@ -215,6 +215,35 @@ fn a_prompt_is_rated_as_the_logits_say() {
             .fold(f64::MIN, f64::max);
         assert!((best - of_id(highest)).abs() < 1e-4, "{at}");
     }
+    // Harnesses take a token for the greedy one where it and the likeliest have one number.
+    let body = json!({ "model": "tiny", "prompt": ids, "max_tokens": 8, "return_tokens_as_token_ids": true, "logprobs": 0 });
+    let got = ask(&server, TEXT, &body);
+    let answer = got["choices"][0]["logprobs"]["tokens"]
+        .as_array()
+        .unwrap()
+        .iter();
+    let id = |token: &Value| {
+        token
+            .as_str()
+            .unwrap()
+            .strip_prefix("token_id:")
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let whole: Vec<u32> = ids.iter().copied().chain(answer.map(id)).collect();
+    assert!(whole.len() > ids.len());
+    let body =
+        json!({ "model": "tiny", "prompt": whole, "echo": true, "logprobs": 1, "max_tokens": 0 });
+    let got = ask(&server, TEXT, &body);
+    let of = &got["choices"][0]["logprobs"];
+    for at in ids.len()..whole.len() {
+        let tops = of["top_logprobs"][at].as_object().unwrap().values();
+        assert!(
+            tops.into_iter().all(|top| *top == of["token_logprobs"][at]),
+            "{at}: {of}"
+        );
+    }
     // Ids, several prompts, and answers behind them.
     let body = json!({ "prompt": [[5, 6, 7], [8, 9]], "model": "tiny", "n": 2, "max_tokens": 3, "temperature": 1 });
     let got = ask(&server, TEXT, &body);
@@ -242,6 +271,22 @@ fn a_prompt_is_rated_as_the_logits_say() {
         &json!({ "model": "tiny", "tokens": tokens["tokens"] }),
     );
     assert_eq!(content["content"], text);
+
+    // As harnesses do it that know vLLM: control tokens are written out, and the prompt is theirs.
+    let prompt = format!("{text}<|end|>");
+    let body = json!({ "model": "tiny", "prompt": prompt, "add_special_tokens": false });
+    let with_end = ask(&server, "/tokenize", &body);
+    let (last, rest) = with_end["tokens"].as_array().unwrap().split_last().unwrap();
+    assert_eq!(
+        (last, rest),
+        (&json!(0), &tokens["tokens"].as_array().unwrap()[..])
+    );
+    let content = ask(
+        &server,
+        "/detokenize",
+        &json!({ "model": "tiny", "tokens": with_end["tokens"] }),
+    );
+    assert_eq!(content["prompt"], prompt);
 }
 
 #[test]

@@ -179,6 +179,13 @@ impl SharedCache {
         self.kept.push(Kept { row, ids });
     }
 
+    /// Gives up all rows that are done.
+    pub fn forget(&mut self) {
+        for kept in std::mem::take(&mut self.kept) {
+            self.release(kept.row);
+        }
+    }
+
     fn release(&mut self, row: usize) {
         self.cache.release(row);
         self.empty.push(row);

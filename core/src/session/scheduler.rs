@@ -96,6 +96,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
+    /// Keeps nothing of what is done: who comes next is computed from its first token.
+    pub fn forget(&mut self) {
+        self.cache.forget();
+    }
+
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -112,7 +112,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         let settings = api::Settings {
             room: api::Room {
                 load: args.load.clone(),
-                cache: args.load.cache.unwrap_or(API_CACHE),
+                // Nothing of it to keep still needs room for the answers under way.
+                cache: (args.load.cache.filter(|bytes| *bytes > 0)).unwrap_or(API_CACHE),
+                keeps: args.load.cache != Some(0),
                 models: args.limits.max_models,
             },
             prefer,

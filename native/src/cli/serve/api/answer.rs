@@ -142,7 +142,7 @@ impl Answers {
                 self.choices[0].text.push_str(&text);
                 Ok(Some(self.chunk(0, &text, &[])))
             }
-            Told::Works(_) | Told::Ids { .. } | Told::Text(_) => Ok(None),
+            Told::Works(_) | Told::Ids { .. } | Told::Text(_) | Told::Tokenizer { .. } => Ok(None),
         }
     }
 
@@ -162,7 +162,7 @@ impl Answers {
         top.truncate(wanted.map_or(0, |wanted| wanted.max(self.frame.telling.by_id)));
         let log_prob = LogProb {
             piece,
-            log_prob: Some(f64::from(log_prob)),
+            log_prob: Some(log_prob),
             top,
         };
         let choice = &mut self.choices[answer];

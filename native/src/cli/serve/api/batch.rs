@@ -14,17 +14,21 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::{spawn_local, yield_now};
 
-/// Meets requests for the model `name` until no more can come. Its cache has `cache` bytes.
+/// Meets requests for the model `name` until no more can come. Its cache has `cache` bytes; what is done stays there where it
+/// `keeps` that.
 pub async fn serve(
     name: &str,
     session: &Rc<Session>,
-    cache: u64,
+    (cache, keeps): (u64, bool),
     asked: &mut UnboundedReceiver<Job>,
     metrics: &Metrics,
 ) {
     while let Some(first) = asked.recv().await {
         match Scheduler::new(session, cache) {
-            Ok(scheduler) => meet(name, session, scheduler, first, asked, metrics).await,
+            Ok(scheduler) => {
+                let scheduler = (scheduler, keeps);
+                meet(name, session, scheduler, first, asked, metrics).await;
+            }
             Err(error) => tell(&first.tell, Told::Failed(error.into())),
         }
     }
@@ -34,7 +38,7 @@ pub async fn serve(
 async fn meet(
     name: &str,
     session: &Rc<Session>,
-    mut scheduler: Scheduler<'_>,
+    (mut scheduler, keeps): (Scheduler<'_>, bool),
     first: Job,
     asked: &mut UnboundedReceiver<Job>,
     metrics: &Metrics,
@@ -77,6 +81,9 @@ async fn meet(
         };
         let advanced = scheduler.advance(&mut on_event).await;
         metrics.counts(name, scheduler.counts());
+        if !keeps {
+            scheduler.forget();
+        }
         if let Err(error) = advanced {
             let error = ApiError::from(error);
             for one in under_way {
@@ -123,23 +130,25 @@ impl UnderWay {
                 metrics.token(self.last.elapsed());
                 self.last = Instant::now();
                 let best = trace.and_then(|trace| trace.top.get("final"));
-                let best = best.into_iter().flatten();
+                let best = best.map(Vec::as_slice).unwrap_or_default();
                 let named = |id: u32| match self.by_id.names {
                     true => Piece::of_id(id),
                     false => piece(session, id),
                 };
                 let top: Vec<(Piece, f64)> = match &self.by_id.wanted[..] {
-                    [] => best.map(|top| (named(top.id), top.log_prob)).collect(),
+                    [] => (best.iter().map(|top| (named(top.id), top.log_prob))).collect(),
                     ids => {
                         let log_probs = log_probs_of(logits, ids);
                         ids.iter().map(|id| named(*id)).zip(log_probs).collect()
                     }
                 };
+                // The device's number and the trace's differ in their last digits: clients look for the one among the others.
+                let own = best.iter().find(|top| top.id == id);
                 let token = Token {
                     answer,
                     piece: named(id),
                     text: text.to_owned(),
-                    log_prob,
+                    log_prob: own.map_or(f64::from(log_prob), |own| own.log_prob),
                     k,
                     kl,
                     trace: trace.cloned(),
@@ -210,16 +219,37 @@ async fn begin(
             }
             request
         }
-        Ask::Tokenize { text, special } => {
-            let ids = match special {
-                true => session.encode_text(&text)?,
-                false => session.encode_answer(&text)?,
+        Ask::Tokenize {
+            text,
+            begins,
+            written_out,
+        } => {
+            let mut ids = match begins {
+                true => session.encode_text("")?,
+                false => Vec::new(),
             };
+            ids.extend(match written_out {
+                true => (session.tokenizer().encode_with_special(&text))
+                    .map_err(periapt_core::Error::from)?,
+                false => session.encode_answer(&text)?,
+            });
             tell(&to, ids_of(session, ids));
             return Ok(None);
         }
         Ask::TokenizeChat(messages) => {
             tell(&to, ids_of(session, session.encode_chat(&messages)?));
+            return Ok(None);
+        }
+        Ask::Describe => {
+            let tokenizer = session.tokenizer();
+            let written = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id));
+            let told = Told::Tokenizer {
+                bos: written(tokenizer.bos()),
+                eos: written(tokenizer.eos()),
+                template: session.template().map(str::to_owned),
+                context: session.decoder().config().context,
+            };
+            tell(&to, told);
             return Ok(None);
         }
         Ask::Detokenize(ids) => {

@@ -45,6 +45,13 @@ pub enum Told {
     },
     /// A text.
     Text(String),
+    /// What begins the model's texts and what ends them, its chat template and its context.
+    Tokenizer {
+        bos: Option<String>,
+        eos: Option<String>,
+        template: Option<String>,
+        context: usize,
+    },
     /// A refinement is so far.
     Works(String),
     /// Its best text, and what the answer says of the run; the answer is complete then.
@@ -76,7 +83,7 @@ pub struct Token {
     pub piece: Piece,
     /// The text that it completes.
     pub text: String,
-    pub log_prob: f32,
+    pub log_prob: f64,
     pub k: f64,
     pub kl: Option<f32>,
     pub trace: Option<TokenTrace>,
@@ -99,14 +106,19 @@ pub enum Ask {
     },
     /// The best text of a refinement.
     Refine(Box<RefineRequest>),
-    /// A text's ids, with what begins texts where `special` is true.
+    /// A text's ids.
     Tokenize {
         text: String,
-        special: bool,
+        /// Whether it has what begins the model's texts before it.
+        begins: bool,
+        /// Whether control tokens are written out in it, and meant.
+        written_out: bool,
     },
     /// A chat's.
     TokenizeChat(Vec<Message>),
     Detokenize(Vec<u32>),
+    /// What the tokenizer is.
+    Describe,
 }
 
 /// A model that can be asked.

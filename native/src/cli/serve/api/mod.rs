@@ -3,7 +3,7 @@
 //!
 //! Reading order: this file (the addresses, and who may ask), `names` (of models), `request` and `completion` (what is asked),
 //! `engine` (who answers), with `models` (which are loaded), `batch` (one model's requests) and `refine` (those that one request
-//! makes), `answer` and `events` (how that is told), `error`, `metrics`.
+//! makes), `answer` and `events` (how that is told), `tokens`, `error`, `metrics`.
 
 mod answer;
 mod batch;
@@ -16,6 +16,7 @@ mod models;
 mod names;
 mod refine;
 mod request;
+mod tokens;
 
 pub use models::Room;
 
@@ -33,12 +34,11 @@ use axum::middleware::{self, Next};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::{Ask, Engine, Told};
+use engine::{Ask, Engine};
 use error::ApiError;
 use events::Events;
 use metrics::Metrics;
 use names::Named;
-use periapt_core::contract::Chat;
 use periapt_core::decoding;
 use refine::Refined;
 use request::{Defaults, object};
@@ -104,8 +104,9 @@ pub fn router(
         .route("/v1/models/{*name}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completions))
-        .route("/tokenize", post(tokenize))
-        .route("/detokenize", post(detokenize))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::info))
         .route(
             "/v1/{*rest}",
             axum::routing::any(async || ApiError::no_route()),
@@ -162,6 +163,7 @@ async fn only_allowed(State(api): State<Api>, request: Request, next: Next) -> R
         "/v1/completions" => "completions",
         "/tokenize" => "tokenize",
         "/detokenize" => "detokenize",
+        "/tokenizer_info" => "tokenizer_info",
         "/metrics" => "metrics",
         _ => "models",
     };
@@ -310,61 +312,6 @@ async fn completions(State(api): State<Api>, body: Body) -> Result<Response, Api
         by_id: asked.by_id,
     };
     api.answer(frame, count, &model, ask).await
-}
-
-/// The one thing that the engine tells of a request that is no answer.
-async fn told(api: &Api, model: &Named, ask: Ask) -> Result<Told, ApiError> {
-    let mut told = api.0.engine.ask(&model.model, ask)?;
-    match told.recv().await {
-        Some(Told::Failed(error)) => Err(error),
-        Some(told) => Ok(told),
-        None => Err(ApiError::ended()),
-    }
-}
-
-/// `{content, add_special?}` or `{messages}` to `{tokens}`, as llama.cpp's server has it, with `count` and `max_model_len` as
-/// vLLM's.
-async fn tokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
-    let (mut fields, _, model) = api.read(body).await?;
-    let special = fields
-        .remove("add_special")
-        .is_some_and(|flag| flag == true);
-    let ask = match fields.remove("messages") {
-        Some(messages) => {
-            let chat: Chat = serde_json::from_value(messages)
-                .map_err(|error| ApiError::field("messages", error.to_string()))?;
-            Ask::TokenizeChat(chat.0)
-        }
-        None => {
-            let text = request::text(&mut fields, "content")?.ok_or_else(|| {
-                ApiError::field("content", "give a text as content, or a chat as messages")
-            })?;
-            Ask::Tokenize { text, special }
-        }
-    };
-    request::nothing_else(&fields)?;
-    match told(&api, &model, ask).await? {
-        Told::Ids { ids, context, ends } => Ok(json_response(&json!({
-            "tokens": ids,
-            "count": ids.len(),
-            "max_model_len": context,
-            "end_token_ids": ends,
-        }))),
-        _ => Err(ApiError::internal("the engine told something else")),
-    }
-}
-
-/// `{tokens}` to `{content}`.
-async fn detokenize(State(api): State<Api>, body: Body) -> Result<Response, ApiError> {
-    let (mut fields, _, model) = api.read(body).await?;
-    let ids = fields.remove("tokens").unwrap_or_default();
-    let ids: Vec<u32> = serde_json::from_value(ids)
-        .map_err(|_| ApiError::field("tokens", "tokens must be a list of token ids"))?;
-    request::nothing_else(&fields)?;
-    match told(&api, &model, Ask::Detokenize(ids)).await? {
-        Told::Text(text) => Ok(json_response(&json!({ "content": text }))),
-        _ => Err(ApiError::internal("the engine told something else")),
-    }
 }
 
 async fn models(State(api): State<Api>) -> Response {

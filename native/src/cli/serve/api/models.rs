@@ -26,6 +26,8 @@ pub struct Room {
     pub load: LoadArgs,
     /// Bytes of each one's cache.
     pub cache: u64,
+    /// Whether what is done stays in it.
+    pub keeps: bool,
     /// How many there may be at once.
     pub models: Option<usize>,
 }
@@ -216,7 +218,8 @@ async fn live(leaves: Leaves, room: Room, device: OpenDevice, mut asked: Unbound
         Ok(Loaded { session, .. }) => {
             metrics.loaded(&model.name);
             let session = Rc::new(session);
-            batch::serve(&model.name, &session, room.cache, &mut asked, metrics).await;
+            let cache = (room.cache, room.keeps);
+            batch::serve(&model.name, &session, cache, &mut asked, metrics).await;
         }
         Err(error) => {
             let error = ApiError::internal(format!("{error:#}"));

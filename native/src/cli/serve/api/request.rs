@@ -123,6 +123,7 @@ pub fn text(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String
     }
 }
 
+/// A flag, false where it is not there.
 pub fn flag(fields: &mut Map<String, Value>, name: &str) -> Result<bool, ApiError> {
     match fields.remove(name) {
         None => Ok(false),
