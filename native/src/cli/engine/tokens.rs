@@ -127,7 +127,8 @@ impl Engine {
         if known.is_some() {
             return Ok(known);
         }
-        let turns = [Role::User, Role::Assistant].map(|role| Message {
+        // With a question behind the answer: whose last message is an answer has it gone on by llama-server.
+        let turns = [Role::User, Role::Assistant, Role::User].map(|role| Message {
             role,
             content: "a".to_owned(),
         });
@@ -142,7 +143,26 @@ impl Engine {
             .and_then(|rest| rest.strip_prefix(&answer[..]))
             .and_then(|rest| rest.first().copied());
         self.learn(end.as_slice());
-        Ok(end)
+        let of_model = match self.kind {
+            Kind::LlamaCpp => self.end_of_llama()?,
+            _ => None,
+        };
+        self.learn(of_model.as_slice());
+        Ok(end.or(of_model))
+    }
+
+    /// The token that ends a text by the model's file, as llama-server tells it.
+    fn end_of_llama(&self) -> Result<Option<u32>, EngineError> {
+        let props = self.http.ask("/props", None)?;
+        let Some(written) = props["eos_token"].as_str() else {
+            return Ok(None);
+        };
+        let ids = self.tokenize(body([
+            ("content", json!(written)),
+            ("parse_special", json!(true)),
+        ]))?;
+        // What is several tokens was not meant as one.
+        Ok((ids.len() == 1).then(|| ids[0]))
     }
 
     /// What may come after `prompt`: the `top` likeliest tokens; or, where some are asked for by id and the server can give them
@@ -203,15 +223,27 @@ impl Engine {
 
     /// The same of llama-server, which has an address of its own for it.
     fn next_of_llama(&self, prompt: &[u32], top: usize) -> Result<(Next, bool), EngineError> {
-        let fields = body([
+        let mut fields = body([
             ("prompt", json!(prompt)),
             ("n_predict", json!(1)),
             ("n_probs", json!(top)),
             ("temperature", json!(0)),
             ("cache_prompt", json!(true)),
         ]);
-        let answer = self.post("/completion", fields)?;
-        let all = answer["completion_probabilities"][0]["top_logprobs"].as_array();
+        let tops = |answer: &Value| {
+            let all = answer["completion_probabilities"][0]["top_logprobs"].as_array();
+            all.cloned()
+        };
+        let answer = self.post("/completion", fields.clone())?;
+        let mut all = tops(&answer);
+        if all.is_none()
+            && let Some(whole) = self.encode("a")?.first()
+        {
+            // A token that is no whole character is held back, and all that is said of it: it is to draw another one, which
+            // changes nothing of what is likely.
+            fields.insert("logit_bias".to_owned(), json!([[whole, 1000]]));
+            all = tops(&self.post("/completion", fields)?);
+        }
         let one = |token: &Value| {
             let id = u32::try_from(token["id"].as_u64()?).ok()?;
             Some((id, token["logprob"].as_f64()?))

@@ -117,15 +117,25 @@ impl Engine {
         if !asked.stops.is_empty() {
             put("stop", json!(asked.stops));
         }
-        // Not every server knows these.
+        // A server has defaults of its own, and many a model, too: whoever is known to know these is told them all.
         let none = Sampling::default();
-        if sampling.top_k != none.top_k {
-            put("top_k", json!(sampling.top_k));
+        let is_known = self.kind != Kind::Other;
+        if is_known || sampling.top_k != none.top_k {
+            put(
+                "top_k",
+                match (self.kind, sampling.top_k) {
+                    (Kind::Vllm, 0) => json!(-1),
+                    (_, top_k) => json!(top_k),
+                },
+            );
         }
         for (name, own, none) in [
             ("min_p", sampling.min_p, none.min_p),
             (
-                "repetition_penalty",
+                match self.kind {
+                    Kind::LlamaCpp => "repeat_penalty",
+                    _ => "repetition_penalty",
+                },
                 sampling.repetition_penalty,
                 none.repetition_penalty,
             ),
@@ -140,9 +150,17 @@ impl Engine {
                 none.presence_penalty,
             ),
         ] {
-            if own != none {
+            if is_known || own != none {
                 put(name, json!(own));
             }
+        }
+        if self.kind == Kind::LlamaCpp {
+            // It would cut before the temperature, and forget for penalties what is 64 tokens ago.
+            put(
+                "samplers",
+                json!(["penalties", "temperature", "top_k", "top_p", "min_p"]),
+            );
+            put("repeat_last_n", json!(self.context));
         }
         let mut messages = sent(messages);
         let begun = || json!({ "role": "assistant", "content": prefix });
