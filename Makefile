@@ -43,7 +43,7 @@ web:
 	@scripts/web.sh
 
 test: web small-model
-	@scripts/setup.sh browser
+	@scripts/setup.sh browser clients
 	@scripts/test.sh
 
 bench: small-model

@@ -4,6 +4,7 @@
 #   scripts/setup.sh native    what the command line needs: Rust, a C compiler, a Vulkan driver, pip
 #   scripts/setup.sh wasm      what the page's build needs: Rust for WASM, Node.js modules
 #   scripts/setup.sh browser   what the page's test needs: Chromium
+#   scripts/setup.sh clients   what the server's test needs beside it: OpenAI's Python package
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -46,7 +47,7 @@ wasm() {
         fi
     fi
     if ! [ www/node_modules/.package-lock.json -nt www/package-lock.json ]; then
-        say "installing the page's build tools (about 320 MB, a minute)"
+        say "installing the page's build tools (about 340 MB, a minute)"
         # Nothing of a package runs here before the build asks for it; npm holds each against its hash in the lock file.
         (cd www && npm ci --ignore-scripts)
         touch www/node_modules/.package-lock.json
@@ -61,10 +62,20 @@ browser() {
     install "Chromium" chromium
 }
 
-[ $# -gt 0 ] || fail "usage: scripts/setup.sh native|wasm|browser ..."
+clients() {
+    local list=tests/clients/requirements.txt folder=target/clients
+    cmp -s $list $folder/requirements.txt && return 0
+    say "installing OpenAI's Python package, for the server's test (46 MB, ten seconds)"
+    rm -rf $folder
+    # Into a folder of its own, which needs neither a virtual environment nor any right beyond it.
+    python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --target $folder -r $list
+    cp $list $folder/
+}
+
+[ $# -gt 0 ] || fail "usage: scripts/setup.sh native|wasm|browser|clients ..."
 for part in "$@"; do
     case $part in
-        native | wasm | browser) "$part" ;;
-        *) fail "no part is called '$part'; the parts are native, wasm and browser" ;;
+        native | wasm | browser | clients) "$part" ;;
+        *) fail "no part is called '$part'; the parts are native, wasm, browser and clients" ;;
     esac
 done

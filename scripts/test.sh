@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests: the page's own modules in Node, the Rust ones, then the page in a real Chromium. The last line counts all.
+# All tests: the page's own modules in Node, the Rust ones, the server's clients, then the page in a real Chromium. The last line
+# counts all.
 # `make test` builds everything first.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -51,6 +52,9 @@ status=${PIPESTATUS[0]}
 passed=$((passed + $(count $log '^test result: .* ([0-9]+) passed;.*')))
 skipped=$((skipped + $(count $log '^test result: .* ([0-9]+) ignored;.*')))
 record "cargo test" "$status" "$(count $log '^test result: .* ([0-9]+) failed;.*')"
+
+say "clients of other makers against the server"
+page clients-test.log tests/clients/
 
 say "the page in Chromium (WebGPU on a software renderer is slow: this takes minutes)"
 # Two files at a time at least: much of it waits for one core.

@@ -37,11 +37,10 @@ export function periapt(...args) {
   return execFileSync(binary, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
-/** Serves the built page with an empty store and `models` on offer. Resolves to `{ origin, close }`. */
-export async function servePage(models) {
+/** `periapt serve` with the built page and an empty store. Resolves to `{ origin, close }`. */
+export async function start(...args) {
   const store = mkdtempSync(join(tmpdir(), "periapt-store-"));
-  const args = ["serve", "--port", "0", "--page", join(root, "www/dist"), ...models.flatMap((path) => ["--model", path])];
-  const server = spawn(binary, args, {
+  const server = spawn(binary, ["serve", "--port", "0", "--page", join(root, "www/dist"), ...args], {
     env: { ...process.env, PERIAPT_MODELS: store },
     stdio: ["ignore", "pipe", "ignore"],
   });
@@ -58,3 +57,6 @@ export async function servePage(models) {
   }
   throw new Error("periapt serve ended without an address");
 }
+
+/** The same with `models` on offer. */
+export const servePage = (models) => start(...models.flatMap((path) => ["--model", path]));
