@@ -572,6 +572,25 @@ fn a_chat_goes_on_from_what_was_read() {
     }
 }
 
+/// Without a cache, what comes again is computed again, and answered alike.
+#[test]
+fn a_server_may_keep_nothing() {
+    let place = Place::new();
+    let question = "Why are owls so silent? ".repeat(8);
+    let body = chat(&question, json!({ "max_tokens": 100 }));
+    let [nothing, all] = ["0", "1G"].map(|cache| {
+        let server = start(&place, &["--cache", cache]);
+        let answers = [0, 1].map(|_| ask(&server, CHAT, &body)["choices"].clone());
+        assert_eq!(answers[0], answers[1]);
+        // The engine counts before it takes what comes next.
+        let body = json!({ "model": "tiny", "content": "a" });
+        ask(&server, "/tokenize", &body);
+        (answers, metric(&server, "periapt_model_reused_tokens"))
+    });
+    assert_eq!(nothing.0, all.0);
+    assert!(nothing.1 == 0.0 && all.1 >= 64.0, "{} {}", nothing.1, all.1);
+}
+
 /// A cache that holds one request lets the others wait, and one that it can't hold is refused.
 #[test]
 fn a_small_cache_makes_requests_wait() {
