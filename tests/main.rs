@@ -9,6 +9,7 @@ mod api;
 mod catalogue;
 mod chat;
 mod cli;
+mod config;
 mod contract;
 mod engine;
 mod eval;

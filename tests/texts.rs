@@ -1,7 +1,7 @@
 //! What the program says, word by word, against `tests/snapshots`: its help, why it refuses a call, its reports.
 
 use crate::common::place::Place;
-use crate::common::{periapt, said};
+use crate::common::{no_config, periapt, said};
 use insta::Settings;
 use std::process::{Command, Stdio};
 
@@ -43,6 +43,7 @@ impl Place {
             .args(&args)
             .current_dir(self.path(""))
             .env("PERIAPT_MODELS", self.path("store"))
+            .env("PERIAPT_CONFIG", no_config())
             .env_remove("COLUMNS")
             .stdin(Stdio::null())
             .output()

@@ -108,19 +108,26 @@ pub fn str(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// A configuration file that says nothing, in place of this user's own.
+pub fn no_config() -> PathBuf {
+    fixture("../none.toml")
+}
+
 /// Runs the real binary.
 pub fn periapt(args: &[impl AsRef<OsStr>]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_periapt"))
         .args(args)
+        .env("PERIAPT_CONFIG", no_config())
         .stdin(Stdio::null())
         .output()
         .unwrap()
 }
 
-/// The real binary without this machine's own proxies and hub.
+/// The real binary without this machine's own proxies, hub and configuration.
 pub fn command(args: &[&str], vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_periapt"));
     command.args(args).stdin(Stdio::null());
+    command.env("PERIAPT_CONFIG", no_config());
     for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command
             .env_remove(name)

@@ -1,7 +1,7 @@
 //! A folder of one's own with the tiny model in it, and the real binary there.
 
 use super::tiny::Tiny;
-use super::{expect_failure, ids, parsed};
+use super::{expect_failure, ids, no_config, parsed};
 use periapt_core::formats::gguf::Value as Metadata;
 use serde_json::Value;
 use std::fs;
@@ -74,6 +74,7 @@ impl Place {
         let mut child = call
             .args(rest)
             .env("PERIAPT_MODELS", self.path("store"))
+            .env("PERIAPT_CONFIG", no_config())
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,6 +1,7 @@
 //! `periapt doctor`: adapters, what `auto` takes, the store, and whether a generation is possible.
 
-use super::args::DoctorArgs;
+use super::args::{Cli, DoctorArgs};
+use super::config;
 use super::memory::KEEPS;
 use super::print_json;
 use crate::store::{State, Store, catalogue};
@@ -72,6 +73,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let model_memory = whole.map(|here| model_memory(&here.path)).transpose()?;
     let broken = state == Some(State::WrongSize);
     let memory = available_memory();
+    let (configuration, fault) = config::checked(&Cli::grammar());
 
     if args.json {
         print_json(&json!({
@@ -81,6 +83,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             "default_model_memory": model_memory,
             "store": { "path": store.root(), "default_model": model_state },
             "default_model_name": default.name,
+            "configuration": configuration,
+            "configuration_fault": fault,
             "generation_possible": !broken,
         }))?;
     } else {
@@ -139,6 +143,18 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
                 HumanBytes(memory.row_bytes_f16),
                 HumanBytes(memory.row_bytes_f32),
                 HumanBytes(memory.kept_bytes),
+            )?;
+        }
+        if let Some(path) = &configuration {
+            let state = fault.as_deref().map_or_else(
+                || "`periapt config` shows what it says".to_owned(),
+                |fault| format!("wrong: {fault}"),
+            );
+            writeln!(
+                out,
+                "configuration: {} ({})",
+                line(&path.display()),
+                line(&state)
             )?;
         }
         let verdict = if broken { "not possible" } else { "possible" };

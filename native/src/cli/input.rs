@@ -118,6 +118,19 @@ fn stdin() -> anyhow::Result<String> {
     Ok(decode(bytes, "standard input")?)
 }
 
+/// The key in an environment variable that an option names.
+pub fn secret(option: &str, name: &str) -> Result<String, Usage> {
+    let wrong = |why: &str| Usage(format!("{option} {name}: {why}"));
+    let key = std::env::var(name).map_err(|_| wrong("there is no such environment variable"))?;
+    let key = key.trim();
+    match key.is_empty() || key.contains(|c: char| !c.is_ascii_graphic()) {
+        true => Err(wrong(
+            "it holds no key (printable characters without spaces)",
+        )),
+        false => Ok(key.to_owned()),
+    }
+}
+
 fn without_last_break(text: &str) -> &str {
     text.strip_suffix("\r\n")
         .or(text.strip_suffix('\n'))

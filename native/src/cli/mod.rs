@@ -7,6 +7,7 @@ mod ask;
 mod bench;
 mod chat;
 mod completions;
+mod config;
 mod convert;
 mod doctor;
 mod engine;
@@ -65,7 +66,12 @@ pub fn main() -> ExitCode {
         }
         Err(help) => return ended(help.print().map_err(|error| terminal::own(error).into())),
     };
-    ended(run(cli))
+    let configured = cli.configured.clone();
+    let code = ended(run(cli));
+    if let (Some(configured), true) = (configured, code == ExitCode::from(USAGE)) {
+        terminal::say(&format!("periapt: {}", terminal::line(&configured)));
+    }
+    code
 }
 
 fn ended(result: anyhow::Result<()>) -> ExitCode {
@@ -97,6 +103,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(&args, cli.no_config),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     }

@@ -13,7 +13,7 @@ mod page;
 mod ranges;
 
 use super::Usage;
-use super::args::ServeArgs;
+use super::args::{ApiArgs, ServeArgs};
 use super::input;
 use crate::say;
 use crate::store::{ModelSpec, State as Stored, Store, catalogue};
@@ -83,8 +83,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
         head: Duration::from_secs(args.limits.head_timeout),
         stall: Duration::from_secs(args.limits.stall_timeout),
     };
-    let key = args.api.api_key.clone();
-    let key = key.filter(|key| !key.trim().is_empty());
+    let key = key(&args.api)?;
     if !args.host.is_loopback() && key.is_none() {
         return Err(Usage(format!(
             "--host {} lets other machines ask: give them a key with --api-key or PERIAPT_API_KEY",
@@ -153,6 +152,16 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     // A file that is being read (over a network, say) delays no end.
     runtime.shutdown_background();
     ended
+}
+
+/// The key that requests must bring, where they must.
+fn key(args: &ApiArgs) -> Result<Option<String>, Usage> {
+    let own = match (&args.api_key, &args.api_key_env) {
+        (Some(key), _) => Some(key.clone()),
+        (None, Some(name)) => Some(input::secret("--api-key-env", name)?),
+        (None, None) => std::env::var("PERIAPT_API_KEY").ok(),
+    };
+    Ok(own.filter(|key| !key.trim().is_empty()))
 }
 
 /// The store's complete files, and those of `--model`, by name: of a model from the hub its GGUF files.

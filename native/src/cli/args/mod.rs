@@ -15,12 +15,14 @@ pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
 pub use engine::{EngineArgs, SupportArgs};
 pub use eval::EvalArgs;
-pub use serve::ServeArgs;
+pub use serve::{ApiArgs, ServeArgs};
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
 use super::Usage;
+use super::config::Config;
 use crate::store::catalogue;
 use chrono::Datelike;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use periapt_core::DeviceChoice;
 use periapt_core::formats::gguf::TensorType;
@@ -36,12 +38,19 @@ use std::path::PathBuf;
     name = "periapt",
     version,
     after_help = "Exit codes: 0 fine, 2 usage, 3 model or file problem, 4 device problem, 1 \
-                  anything else.\nPERIAPT_LOG=debug shows what goes on underneath, on stderr."
+                  anything else.\nPERIAPT_LOG=debug shows what goes on underneath, on stderr. `periapt config` shows which \
+                  options hold where none are given, and the file that says so."
 )]
 pub struct Cli {
+    /// Leave the configuration file out; `periapt config` shows what it says
+    #[arg(long, global = true)]
+    pub no_config: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// What the configuration file says to that, in words.
+    #[arg(skip)]
+    pub configured: Option<String>,
 }
 
 impl Cli {
@@ -54,13 +63,44 @@ impl Cli {
         })
     }
 
-    /// The command line, by that grammar.
+    /// The command line, by that grammar and the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// clap's, and what is wrong with the file.
+    pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
+        let grammar = Self::grammar();
+        // As far as it can be read: what is missing may be in the file. Help is that of the program, whatever the file says.
+        let asked = grammar.clone().ignore_errors(true);
+        let asked = asked.try_get_matches_from(args)?;
+        let (command, own) = match asked.subcommand() {
+            Some((command, own)) if Config::is_for(command) && !asked.get_flag("no_config") => {
+                (command, own)
+            }
+            _ => return Self::by(grammar, args),
+        };
+        let config = Config::of_user(&grammar)
+            .map_err(|wrong| clap::Error::raw(ErrorKind::InvalidValue, format!("{wrong}\n")))?;
+        let Some(config) = config else {
+            return Self::by(grammar, args);
+        };
+        let (grammar, configured) = config.apply(grammar, command, own);
+        let cli = Self::by(grammar, args)?;
+        Ok(Self { configured, ..cli })
+    }
+
+    /// A command line by a grammar.
     ///
     /// # Errors
     ///
     /// clap's.
-    pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
-        let mut grammar = Self::grammar();
+    pub fn by<T>(
+        mut grammar: clap::Command,
+        args: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error>
+    where
+        T: Into<OsString> + Clone,
+    {
         let mut matches = grammar.try_get_matches_from_mut(args)?;
         Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
     }
@@ -98,6 +138,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// What this machine can compute on, and whether a generation is possible
     Doctor(DoctorArgs),
+    /// What the configuration file, the environment and the defaults come to
+    Config(ConfigArgs),
     /// Print what a shell needs to complete this command line
     Completions(CompletionsArgs),
     /// Write manual pages
@@ -388,6 +430,16 @@ pub enum ModelsCommand {
         /// The model's name
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Print where the file lies, or would lie, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    pub path: bool,
 }
 
 #[derive(Debug, Args)]

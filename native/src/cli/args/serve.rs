@@ -67,14 +67,12 @@ pub struct ApiArgs {
     /// may hold one, too: `default@concise`
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,
-    /// The key that requests must bring (`Authorization: Bearer KEY`)
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "PERIAPT_API_KEY",
-        hide_env_values = true
-    )]
+    /// The key that requests must bring (`Authorization: Bearer KEY`) [default: that of --api-key-env]
+    #[arg(long, value_name = "KEY")]
     pub api_key: Option<String>,
+    /// The environment variable that holds the key [default: PERIAPT_API_KEY, where there is one]
+    #[arg(long, value_name = "NAME")]
+    pub api_key_env: Option<String>,
     /// Let pages of this origin ask, too, such as https://chat.example; `*` for all
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,

@@ -53,7 +53,7 @@ pub fn run(other: &Path, json: bool) -> anyhow::Result<()> {
     while let Some(option) = rest.next() {
         match option.to_str() {
             Some("--vs") => drop(rest.next()),
-            Some("--json") => {}
+            Some("--json" | "--no-config") => {}
             Some(option) if option.starts_with("--vs=") => {}
             _ => options.push(option),
         }

@@ -1,7 +1,7 @@
 //! One request to a server: within limits, again where that may help, and never with more than it is owed.
 
 use super::EngineError;
-use crate::cli::Usage;
+use crate::cli::{Usage, input};
 use crate::store::{is_loopback, proxy_for, retry_after, shown, without_login};
 use crate::terminal::{self, say};
 use serde_json::Value;
@@ -72,7 +72,8 @@ impl Http {
         let path = root.path().trim_end_matches('/');
         let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
         root.set_path(&path);
-        let key = key.map(secret).transpose()?;
+        let key = key.map(|name| input::secret("--engine-key-env", name));
+        let key = key.transpose()?;
         if let Some(key) = &key {
             terminal::hide(key);
             if root.scheme() == "http" && !is_loopback(&root) {
@@ -206,19 +207,6 @@ impl Http {
                 self.name()
             ))
         }))
-    }
-}
-
-/// The key in an environment variable.
-fn secret(name: &str) -> Result<String, Usage> {
-    let wrong = |why: &str| Usage(format!("--engine-key-env {name}: {why}"));
-    let key = std::env::var(name).map_err(|_| wrong("there is no such environment variable"))?;
-    let key = key.trim();
-    match key.is_empty() || key.contains(|c: char| !c.is_ascii_graphic()) {
-        true => Err(wrong(
-            "it holds no key (printable characters without spaces)",
-        )),
-        false => Ok(key.to_owned()),
     }
 }
 
