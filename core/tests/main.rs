@@ -10,6 +10,7 @@ mod attention;
 mod decoder;
 mod families;
 mod fit;
+mod forms;
 mod kernels;
 mod sampling;
 mod session;

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 
 const END: u32 = 0;
 
-fn load(tiny: &Tiny, choice: DeviceChoice) -> Option<Session> {
+pub fn load(tiny: &Tiny, choice: DeviceChoice) -> Option<Session> {
     let device = match pollster::block_on(device::open(choice)) {
         Ok(device) => device,
         Err(error) => {
@@ -35,7 +35,7 @@ fn load(tiny: &Tiny, choice: DeviceChoice) -> Option<Session> {
     Some(session)
 }
 
-fn conversation(question: &str) -> Conversation {
+pub fn conversation(question: &str) -> Conversation {
     Conversation {
         system: Some("Be {preference}".to_owned()),
         preference: Some("brief".to_owned()),
