@@ -574,3 +574,126 @@ fn what_a_server_lacks_is_named() {
         );
     }
 }
+
+/// An evaluation's rows, by method and question.
+fn rows(folder: &Path) -> BTreeMap<(String, String), Value> {
+    let row = |row: Value| {
+        let of = |name: &str| row[name].to_string();
+        ((of("method"), of("question")), row)
+    };
+    lines(&folder.join("answers.jsonl"))
+        .into_iter()
+        .map(row)
+        .collect()
+}
+
+#[test]
+fn an_evaluation_there_is_the_one_here() {
+    let place = Place::new();
+    let (_server, url) = serve(&place);
+    let questions: Vec<String> = (0..5).map(|number| format!("Why {number}?")).collect();
+    let questions = place.write("questions.json", json!(questions).to_string());
+    for (name, more) in [
+        ("greedy", &["--budget", "0.3"][..]),
+        (
+            "drawn",
+            &["--temperature", "1.2", "--seed", "5", "--top-p", "0.9"],
+        ),
+    ] {
+        let folder = |side: &str| place.text(&format!("{name}-{side}"));
+        let (there, here) = (folder("there"), folder("here"));
+        let model = place.text("tiny.gguf");
+        let fixed = [
+            "eval",
+            "--prefer",
+            "brief",
+            "-n",
+            "12",
+            "--dataset",
+            &questions,
+            "--json",
+            "-o",
+        ];
+        let own = [
+            &there,
+            "--engine",
+            &url,
+            "--model",
+            "tiny",
+            "--support",
+            "97",
+        ];
+        let told = json(&[&fixed[..], &own, more].concat());
+        let own = [&here, "--device", "cpu", "--model", &model];
+        let known = json(&[&fixed[..], &own, more].concat());
+        assert!(alike(&told, &known), "{name}: {told} {known}");
+        let (mut there, here) = (rows(Path::new(&there)), rows(Path::new(&here)));
+        assert!(there.len() >= 20 && there.len() == here.len());
+        for (key, row) in &mut there {
+            let leaned = key.0.contains("la") || key.0.contains("amulet");
+            let truncation = row.as_object_mut().unwrap().remove("truncation");
+            assert_eq!(truncation.is_some(), leaned, "{key:?}");
+            assert!(alike(row, &here[key]), "{name}: {row} {}", here[key]);
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_whose_engine_dies_goes_on_from_its_record() {
+    let place = Place::new();
+    let questions: Vec<String> = (0..40).map(|number| format!("Why {number}?")).collect();
+    let questions = place.write("questions.json", json!(questions).to_string());
+    let run = |url: &str, folder: &str| {
+        let args = [
+            "eval",
+            "--engine",
+            url,
+            "--model",
+            "tiny",
+            "--prefer",
+            "brief",
+            "-n",
+            "12",
+            "--method",
+            "base,pref",
+            "--dataset",
+            &questions,
+            "-o",
+            folder,
+            "--batch",
+            "2",
+        ];
+        command(&args, &[])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let (server, url) = serve(&place);
+    let cut = place.text("cut");
+    let mut client = run(&url, &cut);
+    let written = || lines(&Path::new(&cut).join("answers.jsonl"));
+    while written().len() < 4 {
+        assert!(client.try_wait().unwrap().is_none(), "it has ended");
+        thread::sleep(Duration::from_millis(2));
+    }
+    drop(server);
+    let output = client.wait_with_output().unwrap();
+    expect_failure(&["eval"], &output, 1, &["does not answer"]);
+    let before = written();
+    assert!((4..80).contains(&before.len()));
+    // Another server, at another address.
+    let (_server, url) = serve(&place);
+    let output = run(&url, &cut).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        written()[..before.len()],
+        before,
+        "what there was has changed"
+    );
+    let whole = place.text("whole");
+    let output = run(&url, &whole).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (cut, whole) = (rows(Path::new(&cut)), rows(Path::new(&whole)));
+    assert!(cut.len() == 80 && whole.iter().all(|(key, row)| alike(row, &cut[key])));
+}

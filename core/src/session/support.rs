@@ -48,16 +48,17 @@ pub struct SupportSampler {
 }
 
 impl SupportSampler {
-    /// A sampler at its first token. Nucleus, KL budget and adaptive strength go by the probability that a support has, and the
+    /// A sampler at the first token of the answer of that number. Nucleus, KL budget and adaptive strength go by the probability that a support has, and the
     /// repetition penalty, which is not the same for logits and for log-probabilities, by the latter.
     ///
     /// # Errors
     ///
     /// As [`Sampling::check_ranges`].
-    pub async fn new(method: &Method, sampling: &Sampling) -> Result<Self, Error> {
+    pub async fn new(method: &Method, sampling: &Sampling, number: u32) -> Result<Self, Error> {
         let device = device::open(DeviceChoice::Cpu).await?;
         let weights = method.batch_weights(1);
-        let sampler = Sampler::new(sampling, &weights, 0, 0, MOST_IDS as usize, &device.device)?;
+        let vocab = MOST_IDS as usize;
+        let sampler = Sampler::new(sampling, &weights, number, 0, vocab, &device.device)?;
         Ok(Self {
             sampler,
             device,
@@ -139,7 +140,7 @@ mod tests {
     fn chosen(sampling: &Sampling, support: &Support) -> (u32, Truncation) {
         let method = Method::LinearAlignment { strength: 2.0 };
         let choose = async {
-            let mut sampler = SupportSampler::new(&method, sampling).await?;
+            let mut sampler = SupportSampler::new(&method, sampling, 0).await?;
             let (id, _, truncation) = sampler.choose(support).await?;
             Ok::<_, Error>((id, truncation))
         };

@@ -2,6 +2,7 @@
 
 use super::at_least_one;
 use clap::Args;
+use std::time::Duration;
 
 /// Each says it: a heading for all of them would go on over what comes behind.
 const HEADING: &str = "Engine";
@@ -15,9 +16,16 @@ pub struct EngineArgs {
     /// The environment variable that holds the server's key
     #[arg(long, help_heading = HEADING, value_name = "NAME", requires = "engine")]
     pub engine_key_env: Option<String>,
-    /// Seconds for an answer of the server to come
+    /// Seconds for an answer of a server to come
     #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     pub engine_timeout: u64,
+}
+
+impl EngineArgs {
+    /// What an answer has to come in.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(self.engine_timeout)
+    }
 }
 
 #[derive(Debug, Clone, Args)]

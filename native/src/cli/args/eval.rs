@@ -1,6 +1,6 @@
 //! What `periapt eval` takes.
 
-use super::{DecodingArgs, ModelArgs, PromptArgs};
+use super::{DecodingArgs, EngineArgs, ModelArgs, PromptArgs, SupportArgs};
 use clap::Args;
 use periapt_core::decoding::MethodName;
 use std::path::PathBuf;
@@ -9,6 +9,10 @@ use std::path::PathBuf;
 pub struct EvalArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub support: SupportArgs,
     #[command(flatten)]
     pub prompts: PromptArgs,
     /// Questions: a JSON list of questions, or of objects with `index` and `question`, or JSON lines of these; a path, or
@@ -32,7 +36,7 @@ pub struct EvalArgs {
     /// The first N questions of each dataset alone
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     pub limit: Option<usize>,
-    /// Answers decoded at once
+    /// Answers decoded at once; with --engine requests at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub batch: usize,
     /// Answers alone: no scores (which take two more passes over each answer) and no report

@@ -30,8 +30,22 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Characters of what a server says of an error.
 const MOST_SAID: usize = 400;
 
+/// How messages speak of a server.
+#[derive(Debug)]
+pub struct Called {
+    /// What it is.
+    pub what: &'static str,
+    /// The options that name it, the variable with its key, and its model.
+    pub option: &'static str,
+    pub key: &'static str,
+    pub model: &'static str,
+    /// What its address should be that of.
+    pub of: &'static str,
+}
+
 /// A server, and the key for it.
 pub struct Http {
+    pub called: &'static Called,
     /// The address above `/v1`.
     root: Url,
     key: Option<String>,
@@ -50,10 +64,16 @@ enum Failed {
 
 impl Http {
     /// The server at `address`, with or without `/v1`, whose key is in the variable `key`; an answer has `limit` to come.
-    pub fn new(address: &str, key: Option<&str>, limit: Duration) -> Result<Self, Usage> {
+    pub fn new(
+        called: &'static Called,
+        address: &str,
+        key: Option<&str>,
+        limit: Duration,
+    ) -> Result<Self, Usage> {
         let wrong = |why: &str| {
             Usage(format!(
-                "--engine {}: {why} (such as http://127.0.0.1:8000/v1)",
+                "{} {}: {why} (such as http://127.0.0.1:8000/v1)",
+                called.option,
                 without_login(address)
             ))
         };
@@ -62,9 +82,10 @@ impl Http {
             return Err(wrong("it has to begin with http:// or https://"));
         }
         if !root.username().is_empty() || root.password().is_some() {
-            return Err(wrong(
-                "a key goes into an environment variable that --engine-key-env names, not into the address",
-            ));
+            return Err(wrong(&format!(
+                "a key goes into an environment variable that {} names, not into the address",
+                called.key
+            )));
         }
         if root.query().is_some() || root.fragment().is_some() {
             return Err(wrong("it may not hold `?` or `#`"));
@@ -72,14 +93,15 @@ impl Http {
         let path = root.path().trim_end_matches('/');
         let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
         root.set_path(&path);
-        let key = key.map(|name| input::secret("--engine-key-env", name));
+        let key = key.map(|name| input::secret(called.key, name));
         let key = key.transpose()?;
         if let Some(key) = &key {
             terminal::hide(key);
             if root.scheme() == "http" && !is_loopback(&root) {
-                say(
-                    "--engine-key-env: the key goes over plain http, where anybody in between can read it; https:// would keep it",
-                );
+                say(&format!(
+                    "{}: the key goes over plain http, where anybody in between can read it; https:// would keep it",
+                    called.key
+                ));
             }
         }
         let agent = Agent::config_builder()
@@ -94,6 +116,7 @@ impl Http {
             .timeout_recv_body(Some(limit))
             .build();
         Ok(Self {
+            called,
             root,
             key,
             agent: agent.into(),
@@ -104,6 +127,11 @@ impl Http {
     /// The server, as messages and records name it.
     pub fn name(&self) -> String {
         shown(&self.root).trim_end_matches('/').to_owned()
+    }
+
+    /// What it is, with its name.
+    pub fn called(&self) -> String {
+        format!("{} {}", self.called.what, self.name())
     }
 
     /// What the server says at `path`, to `body` where there is one.
@@ -123,9 +151,9 @@ impl Http {
                     1 => String::new(),
                     attempts => format!(", at {attempts} attempts"),
                 };
-                let name = self.name();
+                let called = self.called();
                 return Err(EngineError::new(format!(
-                    "the engine {name} does not answer{tried}: {why}"
+                    "{called} does not answer{tried}: {why}"
                 )));
             }
             tracing::debug!("{}: {why}; again in {wait:?}", self.name());
@@ -169,8 +197,8 @@ impl Http {
             let place = response.headers().get(header::LOCATION);
             let place = place.map(|place| String::from_utf8_lossy(place.as_bytes()).into_owned());
             return Err(refused(format!(
-                "the engine {} redirects {path} to {}: refused; give the address that answers itself",
-                self.name(),
+                "{} redirects {path} to {}: refused; give the address that answers itself",
+                self.called(),
                 without_login(&place.unwrap_or_default())
             )));
         }
@@ -184,9 +212,10 @@ impl Http {
         if status.is_success() {
             return serde_json::from_str(&text).map_err(|error| {
                 refused(format!(
-                    "the engine {} answers {path} with what is no JSON ({error}): is --engine the address of an \
-                     OpenAI-compatible server?",
-                    self.name()
+                    "{} answers {path} with what is no JSON ({error}): is {} the address of {}?",
+                    self.called(),
+                    self.called.option,
+                    self.called.of
                 ))
             });
         }
@@ -203,8 +232,8 @@ impl Http {
                     | StatusCode::NOT_IMPLEMENTED
             ),
             ..EngineError::new(format!(
-                "the engine {} answers {path} with {status}: {said}",
-                self.name()
+                "{} answers {path} with {status}: {said}",
+                self.called()
             ))
         }))
     }
@@ -235,11 +264,12 @@ fn said(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::ENGINE;
     use super::*;
 
     #[test]
     fn addresses() {
-        let of = |address: &str| Http::new(address, None, CONNECT).map(|http| http.name());
+        let of = |address: &str| Http::new(&ENGINE, address, None, CONNECT).map(|http| http.name());
         for (address, name) in [
             ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
             ("http://127.0.0.1:8000/v1/", "http://127.0.0.1:8000"),

@@ -1,6 +1,7 @@
 //! Leaning on a server's model: of each next token the likeliest ones with the preference, the same ones without it, weighed and
 //! drawn here by the engine's own guidance and sampler, and appended.
 
+use super::truncated::Truncated;
 use super::{Engine, EngineError, Kind};
 use periapt_core::Error;
 use periapt_core::decoding::streams::Stream;
@@ -23,6 +24,23 @@ pub struct Leaning {
     pub strengths: Vec<f64>,
     pub kl: Vec<f32>,
     pub ended: bool,
+}
+
+impl Leaning {
+    /// Its tokens.
+    pub fn ids(&self) -> Vec<u32> {
+        self.tokens.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// What each token can have cost.
+    pub fn truncations(&self) -> impl Iterator<Item = &Truncation> {
+        self.tokens.iter().map(|(_, truncation)| truncation)
+    }
+
+    /// All of them together.
+    pub fn truncated(&self) -> Truncated {
+        Truncated::of(&self.truncations().collect::<Vec<_>>())
+    }
 }
 
 /// Answers the first conversation of a request by its method, `support` tokens at a time. `heard` hears of every piece of its
@@ -58,7 +76,8 @@ pub async fn lean(
         return Err(Error::from(ModelError::ContextFull { prompt, context }).into());
     }
     let anchor = request.method.weights()[0].0;
-    let mut sampler = SupportSampler::new(&request.method, &request.sampling).await?;
+    let mut sampler =
+        SupportSampler::new(&request.method, &request.sampling, request.first).await?;
     let mut stop = StopTexts::new(&request.stop);
     let (mut ids, mut told) = (Vec::new(), 0);
     while ids.len() < most && !answer.ended {

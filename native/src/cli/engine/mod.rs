@@ -2,29 +2,30 @@
 //! this machine.
 //!
 //! Reading order: this file (the server and its chats), `http` (one request), `tokens` (what is asked in token ids), `write` and
-//! `rate` (TPO's generator and rewards), `lean` (Amulet on a truncated support).
+//! `rate` (TPO's generator and rewards), `lean` (Amulet on a truncated support), `truncated` (what that can have cost), `answer`
+//! (any of these), `parallel` (several requests at once).
 
+mod answer;
 mod http;
 mod lean;
+mod parallel;
 mod rate;
 mod tokens;
+mod truncated;
 mod write;
 
-pub use lean::lean;
+pub use answer::Answered;
+use lean::{Leaning, lean};
+use parallel::{all, each};
 pub use write::{Asked, Writer};
 
 use super::Usage;
 use super::args::EngineArgs;
-use http::Http;
+use http::{Called, Http};
 use periapt_core::text::Message;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::Duration;
 
 /// Tokens of context of a server that does not say it: what Ollama gives where nobody says more.
 const LEAST_CONTEXT: usize = 4096;
@@ -37,6 +38,15 @@ const MESSAGE_TOKENS: usize = 8;
 
 /// Requests at once, where nobody says it.
 const AT_ONCE: usize = 8;
+
+/// `--engine`.
+const ENGINE: Called = Called {
+    what: "the engine",
+    option: "--engine",
+    key: "--engine-key-env",
+    model: "--model",
+    of: "an OpenAI-compatible server",
+};
 
 /// A server did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -106,17 +116,13 @@ impl Engine {
         let Some(address) = &args.engine else {
             return Ok(None);
         };
-        let limit = Duration::from_secs(args.engine_timeout);
-        let http = Http::new(address, args.engine_key_env.as_deref(), limit)?;
-        let list = match http.ask("/v1/models", None) {
-            Err(error) if error.missing && model.is_some() => Value::Null,
-            list => list?,
-        };
-        let list = list["data"].as_array().cloned().unwrap_or_default();
-        let model = match model {
-            Some(model) => model.to_owned(),
-            None => only(&list, &http.name())?,
-        };
+        let http = Http::new(
+            &ENGINE,
+            address,
+            args.engine_key_env.as_deref(),
+            args.limit(),
+        )?;
+        let (list, model) = models(&http, model)?;
         let card = list.iter().find(|card| card["id"] == model.as_str());
         let owner = card.or(list.first()).map(|card| &card["owned_by"]);
         let kind = match owner.and_then(Value::as_str) {
@@ -158,7 +164,7 @@ impl Engine {
 
     /// What the server can't, and what to do about it.
     fn lacks(&self, what: &str) -> EngineError {
-        EngineError::new(format!("the engine {} {what}", self.name()))
+        EngineError::new(format!("{} {what}", self.http.called()))
     }
 
     /// An answer to a chat, of which `body` says how.
@@ -193,72 +199,56 @@ impl Engine {
         }
     }
 
-    /// Does `work` for each of `items`, so many at once as may be; `heard` hears of each when it is done, with its place. The
-    /// first error, or a hearing that breaks off, ends it: what is under way by then is waited for.
-    fn each<T: Sync, R: Send>(
+    /// As [`each`], so many requests at once as may be.
+    pub fn each<T: Sync, R: Send, E: Send>(
         &self,
         items: &[T],
-        work: impl Fn(&T) -> Result<R, EngineError> + Sync,
-        mut heard: impl FnMut(usize, R) -> ControlFlow<()>,
-    ) -> Result<(), EngineError> {
-        let (next, work) = (&AtomicUsize::new(0), &work);
-        let (tell, told) = channel();
-        thread::scope(|scope| {
-            for _ in 0..self.at_once.min(items.len()) {
-                let tell = tell.clone();
-                scope.spawn(move || {
-                    while let Some((place, item)) = next_of(next, items) {
-                        if tell.send((place, work(item))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(tell);
-            for (place, result) in told {
-                if heard(place, result?).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        work: impl Fn(&T) -> Result<R, E> + Sync,
+        heard: impl FnMut(usize, R) -> ControlFlow<()>,
+    ) -> Result<(), E> {
+        each(self.at_once, items, work, heard)
     }
 
-    /// The same of all, in their order.
+    /// As [`all`].
     fn all<T: Sync, R: Send>(
         &self,
         items: &[T],
         work: impl Fn(&T) -> Result<R, EngineError> + Sync,
     ) -> Result<Vec<R>, EngineError> {
-        let mut results = BTreeMap::new();
-        self.each(items, work, |place, result| {
-            results.insert(place, result);
-            ControlFlow::Continue(())
-        })?;
-        Ok(results.into_values().collect())
+        all(self.at_once, items, work)
     }
 }
 
-fn next_of<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
-    let place = next.fetch_add(1, Ordering::Relaxed);
-    Some((place, items.get(place)?))
+/// The models that a server lists, and the one to ask: the one that is named, else its only one, or the one that it calls its
+/// default.
+fn models(http: &Http, model: Option<&str>) -> anyhow::Result<(Vec<Value>, String)> {
+    let list = match http.ask("/v1/models", None) {
+        Err(error) if error.missing && model.is_some() => Value::Null,
+        list => list?,
+    };
+    let list = list["data"].as_array().cloned().unwrap_or_default();
+    let model = match model {
+        Some(model) => model.to_owned(),
+        None => only(&list, http)?,
+    };
+    Ok((list, model))
 }
 
-/// The one model of a server, or the one that it calls its default.
-fn only(list: &[Value], name: &str) -> Result<String, Usage> {
+fn only(list: &[Value], http: &Http) -> Result<String, Usage> {
     let ids = || list.iter().filter_map(|card| card["id"].as_str());
     if let Some(default) = ids().find(|id| *id == "default") {
         return Ok(default.to_owned());
     }
+    let (called, option) = (http.called(), http.called.model);
     match (ids().next(), ids().count()) {
         (Some(id), 1) => Ok(id.to_owned()),
         (None, _) => Err(Usage(format!(
-            "the engine {name} lists no model: name one with --model"
+            "{called} lists no model: name one with {option}"
         ))),
         _ => {
             let ids: Vec<&str> = ids().take(20).collect();
             Err(Usage(format!(
-                "the engine {name} has several models: name one with --model ({})",
+                "{called} has several models: name one with {option} ({})",
                 ids.join(", ")
             )))
         }

@@ -4,6 +4,7 @@ use super::{Engine, EngineError, sent};
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::streams::Stream;
 use periapt_core::reward::{Rater, RewardError};
+use periapt_core::session::Score;
 use periapt_core::text::Message;
 use serde_json::{Map, Value, json};
 
@@ -77,17 +78,11 @@ impl Rater for Engine {
             .map(|stream| conversation.messages(stream))
             .collect();
         let prompts = self.prompts(&messages, streams)?;
-        let rows: Vec<(Vec<u32>, usize)> = answers
+        let rows = answers
             .iter()
-            .flat_map(|answer| {
-                let row = |ids: &Vec<u32>| ([&ids[..], answer].concat(), ids.len());
-                prompts.iter().map(row)
-            })
-            .collect();
-        let rated = self.all(&rows, |(ids, from)| match *from == ids.len() {
-            true => Ok(Vec::new()),
-            false => self.rate(ids, *from),
-        })?;
+            .flat_map(|answer| prompts.iter().map(move |prompt| (prompt, answer)));
+        let rows: Vec<(&Vec<u32>, &Vec<u32>)> = rows.collect();
+        let rated = self.all(&rows, |(prompt, answer)| self.rate_answer(prompt, answer))?;
         Ok(rated
             .chunks(streams.len().max(1))
             .map(<[_]>::to_vec)
@@ -96,6 +91,24 @@ impl Rater for Engine {
 }
 
 impl Engine {
+    /// How well an answer's tokens fit its preference.
+    pub fn score(&self, conversation: &Conversation, answer: &[u32]) -> Result<Score, EngineError> {
+        let streams = [Stream::base(), Stream::pref()];
+        let messages = streams.clone().map(|stream| conversation.messages(&stream));
+        let prompts = self.prompts(&messages, &streams)?;
+        let rated = [&prompts[0], &prompts[1]].map(|prompt| self.rate_answer(prompt, answer));
+        let [base, pref] = rated;
+        Ok(Score::of(&base?, &pref?, answer))
+    }
+
+    /// The log-probabilities of an answer's tokens after a prompt.
+    fn rate_answer(&self, prompt: &[u32], answer: &[u32]) -> Result<Vec<f32>, EngineError> {
+        match answer.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.rate(&[prompt, answer].concat(), prompt.len()),
+        }
+    }
+
     /// A judge's answer by its likeliest first tokens, of a server that is asked in texts alone.
     fn margin(&self, chat: &[Message], letters: [&str; 2]) -> Result<f64, EngineError> {
         let body = json!({

@@ -297,7 +297,7 @@ impl Engine {
     }
 
     /// Whether prompts may be given as token ids.
-    pub(super) fn takes_ids(&self) -> bool {
+    pub fn takes_ids(&self) -> bool {
         self.tokenizing != Tokenizing::None
     }
 }

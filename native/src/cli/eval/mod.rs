@@ -4,8 +4,10 @@ pub mod dataset;
 mod plot;
 mod record;
 mod report;
+mod there;
 
 use super::args::EvalArgs;
+use super::engine::Engine;
 use super::{Loaded, Usage, ask, input, load, notes, reading, source, streams};
 use crate::output;
 use crate::say;
@@ -74,14 +76,39 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     for name in files(&datasets, &arms) {
         output::apart(&args.output.join(name), &args.dataset)?;
     }
+    let plan = Plan {
+        datasets,
+        preferences,
+        arms,
+    };
+    let (model, context) = (args.model.model.as_deref(), args.model.load.max_context);
+    match Engine::of(&args.engine, model, context, Some(args.batch))? {
+        Some(engine) => there::run(args, &plan, &engine, &mut record)?,
+        None => here(args, &plan, &mut record)?,
+    }
+    match args.answers_only {
+        true => Ok(()),
+        false => report::write(args, &record.rows),
+    }
+}
+
+/// What is evaluated: each with each.
+struct Plan {
+    datasets: Vec<Dataset>,
+    preferences: Vec<String>,
+    arms: Vec<Arm>,
+}
+
+/// Answers what is not answered yet with the model on this machine.
+fn here(args: &EvalArgs, plan: &Plan, record: &mut Record) -> anyhow::Result<()> {
     let loaded = load(&args.model.to_measure())?;
     notes::of_session(&loaded.session);
     record.settings(&settings(args, &loaded)?)?;
 
-    let mut progress = Progress::new(&datasets, &preferences, &arms, &record);
-    for dataset in &datasets {
-        for preference in &preferences {
-            for arm in &arms {
+    let mut progress = Progress::new(plan, record);
+    for dataset in &plan.datasets {
+        for preference in &plan.preferences {
+            for arm in &plan.arms {
                 for (number, batch) in dataset.questions.chunks(args.batch).enumerate() {
                     let first = (number * args.batch) as u32;
                     let job = Batch {
@@ -91,16 +118,13 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
                         batch,
                         first,
                     };
-                    job.run(args, &loaded.session, &mut record, &mut progress)?;
+                    job.run(args, &loaded.session, record, &mut progress)?;
                 }
             }
         }
     }
     progress.finish();
-    match args.answers_only {
-        true => Ok(()),
-        false => report::write(args, &record.rows),
-    }
+    Ok(())
 }
 
 /// The files that a run writes into its folder.
@@ -193,6 +217,16 @@ fn settings(args: &EvalArgs, loaded: &Loaded) -> anyhow::Result<Value> {
     Ok(settings)
 }
 
+fn conversation(args: &EvalArgs, preference: &str, question: &Question) -> Conversation {
+    let compat = args.decoding.paper_compat;
+    Conversation {
+        system: args.prompts.system(compat, true),
+        preference: Some(args.prompts.set(compat).instruction(preference)),
+        question: question.text.clone(),
+        ..Conversation::default()
+    }
+}
+
 fn request(
     args: &EvalArgs,
     arm: &Arm,
@@ -252,17 +286,8 @@ impl Batch<'_> {
         if !missing.contains(&true) {
             return Ok(());
         }
-        let compat = args.decoding.paper_compat;
-        let conversations: Vec<Conversation> = self
-            .batch
-            .iter()
-            .map(|question| Conversation {
-                system: args.prompts.system(compat, true),
-                preference: Some(args.prompts.set(compat).instruction(self.preference)),
-                question: question.text.clone(),
-                ..Conversation::default()
-            })
-            .collect();
+        let of = |question| conversation(args, self.preference, question);
+        let conversations: Vec<Conversation> = self.batch.iter().map(of).collect();
         let mut finish = async |place: usize, generation: &Generation| {
             if missing[place] {
                 let score = match spoken(generation) {
@@ -314,10 +339,6 @@ impl Batch<'_> {
     }
 
     fn row(&self, question: &Question, generation: &Generation, score: Option<Score>) -> Row {
-        let mean = |values: &mut dyn Iterator<Item = f64>| {
-            let (count, sum) = values.fold((0, 0.0), |(count, sum), v| (count + 1, sum + v));
-            (count > 0).then(|| sum / f64::from(count))
-        };
         let kl = || generation.kl.iter().copied().map(f64::from);
         Row {
             dataset: self.dataset.to_owned(),
@@ -328,12 +349,18 @@ impl Batch<'_> {
             response: generation.text.clone(),
             token_ids: generation.token_ids.clone(),
             finish_reason: generation.finish_reason,
-            mean_k: mean(&mut generation.strengths.iter().copied()).unwrap_or(0.0),
-            mean_kl: mean(&mut kl()),
+            mean_k: mean(generation.strengths.iter().copied()).unwrap_or(0.0),
+            mean_kl: mean(kl()),
             max_kl: kl().reduce(f64::max),
             score,
+            truncation: None,
         }
     }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0, 0.0), |(count, sum), v| (count + 1, sum + v));
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 /// An answer's tokens without the one that ended it.
@@ -355,11 +382,11 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(datasets: &[Dataset], preferences: &[String], arms: &[Arm], record: &Record) -> Self {
+    fn new(plan: &Plan, record: &Record) -> Self {
         let mut total = 0;
-        for dataset in datasets {
-            for preference in preferences {
-                for arm in arms {
+        for dataset in &plan.datasets {
+            for preference in &plan.preferences {
+                for arm in &plan.arms {
                     let missing = dataset.questions.iter().filter(|question| {
                         let key = key(&dataset.name, &arm.name, preference, &question.index);
                         !record.has(&key)

@@ -32,6 +32,9 @@ pub struct Row {
     pub max_kl: Option<f64>,
     /// Absent for an answer without a token.
     pub score: Option<Score>,
+    /// What leaning on the likeliest tokens of a server can have cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncation: Option<Value>,
 }
 
 /// What makes an answer: dataset, method, preference and question.
@@ -161,7 +164,8 @@ impl Record {
         }
     }
 
-    /// Writes the settings down, or holds them against those of the run that is taken up.
+    /// Writes the settings down, or holds them against those of the run that is taken up; a server may have another address
+    /// since.
     pub fn settings(&self, settings: &Value) -> anyhow::Result<()> {
         let path = self.folder.join("run.json");
         match fs::read_to_string(&path) {
@@ -172,9 +176,6 @@ impl Record {
             Ok(text) => {
                 let before: Value = serde_json::from_str(&text)
                     .with_context(|| format!("{} is damaged", path.display()))?;
-                if before == *settings {
-                    return Ok(());
-                }
                 let names = [&before, settings]
                     .map(Value::as_object)
                     .into_iter()
@@ -182,9 +183,13 @@ impl Record {
                 let names: BTreeSet<&String> = names.flat_map(serde_json::Map::keys).collect();
                 let changed: Vec<String> = names
                     .into_iter()
+                    .filter(|name| *name != "engine")
                     .filter(|name| before[name.as_str()] != settings[name.as_str()])
                     .map(|name| format!("{name} was {}, now {}", before[name], settings[name]))
                     .collect();
+                if changed.is_empty() {
+                    return Ok(());
+                }
                 Err(Usage(format!(
                     "--output: {} holds a run with other settings ({}): choose another folder",
                     self.folder.display(),
@@ -240,6 +245,7 @@ mod tests {
             mean_kl: None,
             max_kl: None,
             score: None,
+            truncation: None,
         }
     }
 

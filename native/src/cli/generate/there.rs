@@ -2,12 +2,11 @@
 
 use super::super::answer::{length, title};
 use super::super::args::{CompareArgs, EngineArgs, GenerateArgs, ModelArgs};
-use super::super::engine::{Asked, Engine, lean};
+use super::super::engine::{Answered, Engine};
 use super::super::{Usage, millis, print_json};
-use crate::say;
 use crate::terminal;
-use periapt_core::decoding::{Method, MethodName};
-use periapt_core::session::{FinishReason, GenerateRequest, Truncation};
+use periapt_core::decoding::MethodName;
+use periapt_core::session::{GenerateRequest, Truncation};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -76,17 +75,6 @@ pub fn compare(
     }
 }
 
-/// Whether a chat's answer is the method's own: nothing is weighed, and no guard changes what is drawn.
-fn is_plain(request: &GenerateRequest) -> bool {
-    let sampling = &request.sampling;
-    let guarded = sampling.plausibility > 0.0
-        || sampling.nucleus < 1.0
-        || sampling.kl_budget.is_some()
-        || sampling.adaptive.is_some();
-    matches!(request.method, Method::Base | Method::Pref)
-        && (sampling.temperature == 0.0 || !guarded)
-}
-
 /// An answer as JSON, and its length in words; shown as it comes where `stream` is set.
 fn answer(
     engine: &Engine,
@@ -104,42 +92,27 @@ fn answer(
         "model": { "name": engine.model },
     });
     let mut put = |name: &str, value: Value| object[name] = value;
-    let (text, tokens, finish_reason) = if is_plain(request) {
-        let conversation = request.conversations.first().cloned().unwrap_or_default();
-        let messages = conversation.messages(&request.method.streams()[0]);
-        let asked = Asked {
-            prefix: "",
-            stops: &request.stop,
-            number: 0,
-            sampling: &request.sampling,
-            max_new_tokens: request.max_new_tokens,
-        };
-        let draft = engine.draft(&messages, &asked)?;
-        if stream {
-            writeln!(out, "{}", draft.text)?;
+    let mut written = Ok(());
+    let heard = |text: &str| {
+        if stream && !text.is_empty() {
+            written = write!(out, "{text}").and_then(|()| out.flush());
         }
-        (draft.text, draft.tokens, draft.finish_reason)
-    } else {
-        let mut written = Ok(());
-        let heard = |text: &str| {
-            if stream && !text.is_empty() {
-                written = write!(out, "{text}").and_then(|()| out.flush());
-            }
-            match written {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
-        };
-        let leaning = pollster::block_on(lean(engine, request, support, heard))?;
-        written?;
-        let truncations: Vec<&Truncation> = leaning.tokens.iter().map(|(_, cut)| cut).collect();
-        let truncation = Truncated::of(&truncations);
-        if stream {
-            writeln!(out)?;
-            truncation.say();
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         }
-        let ids: Vec<u32> = leaning.tokens.iter().map(|(id, _)| *id).collect();
-        put("token_ids", json!(ids));
+    };
+    let answered = engine.answer(request, support, heard)?;
+    written?;
+    if stream {
+        writeln!(out)?;
+    }
+    if let Some(leaning) = &answered.leaning {
+        let truncated = leaning.truncated();
+        if stream {
+            truncated.say();
+        }
+        put("token_ids", json!(leaning.ids()));
         let prompts: serde_json::Map<String, Value> = (leaning.prompts.iter())
             .map(|(name, ids)| (name.clone(), json!(ids)))
             .collect();
@@ -148,93 +121,20 @@ fn answer(
         if request.sampling.kl_budget.is_some() {
             put("kl", json!(leaning.kl));
         }
-        put("truncation", truncation.object(support));
+        put("truncation", truncated.object(support));
+        let truncations: Vec<&Truncation> = leaning.truncations().collect();
         put("truncations", json!(truncations));
-        let finish_reason = match leaning.ended {
-            true => FinishReason::Stop,
-            false => FinishReason::Length,
-        };
-        (leaning.text, ids.len(), finish_reason)
-    };
+    }
+    let Answered {
+        text,
+        tokens,
+        finish_reason,
+        ..
+    } = answered;
     let length = length(&text, tokens, Some(finish_reason));
     put("text", json!(text));
     put("tokens", json!(tokens));
     put("finish_reason", json!(finish_reason));
     put("timings", json!({ "whole_ms": millis(started) }));
     Ok((object, length))
-}
-
-/// What leaning on so few tokens can have cost, over an answer.
-struct Truncated {
-    /// Mean and highest probability outside, by stream.
-    outside: Vec<(String, f64, f64)>,
-    bounded: usize,
-    /// The least that would have changed a token.
-    margin: Option<f64>,
-    /// Tokens that nothing outside could have changed.
-    certain: usize,
-    tokens: usize,
-}
-
-impl Truncated {
-    fn of(all: &[&Truncation]) -> Self {
-        let names = all.first().map(|first| first.outside.keys().cloned());
-        let of_stream = |name: String| {
-            let each = || all.iter().filter_map(|one| one.outside.get(&name));
-            let mean = each().sum::<f64>() / all.len().max(1) as f64;
-            let highest = each().copied().fold(0.0, f64::max);
-            (name, mean, highest)
-        };
-        Self {
-            outside: names.into_iter().flatten().map(of_stream).collect(),
-            bounded: all.iter().map(|one| one.bounded).sum(),
-            margin: all.iter().filter_map(|one| one.margin).reduce(f64::min),
-            certain: all.iter().filter(|one| one.margin.is_none()).count(),
-            tokens: all.len(),
-        }
-    }
-
-    fn object(&self, support: usize) -> Value {
-        let outside: serde_json::Map<String, Value> = (self.outside.iter())
-            .map(|(name, mean, highest)| (name.clone(), json!({ "mean": mean, "max": highest })))
-            .collect();
-        json!({
-            "support": support,
-            "outside": outside,
-            "bounded": self.bounded,
-            "margin": self.margin,
-            "certain": self.certain,
-        })
-    }
-
-    fn say(&self) {
-        let outside: Vec<String> = (self.outside.iter())
-            .map(|(name, mean, highest)| {
-                format!(
-                    "{name} {:.2}% (at most {:.2}%)",
-                    100.0 * mean,
-                    100.0 * highest
-                )
-            })
-            .collect();
-        say!(
-            "outside the likeliest tokens lay, of {}",
-            outside.join(", of ")
-        );
-        if self.bounded > 0 {
-            say!(
-                "{} log-probabilities without the preference were not to be had, and taken for the least of those that were",
-                self.bounded
-            );
-        }
-        match self.margin {
-            None => say!("no token outside could have come first"),
-            Some(margin) => say!(
-                "a token outside could have come first at {} of {} tokens, if the preference made it likelier by {margin:.1} nats \
-                 or more",
-                self.tokens - self.certain,
-                self.tokens
-            ),
-        }
-    }
 }
