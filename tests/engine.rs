@@ -548,7 +548,7 @@ fn what_will_not_pass_is_said_at_once() {
 /// A server that knows chats alone: what needs more says what, before anything is written for it.
 #[test]
 fn what_a_server_lacks_is_named() {
-    let calls: [(&[&str], &[&str]); 3] = [
+    let calls: [(&[&str], &[&str]); 4] = [
         (
             &["generate", "--prefer", "brief", "--method", "la"],
             &["makes no token ids", "/tokenize"],
@@ -560,6 +560,18 @@ fn what_a_server_lacks_is_named() {
         (
             &["tpo", "--prefer", "brief", "--method", "amulet"],
             &["base or pref"],
+        ),
+        (
+            &[
+                "tpo",
+                "--reward",
+                "remote",
+                "--reward-url",
+                "http://127.0.0.1:9",
+                "--reward-key-env",
+                "NO_SUCH",
+            ],
+            &["--reward-key-env", "NO_SUCH"],
         ),
     ];
     for (call, says) in calls {

@@ -23,6 +23,7 @@ mod net;
 #[cfg(unix)]
 mod output;
 mod refined;
+mod remote;
 mod score;
 mod serve;
 mod several;

@@ -137,7 +137,7 @@ fn lines_that_cannot_be_scored_are_named() {
         &["score", "--lines", &path, "--reward", "judge"],
         b"",
         2,
-        &["fit or preference"],
+        &["fit, preference or remote"],
     );
     place.fails(
         &["score", "--lines", &path, "Why?"],

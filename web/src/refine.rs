@@ -32,9 +32,9 @@ pub async fn run(session: &Session, params: RefineParams, on_event: Function) ->
         Some(reward) => reward,
         None if reward == RewardName::Human => AnyReward::Human(Human::new(ask(on_event.clone()))),
         None => {
-            return Err(bad_request(
-                "the reward classifier needs a reward model, which is the command line's alone",
-            ));
+            return Err(bad_request(&format!(
+                "the reward {asked} needs a reward model, which is the command line's alone"
+            )));
         }
     };
     reward.begin(&query.question);

@@ -17,7 +17,7 @@ export const PRESETS = {
 
 export type Preset = keyof typeof PRESETS;
 /** The rewards that need no model of their own. */
-export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifier">;
+export type RewardName = Exclude<NonNullable<RefineParams["reward"]>, "classifier" | "remote">;
 
 /** What is to be refined: an answer and its question, with what was said before it. */
 export interface Subject {

@@ -150,10 +150,14 @@ pub struct RecordHeader {
     pub kv: Option<KvType>,
     /// The reward, as it was asked for.
     pub reward: String,
-    /// The model behind the reward `classifier`.
+    /// The model behind the reward `classifier` or `remote`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "contract", ts(optional))]
     pub reward_model: Option<ModelHash>,
+    /// The address of the server that scored, for the reward `remote`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "contract", ts(optional))]
+    pub reward_engine: Option<String>,
     /// The preference.
     pub preference: Option<String>,
     /// The preference in other words, for the reward `fit`.

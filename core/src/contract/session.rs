@@ -55,6 +55,7 @@ impl RecordHeader {
             kv: None,
             reward,
             reward_model: None,
+            reward_engine: None,
             preference: query.preference.clone(),
             reworded: query.reworded.clone(),
             method,

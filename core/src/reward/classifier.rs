@@ -13,6 +13,14 @@ pub(super) fn with_wish(query: &str, wish: Option<&str>) -> String {
     }
 }
 
+/// The two turns that a reward model reads.
+pub(super) fn turns(asked: &str, response: &str) -> [Message; 2] {
+    [(Role::User, asked), (Role::Assistant, response)].map(|(role, content)| Message {
+        role,
+        content: content.to_owned(),
+    })
+}
+
 /// The scalar head of a sequence-classification model on the last token of query and response, written as two turns of a
 /// conversation in the reward model's own chat template.
 #[derive(Debug)]
@@ -51,12 +59,7 @@ impl Reward for ClassifierReward<'_> {
         let mut rows = Vec::with_capacity(responses.len());
         for (place, Response { text: response, .. }) in responses.iter().enumerate() {
             let (ids, text) = fitting(response, context, |text| {
-                let turns = [(Role::User, asked.as_str()), (Role::Assistant, text)];
-                self.classifier
-                    .encode(&turns.map(|(role, content)| Message {
-                        role,
-                        content: content.to_owned(),
-                    }))
+                self.classifier.encode(&turns(&asked, text))
             })?;
             self.cuts
                 .extend(Cut::new(RewardName::Classifier, place, response, &text));

@@ -9,6 +9,7 @@ mod judge;
 mod name;
 mod preference;
 mod rater;
+mod remote;
 mod rewordings;
 mod sum;
 mod words;
@@ -21,6 +22,7 @@ pub use judge::Judge;
 pub use name::RewardName;
 pub use preference::PreferenceReward;
 pub use rater::Rater;
+pub use remote::{RemoteReward, ScoreChats};
 pub use rewordings::{BadReworded, MOST_REWORDED, rewordings};
 pub use sum::{AnyReward, Sum};
 

@@ -17,17 +17,20 @@ pub enum RewardName {
     Judge,
     /// A reward model scores.
     Classifier,
+    /// A reward model behind a server scores.
+    Remote,
     /// A person chooses.
     Human,
 }
 
 impl RewardName {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Fit,
         Self::Preference,
         Self::Judge,
         Self::Classifier,
+        Self::Remote,
         Self::Human,
     ];
 
@@ -45,6 +48,7 @@ impl RewardName {
             Self::Preference => "preference",
             Self::Judge => "judge",
             Self::Classifier => "classifier",
+            Self::Remote => "remote",
             Self::Human => "human",
         }
     }

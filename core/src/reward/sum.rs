@@ -1,7 +1,7 @@
 //! Rewards by name, and several at once.
 
 use super::{ClassifierReward, Cut, FitReward, Human, Judge, PreferenceReward};
-use super::{Rater, Response, Reward, RewardError, RewardName};
+use super::{Rater, RemoteReward, Response, Reward, RewardError, RewardName};
 use crate::Session;
 
 /// Any of the rewards.
@@ -14,6 +14,8 @@ pub enum AnyReward<'a, M = Session> {
     Judge(Judge<'a, M>),
     /// A reward model.
     Classifier(ClassifierReward<'a>),
+    /// A reward model elsewhere.
+    Remote(RemoteReward<'a>),
     /// A person.
     Human(Human<'a>),
 }
@@ -37,7 +39,7 @@ impl<'a, M: Rater> AnyReward<'a, M> {
                 wish(),
             ))),
             RewardName::Judge => Some(Self::Judge(Judge::new(rater, preference))),
-            RewardName::Classifier | RewardName::Human => None,
+            RewardName::Classifier | RewardName::Remote | RewardName::Human => None,
         }
     }
 }
@@ -52,6 +54,7 @@ impl<M: Rater> Reward for AnyReward<'_, M> {
             Self::Preference(reward) => reward.name(),
             Self::Judge(reward) => reward.name(),
             Self::Classifier(reward) => reward.name(),
+            Self::Remote(reward) => reward.name(),
             Self::Human(reward) => reward.name(),
         }
     }
@@ -67,6 +70,7 @@ impl<M: Rater> Reward for AnyReward<'_, M> {
             Self::Preference(reward) => reward.score(query, anchor, responses).await,
             Self::Judge(reward) => reward.score(query, anchor, responses).await,
             Self::Classifier(reward) => reward.score(query, anchor, responses).await,
+            Self::Remote(reward) => reward.score(query, anchor, responses).await,
             Self::Human(reward) => reward.score(query, anchor, responses).await,
         }
     }
@@ -77,6 +81,7 @@ impl<M: Rater> Reward for AnyReward<'_, M> {
             Self::Preference(reward) => reward.take_cuts(),
             Self::Judge(reward) => reward.take_cuts(),
             Self::Classifier(reward) => reward.take_cuts(),
+            Self::Remote(reward) => reward.take_cuts(),
             Self::Human(reward) => reward.take_cuts(),
         }
     }

@@ -1,14 +1,16 @@
 //! `periapt score`: answers in files to one question, or lines of questions with answers.
 
 use super::args::ScoreArgs;
-use super::engine::Engine;
+use super::engine::{Engine, RewardServer};
 use super::lines::{self, Lines};
 use super::{Usage, input, load, notes, print_json, streams};
 use crate::terminal::{self, line};
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::preference::is_empty;
 use periapt_core::decoding::streams::Stream;
-use periapt_core::reward::{FitReward, FitScore, Rater, Response, RewardName};
+use periapt_core::reward::{
+    FitReward, FitScore, Rater, RemoteReward, Response, Reward, RewardName,
+};
 use periapt_core::session::Score;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,6 +61,8 @@ struct Scored<'a> {
     score: Score,
     /// The reward `fit`, and what it is made of by tokens where that was asked for.
     fit: Option<(FitScore, Option<Value>)>,
+    /// What a reward model behind a server says.
+    remote: Option<f64>,
 }
 
 pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
@@ -67,22 +71,12 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         Some(path) => groups(args, path)?,
         None => vec![group(args)?],
     };
-    let by_fit = match args.reward.parse() {
-        Ok(RewardName::Fit) => true,
-        Ok(RewardName::Preference) => false,
-        _ => {
-            return Err(Usage(format!(
-                "--reward {}: score gives fit or preference; the others are `periapt tpo`'s",
-                args.reward
-            ))
-            .into());
-        }
-    };
+    let by = by(args)?;
     let (model, context) = (args.model.model.as_deref(), args.model.load.max_context);
     if let Some(engine) = Engine::of(&args.engine, model, context, None)? {
         engine.can_rate()?;
         let about = json!({ "engine": engine.name(), "model": { "name": engine.model } });
-        return score_all(args, &engine, &groups, by_fit, about);
+        return score_all(args, &engine, &groups, &by, about);
     }
     let loaded = load(&args.model)?;
     let session = &loaded.session;
@@ -92,7 +86,34 @@ pub fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         "model": { "name": session.model_name(), "path": loaded.path },
     });
     notes::record(&mut about, session.system_prompt());
-    score_all(args, session, &groups, by_fit, about)
+    score_all(args, session, &groups, &by, about)
+}
+
+/// What scores beside the preference itself.
+enum By {
+    Nothing,
+    Fit,
+    Server(Box<RewardServer>),
+}
+
+fn by(args: &ScoreArgs) -> anyhow::Result<By> {
+    let (of, model) = (&args.reward_server, args.reward_model.as_deref());
+    let wrong = match (args.reward.parse(), &of.reward_url) {
+        (Ok(RewardName::Remote), _) => {
+            let server = RewardServer::of(of, model, args.engine.limit(), None)?;
+            match server {
+                Some(server) => return Ok(By::Server(Box::new(server))),
+                None => "this reward needs the server of a reward model (--reward-url)",
+            }
+        }
+        (Ok(RewardName::Fit | RewardName::Preference), Some(_)) => {
+            "--reward-url is of --reward remote alone"
+        }
+        (Ok(RewardName::Fit), None) => return Ok(By::Fit),
+        (Ok(RewardName::Preference), None) => return Ok(By::Nothing),
+        _ => "score gives fit, preference or remote; the others are `periapt tpo`'s",
+    };
+    Err(Usage(format!("--reward {}: {wrong}", args.reward)).into())
 }
 
 /// Scores all groups and says it; `about` is what the one object says beside the scores.
@@ -100,14 +121,18 @@ fn score_all(
     args: &ScoreArgs,
     rater: &impl Rater,
     groups: &[Group],
-    by_fit: bool,
+    by: &By,
     about: Value,
 ) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for (number, group) in groups.iter().enumerate() {
-        let scored = pollster::block_on(score(args, rater, group, by_fit))?;
+        let scored = pollster::block_on(score(args, rater, group, by))?;
         if number == 0 && !args.json {
-            let name = if by_fit { "       fit  " } else { "" };
+            let name = match by {
+                By::Nothing => "",
+                By::Fit => "       fit  ",
+                By::Server(_) => "    remote  ",
+            };
             writeln!(
                 terminal::report(),
                 "{name}preference  base ppl  pref ppl  distinct-1  -2     -3     repetition  tokens  response"
@@ -131,8 +156,13 @@ fn score_all(
     let mut object = about;
     object["scores"] = Value::Array(all);
     object["preference"] = json!(group.conversation.preference);
-    if by_fit {
-        object["reworded"] = json!(group.reworded);
+    match by {
+        By::Nothing => {}
+        By::Fit => object["reworded"] = json!(group.reworded),
+        By::Server(server) => {
+            object["reward_model"] = json!({ "name": server.model });
+            object["reward_engine"] = json!(server.name());
+        }
     }
     print_json(&object)
 }
@@ -235,8 +265,8 @@ async fn score<'a, M: Rater>(
     args: &ScoreArgs,
     rater: &M,
     group: &'a Group,
-    by_fit: bool,
-) -> Result<Vec<Scored<'a>>, M::Error> {
+    by: &By,
+) -> anyhow::Result<Vec<Scored<'a>>> {
     let encode = |answer: &Answer| rater.encode_answer(&answer.text);
     let tokens = group
         .answers
@@ -256,10 +286,33 @@ async fn score<'a, M: Rater>(
             answer,
             score,
             fit: None,
+            remote: None,
         })
         .collect();
-    if !by_fit {
-        return Ok(scored);
+    let responses: Vec<Response<'_>> = group
+        .answers
+        .iter()
+        .map(|answer| Response {
+            text: &answer.text,
+            ended: answer.ended,
+        })
+        .collect();
+    match by {
+        By::Nothing => return Ok(scored),
+        By::Fit => {}
+        By::Server(server) => {
+            let Conversation {
+                preference,
+                question,
+                ..
+            } = &group.conversation;
+            let mut reward = RemoteReward::new(server.scores(), preference.clone());
+            let rewards = reward.score(question, "", &responses).await?;
+            for (scored, reward) in scored.iter_mut().zip(rewards) {
+                scored.remote = Some(reward);
+            }
+            return Ok(scored);
+        }
     }
     let Conversation {
         system, preference, ..
@@ -270,14 +323,6 @@ async fn score<'a, M: Rater>(
     if let Some(neutral) = &args.neutral {
         fit.neutral = input::typed(neutral);
     }
-    let responses: Vec<Response<'_>> = group
-        .answers
-        .iter()
-        .map(|answer| Response {
-            text: &answer.text,
-            ended: answer.ended,
-        })
-        .collect();
     let ratings = fit.rate(&group.conversation, &responses).await?;
     let of_first = group.answers.iter().zip(&ratings);
     let first: Vec<_> = of_first
@@ -295,6 +340,9 @@ impl Scored<'_> {
     fn object(&self, name: &str) -> Value {
         let mut object = json!(self.score);
         object[name] = self.answer.name.clone();
+        if let Some(remote) = self.remote {
+            object["remote"] = json!(remote);
+        }
         if let Some((fit, tokens)) = &self.fit {
             object["fit"] = json!(fit);
             if let Some(tokens) = tokens {
@@ -307,8 +355,9 @@ impl Scored<'_> {
 
     fn report(&self) -> anyhow::Result<()> {
         let mut out = terminal::report();
-        if let Some((fit, _)) = &self.fit {
-            write!(out, "{:>+10.4}  ", fit.reward)?;
+        let fit = self.fit.as_ref().map(|(fit, _)| fit.reward);
+        if let Some(reward) = fit.or(self.remote) {
+            write!(out, "{reward:>+10.4}  ")?;
         }
         let score = &self.score;
         let [one, two, three] = score.distinct;

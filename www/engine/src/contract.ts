@@ -10,7 +10,7 @@ export type MethodName = "base" | "pref" | "la" | "amulet" | "beam" | "guidance"
 export type PromptSet = "plain" | "paper";
 
 /** The rewards there are. */
-export type RewardName = "fit" | "preference" | "judge" | "classifier" | "human";
+export type RewardName = "fit" | "preference" | "judge" | "classifier" | "remote" | "human";
 
 /** Who said a message. */
 export type Role = "system" | "user" | "assistant";
@@ -731,8 +731,10 @@ export type RecordHeader = {
   kv?: KvType,
   /** The reward, as it was asked for. */
   reward: string,
-  /** The model behind the reward `classifier`. */
+  /** The model behind the reward `classifier` or `remote`. */
   reward_model?: ModelHash,
+  /** The address of the server that scored, for the reward `remote`. */
+  reward_engine?: string,
   /** The preference. */
   preference: string | null,
   /** The preference in other words, for the reward `fit`. */

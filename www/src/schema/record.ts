@@ -45,7 +45,9 @@ const HEADER = object({
   device: v.nullable(DEVICE),
   kv: v.exactOptional(oneOf("f16", "f32")),
   reward: name(),
-  reward_model: v.exactOptional(object({ name: v.nullable(name()), sha256: hash() })),
+  reward_model: v.exactOptional(object({ name: v.nullable(name()), sha256: v.nullable(hash()) })),
+  /** The server that scored, for the reward `remote`. */
+  reward_engine: v.exactOptional(name()),
   preference: v.nullable(text()),
   reworded: v.exactOptional(list(text(), MOST_REWORDED)),
   method: oneOf(...METHODS),

@@ -1,6 +1,8 @@
 //! What `generate`, `chat`, `compare` and `score` take.
 
-use super::{DecodingArgs, EngineArgs, ModelArgs, PromptArgs, StreamArgs, SupportArgs};
+use super::{
+    DecodingArgs, EngineArgs, ModelArgs, PromptArgs, RewardServerArgs, StreamArgs, SupportArgs,
+};
 use clap::Args;
 use periapt_core::decoding::MethodName;
 use periapt_core::reward::FitParams;
@@ -105,9 +107,15 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "P", required_unless_present = "lines")]
     pub prefer: Option<String>,
     /// What scores: `fit` (how an answer fits the preference in other words; it comes beside the rest) or `preference` (the
-    /// rest alone, which an echo of the preference wins)
+    /// rest alone, which an echo of the preference wins), or `remote` (a reward model behind a server, see --reward-url; it comes
+    /// beside the rest)
     #[arg(long, value_name = "R", default_value = "fit")]
     pub reward: String,
+    #[command(flatten)]
+    pub reward_server: RewardServerArgs,
+    /// With --reward remote: the server's name for the reward model [default: its only one]
+    #[arg(long, value_name = "MODEL", requires = "reward_url")]
+    pub reward_model: Option<String>,
     /// What --prefer says, in other words, once or twice [default: those of the built-in preferences, or else --prefer
     /// itself]
     #[arg(long, value_name = "TEXT")]

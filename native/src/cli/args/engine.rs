@@ -29,6 +29,17 @@ impl EngineArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub struct RewardServerArgs {
+    /// The server of `--reward remote`, as vLLM serves reward models: .../classify (where the address names none), .../pooling or
+    /// .../score
+    #[arg(long, help_heading = HEADING, value_name = "URL")]
+    pub reward_url: Option<String>,
+    /// The environment variable that holds that server's key
+    #[arg(long, help_heading = HEADING, value_name = "NAME", requires = "reward_url")]
+    pub reward_key_env: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub struct SupportArgs {
     /// With --engine, la and amulet: the likeliest tokens that are looked at, at each token of the answer
     #[arg(long, help_heading = HEADING, value_name = "N", default_value_t = 64, value_parser = at_least_one)]

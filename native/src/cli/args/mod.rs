@@ -13,7 +13,7 @@ pub use answer::{AskArgs, ChatArgs, CompareArgs, GenerateArgs, ScoreArgs};
 pub use bench::{BenchArgs, VariantArg};
 pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
-pub use engine::{EngineArgs, SupportArgs};
+pub use engine::{EngineArgs, RewardServerArgs, SupportArgs};
 pub use eval::EvalArgs;
 pub use serve::{ApiArgs, ServeArgs};
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};

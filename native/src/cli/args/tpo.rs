@@ -1,6 +1,6 @@
 //! What `periapt tpo` takes.
 
-use super::{EngineArgs, ModelArgs, PromptArgs};
+use super::{EngineArgs, ModelArgs, PromptArgs, RewardServerArgs};
 use clap::{Args, Subcommand};
 use periapt_core::decoding::MethodName;
 use periapt_core::tpo::{Mode, RefineDraws, RefineSize};
@@ -44,7 +44,7 @@ pub struct RefineArgs {
     pub size: RefineSize,
     /// What a good response is: `fit` (how it fits --prefer in other words, by the model itself), `preference` (the same by
     /// the very words, which an echo of them wins), `judge` (the model compares), `classifier` (a reward model scores, see
-    /// --reward-model), `human` (you do); several as `fit:1+judge:0.5` [default: fit with --prefer, else judge]
+    /// --reward-model), `remote` (one behind a server does, see --reward-url), `human` (you do); several as `fit:1+judge:0.5` [default: fit with --prefer, else judge]
     #[arg(long, value_name = "R")]
     pub reward: Option<String>,
     /// With the reward `fit`: what --prefer says, in other words, once or twice [default: those of the built-in
@@ -52,9 +52,11 @@ pub struct RefineArgs {
     #[arg(long, value_name = "TEXT")]
     pub reworded: Vec<String>,
     /// The reward model of `--reward classifier`: a sequence-classification model with one output, as a file or by its
-    /// name in the store
+    /// name in the store. Of `--reward remote` the server's name for it [default: its only one]
     #[arg(long, value_name = "MODEL")]
     pub reward_model: Option<String>,
+    #[command(flatten)]
+    pub reward_server: RewardServerArgs,
     /// What you wish for: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,

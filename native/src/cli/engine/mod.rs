@@ -3,13 +3,14 @@
 //!
 //! Reading order: this file (the server and its chats), `http` (one request), `tokens` (what is asked in token ids), `write` and
 //! `rate` (TPO's generator and rewards), `lean` (Amulet on a truncated support), `truncated` (what that can have cost), `answer`
-//! (any of these), `parallel` (several requests at once).
+//! (any of these), `parallel` (several requests at once), `remote` (a reward model behind a server).
 
 mod answer;
 mod http;
 mod lean;
 mod parallel;
 mod rate;
+mod remote;
 mod tokens;
 mod truncated;
 mod write;
@@ -17,6 +18,7 @@ mod write;
 pub use answer::Answered;
 use lean::{Leaning, lean};
 use parallel::{all, each};
+pub use remote::RewardServer;
 pub use write::{Asked, Writer};
 
 use super::Usage;

@@ -57,6 +57,9 @@ impl Content {
         if own.engine.is_some() && header.engine.is_some() {
             own.engine.clone_from(&header.engine);
         }
+        if own.reward_engine.is_some() && header.reward_engine.is_some() {
+            own.reward_engine.clone_from(&header.reward_engine);
+        }
         own == *header
     }
 }

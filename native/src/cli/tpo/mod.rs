@@ -8,29 +8,28 @@ mod page;
 mod record;
 mod report;
 mod result;
+mod rewards;
 
 use super::args::{RefineArgs, TpoArgs, TpoCommand};
-use super::engine::{Engine, Writer};
+use super::engine::{Engine, RewardServer, Writer};
 use super::eval::dataset;
-use super::load::{Loaded, load_classifier};
 use super::{Usage, input, load, notes, print_json, source, streams};
 use format::RunPart;
 use live::Live;
 use periapt_core::Session;
 use periapt_core::contract::{ModelHash, RecordHeader};
 use periapt_core::decoding::{AmuletParams, Method, Strength};
-use periapt_core::reward::{AnyReward, ClassifierReward, Human, Rater, RewardName, Sum};
-use periapt_core::session::Classifier;
+use periapt_core::reward::{AnyReward, Rater, RewardName, Sum};
 use periapt_core::tpo::{
     Generator, Local, Mode, Options, Outcome, PromptName, PromptSet, Prompts, Query, RefineDraws,
     RefineSize, RunEvent, refine,
 };
 use record::RecordFile;
 use result::RunResult;
+use rewards::Scorers;
 use serde_json::json;
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn run(args: &TpoArgs) -> anyhow::Result<()> {
     match &args.command {
@@ -70,7 +69,7 @@ impl Asked {
         let set = args.asking.set(false);
         let preference = preference.map(|text| streams::preference(set, text, "tpo"));
         let preference = preference.transpose()?;
-        let rewards = reward_names(args)?;
+        let rewards = rewards::named(args)?;
         let by_fit = rewards.iter().any(|(name, _)| *name == RewardName::Fit);
         if !by_fit && !args.reworded.is_empty() {
             return Err(Usage(
@@ -118,18 +117,19 @@ impl Asked {
 
 fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     let asked = Asked::new(args)?;
+    let server = rewards::server(args)?;
     let record = match &args.record {
         Some(path) => Some(RecordFile::open(path, args.dataset.as_deref())?),
         None => None,
     };
     let (model, context) = (args.model.model.as_deref(), args.model.load.max_context);
     if let Some(engine) = Engine::of(&args.engine, model, context, args.batch)? {
-        return refine_there(args, &asked, record, &engine);
+        return refine_there(args, &asked, record, &engine, server);
     }
     let loaded = load(&args.model)?;
     let session = &loaded.session;
     notes::of_session(session);
-    let scorer = scorer(args, Some(&loaded))?;
+    let scorers = Scorers::of(args, &asked, server, Some(&loaded))?;
     let by_size = || PromptSet::for_size(session.decoder().parameters() as u64).into();
     let prompts = asked.prompts.clone().unwrap_or_else(by_size);
     let (query, method) = (asked.query(""), asked.method.name());
@@ -139,17 +139,16 @@ fn refine_all(args: &RefineArgs) -> anyhow::Result<()> {
     if args.json || args.record.is_some() {
         header.model.sha256 = Some(source::sha256(&loaded.path)?);
     }
-    header.reward_model = of_scorer(scorer.as_ref())?;
+    scorers.describe(&mut header)?;
     let generator = Local {
         session,
         method: asked.method.clone(),
         preference: asked.preference.clone(),
         batch: args.batch.unwrap_or(usize::MAX),
     };
-    let rewards = rewards(session, scorer.as_ref(), &asked);
     Refinement {
         generator,
-        reward: rewards,
+        reward: scorers.rewards(session, &asked),
         asked: &asked,
         prompts,
         record,
@@ -163,6 +162,7 @@ fn refine_there(
     asked: &Asked,
     record: Option<RecordFile>,
     engine: &Engine,
+    server: Option<RewardServer>,
 ) -> anyhow::Result<()> {
     if !matches!(asked.method, Method::Base | Method::Pref) {
         let what = "with --engine, responses are decoded by --method base or pref";
@@ -175,21 +175,21 @@ fn refine_there(
     {
         engine.can_rate()?;
     }
-    let scorer = scorer(args, None)?;
+    let scorers = Scorers::of(args, asked, server, None)?;
     // What is run elsewhere is seldom small.
     let full = || PromptSet::Full.into();
     let prompts = asked.prompts.clone().unwrap_or_else(full);
     let (query, method) = (asked.query(""), asked.method.name());
     let named = reward_asked(args, asked);
-    let header = RecordHeader {
+    let mut header = RecordHeader {
         model: ModelHash {
             name: Some(engine.model.clone()),
             sha256: None,
         },
         engine: Some(engine.name()),
-        reward_model: of_scorer(scorer.as_ref())?,
         ..RecordHeader::new(&query, &asked.options, &prompts, method, named)
     };
+    scorers.describe(&mut header)?;
     let generator = Writer {
         engine,
         method: asked.method.clone(),
@@ -197,32 +197,12 @@ fn refine_there(
     };
     Refinement {
         generator,
-        reward: rewards(engine, scorer.as_ref(), asked),
+        reward: scorers.rewards(engine, asked),
         asked,
         prompts,
         record,
     }
     .run_all(args, &header)
-}
-
-/// The reward model, where one is named.
-fn scorer(
-    args: &RefineArgs,
-    beside: Option<&Loaded>,
-) -> anyhow::Result<Option<(Classifier, PathBuf)>> {
-    let model = args.reward_model.as_deref();
-    let load = |model| load_classifier(model, &args.model.load, beside);
-    model.map(load).transpose()
-}
-
-fn of_scorer(scorer: Option<&(Classifier, PathBuf)>) -> anyhow::Result<Option<ModelHash>> {
-    let hash = |(classifier, path): &(Classifier, PathBuf)| {
-        Ok(ModelHash {
-            name: classifier.model_name().map(str::to_owned),
-            sha256: Some(source::sha256(path)?),
-        })
-    };
-    scorer.map(hash).transpose()
 }
 
 /// The reward as it was asked for.
@@ -419,69 +399,5 @@ fn prompts(wanted: Option<&str>) -> anyhow::Result<Option<Prompts>> {
         ))
         .into()),
         _ => Ok(Some(prompts)),
-    }
-}
-
-/// The rewards by name, with their weights.
-fn reward_names(args: &RefineArgs) -> Result<Vec<(RewardName, f64)>, Usage> {
-    let default = RewardName::default_for(args.prefer.as_deref());
-    let spec = args.reward.as_deref().unwrap_or(default.as_str());
-    let one = |part: &str| {
-        let wrong = |why: &str| Usage(format!("--reward {spec}: {why}"));
-        let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
-        let weight: f64 = weight
-            .parse()
-            .ok()
-            .filter(|weight: &f64| weight.is_finite() && *weight > 0.0)
-            .ok_or_else(|| wrong("a weight must be a number above 0"))?;
-        let name = name.parse().map_err(|()| {
-            wrong("it must be fit, preference, judge, classifier or human, or several joined by +")
-        })?;
-        match name {
-            RewardName::Classifier if args.reward_model.is_none() => {
-                Err(wrong("this reward needs a reward model (--reward-model)"))
-            }
-            name if RewardName::wants_preference(name) && args.prefer.is_none() => {
-                Err(wrong("this reward needs a preference (--prefer)"))
-            }
-            RewardName::Human if !std::io::stdin().is_terminal() => Err(wrong(
-                "this reward asks you, and standard input is no terminal",
-            )),
-            name => Ok((name, weight)),
-        }
-    };
-    let rewards = spec.split('+').map(one).collect::<Result<Vec<_>, _>>()?;
-    let is_classifier = |(name, _): &(RewardName, f64)| *name == RewardName::Classifier;
-    if args.reward_model.is_some() && !rewards.iter().any(is_classifier) {
-        return Err(Usage(
-            "--reward-model is of --reward classifier alone, which was not asked for".to_owned(),
-        ));
-    }
-    Ok(rewards)
-}
-
-fn rewards<'a, M: Rater>(
-    rater: &'a M,
-    scorer: Option<&'a (Classifier, PathBuf)>,
-    asked: &Asked,
-) -> Sum<'a, M> {
-    let classifier = scorer.map(|(classifier, _)| classifier);
-    let rewards = asked.rewards.iter();
-    Sum(rewards
-        .map(|(name, weight)| (reward(*name, rater, classifier, asked), *weight))
-        .collect())
-}
-
-fn reward<'a, M: Rater>(
-    name: RewardName,
-    rater: &'a M,
-    classifier: Option<&'a Classifier>,
-    asked: &Asked,
-) -> AnyReward<'a, M> {
-    let (system, preference) = (asked.system.clone(), asked.preference.clone());
-    match classifier.filter(|_| name == RewardName::Classifier) {
-        Some(classifier) => AnyReward::Classifier(ClassifierReward::new(classifier, preference)),
-        None => AnyReward::of_model(name, rater, system, preference, &asked.reworded)
-            .unwrap_or_else(|| AnyReward::Human(Human::new(human::ask()))),
     }
 }

@@ -102,7 +102,10 @@ pub fn read(mut rest: Map<String, Value>, preference: Option<&str>) -> Result<Re
         .map_err(|error| ApiError::field("alignment.refine", error.to_string()))?;
     let request = params.into_request()?;
     request.options.validate().map_err(of)?;
-    if matches!(request.reward, RewardName::Classifier | RewardName::Human) {
+    if matches!(
+        request.reward,
+        RewardName::Classifier | RewardName::Remote | RewardName::Human
+    ) {
         let what = format!(
             "the reward {} is not this server's: take fit, preference or judge",
             request.reward
