@@ -31,7 +31,7 @@ export interface ModelInfo extends Loaded {
    * are read, `HASH  NAME` and a line feed each, in the order of their names.
    */
   sha256: string;
-  /** Whether the known-answer test ran: only some files' answers are known. With others, a GPU is tested on a tiny model. */
+  /** Whether the known-answer test ran: only some files' answers are known. With others, a hardware GPU is tested on a tiny model. */
   tested: boolean;
   /** Whether another tab of the site holds it, and answers for this one. */
   shared: boolean;
@@ -124,6 +124,8 @@ export interface Calls {
   };
   /** How many bytes of weights a second are decoded here, measured for about a second: a model's size divided by it is about a token's time. */
   pace: { params: null; event: never; result: { bytes_per_second: number } };
+  /** Holds the device against the tiny model, as a hardware GPU is before it loads one whose answers are not known. */
+  test_device: { params: null; event: never; result: null };
   /** Loses the GPU as a driver's reset would: for tests. */
   lose_device: { params: null; event: never; result: null };
 }

@@ -159,6 +159,12 @@ const handlers: Handlers = {
     return { bytes_per_second: await engine.pace(1_000) };
   },
 
+  async test_device() {
+    if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
+    await testDevice(engine, testModel, () => undefined, tune);
+    return null;
+  },
+
   async lose_device() {
     device?.destroy();
     return null;
@@ -275,7 +281,8 @@ async function settle(loaded: Model, sha256: string, tell: Tell<"load">): Promis
   try {
     await tune(loaded);
     const tested = await test(loaded, sha256, tell);
-    if (!tested && engine?.adapter.kind === "gpu") await testDevice(engine, testModel, tell, tune);
+    // One in software is a compiler's work, and slow to test.
+    if (!tested && engine?.adapter.kind === "gpu" && !engine.adapter.software) await testDevice(engine, testModel, tell, tune);
     model = loaded;
     modelSha256 = sha256;
     const info: ModelInfo = { ...loaded.info, sha256, tested, shared: false };
