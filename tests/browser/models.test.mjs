@@ -130,7 +130,17 @@ describe("models in the browser", { timeout: HOUR }, () => {
   }
 
   for (const name of FAMILIES) {
-    test("a device that computes wrongly is found by a tiny model of all block types, and a right one is not", async () => {
+    test(`${name} gives the command line's logits, as a GGUF file and as a folder`, async () => {
+      const file = await load({ url: `/${name}.gguf` });
+      equal(file, native(join(FIXTURES, `${name}.gguf`)), CPU, `${name}.gguf`);
+      const folder = await load({ url: `/${name}/` });
+      equal(folder, native(join(FIXTURES, name)), CPU, name);
+      assert.equal(folder.info.name, name);
+      assert.equal(folder.info.parameters, file.info.parameters);
+    });
+  }
+
+  test("a device that computes wrongly is found by a tiny model of all block types, and a right one is not", async () => {
     const asset = `/assets/${readdirSync(join(root, "www/dist/assets")).find((name) => /^selftest-.*\.gguf$/.test(name))}`;
     const tested = async () => {
       const other = await openEngine(browser, server.origin);
@@ -150,16 +160,6 @@ describe("models in the browser", { timeout: HOUR }, () => {
     assert.match(message, /on a known question token \d+ scores .* instead of/);
     assert.match(remedy, /CPU/);
   });
-
-  test(`${name} gives the command line's logits, as a GGUF file and as a folder`, async () => {
-      const file = await load({ url: `/${name}.gguf` });
-      equal(file, native(join(FIXTURES, `${name}.gguf`)), CPU, `${name}.gguf`);
-      const folder = await load({ url: `/${name}/` });
-      equal(folder, native(join(FIXTURES, name)), CPU, name);
-      assert.equal(folder.info.name, name);
-      assert.equal(folder.info.parameters, file.info.parameters);
-    });
-  }
 
   test("each block quantization gives the command line's logits", async () => {
     equal(await load({ url: "/quants.gguf" }), native(join(FIXTURES, "quants.gguf")), CPU, "quants.gguf");
@@ -428,7 +428,7 @@ describe("models in the browser", { timeout: HOUR }, () => {
     await visitor.getByRole("button", { name: "Load", exact: true }).click();
     await isLoaded("llama");
     await visitor.getByText("Kept by this browser").click();
-    assert.match(await visitor.locator(".stored li").allTextContents().then(String), /^llama, 0\sMBDelete$/);
+    assert.match(await visitor.locator(".stored li").allTextContents().then(String), /^llama, 0\sMBRunDelete$/);
     await visitor.getByText("From an address or a folder").click();
     await visitor.getByLabel("Address of a model").fill(at("/nowhere/"));
     await visitor.getByRole("button", { name: "Load", exact: true }).click();

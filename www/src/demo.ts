@@ -4,9 +4,7 @@
  */
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import { showRecord } from "./refine.ts";
 import type { Run } from "./run.ts";
-import { fromRecord } from "./schema/record.ts";
 import { fromTrace } from "./schema/run.ts";
 import { type Fault, forgetToken, view } from "./state.ts";
 import { strings } from "./strings.ts";
@@ -74,16 +72,4 @@ export function turnTo(next: { wish?: Wish; stop?: Stop }): void {
   forgetToken();
   if (next.wish) wish.value = next.wish;
   if (next.stop) stop.value = next.stop;
-}
-
-/** Shows a refinement that was recorded (`periapt tpo --record`): what it is like, without the wait. */
-export async function showRefinement(): Promise<void> {
-  const name = "refinement.jsonl";
-  try {
-    const response = await fetch(`./recorded/${name}`);
-    showRecord(fromRecord(await response.text()), name);
-    demoFault.value = undefined;
-  } catch {
-    demoFault.value = { code: "download", message: strings.demo.missing };
-  }
 }

@@ -174,8 +174,6 @@ export const german: Strings = {
     missing: "Die aufgezeichnete Antwort ließ sich nicht holen. Prüfen Sie die Verbindung, und wählen Sie den Wunsch noch einmal.",
     loading: "…",
     legend: "durch den Wunsch. Zeigen oder tippen Sie auf ein Wort: Die Bilder darunter sagen, warum es gewählt wurde.",
-    refinement: "Ein zweiter Weg braucht keinen Regler: Das Modell entwirft mehrere Antworten, sagt, was die beste hat und der schlechtesten fehlt, und schreibt neu.",
-    showRefinement: "Eine Verfeinerung ansehen",
     how: "Wie das aufgezeichnet wurde",
     recorded: (model, device, seed, plausibility) =>
       `Das sind echte Läufe von ${model} auf ${device}, Seed ${seed}, immer das wahrscheinlichste Wort, und nur Wörter, die der Prompt mit dem Wunsch für mindestens ${plausibility * 100} % so wahrscheinlich hält wie sein bestes. Nichts wurde bearbeitet.`,

@@ -182,8 +182,6 @@ const english = {
     missing: "The recorded answer could not be fetched. Check the connection, and choose the wish again.",
     loading: "…",
     legend: "because of the wish. Point at a word, or tap it: the pictures below tell why it was chosen.",
-    refinement: "A second way needs no slider: the model drafts several answers, says what the best one has and the worst one lacks, and writes anew.",
-    showRefinement: "See one refined",
     how: "How this was recorded",
     recorded: (model: string, device: string, seed: number, plausibility: number) =>
       `These are real runs of ${model} on ${device}, seed ${seed}, always the likeliest word, and of words that the prompt with the wish finds at least ${plausibility * 100}% as likely as its best. Nothing was edited.`,

@@ -1,7 +1,7 @@
 /** The first view: one question, answered without a wish and with it, as strongly as the slider says. */
 
 import type { Signal } from "@preact/signals";
-import { base, demoFault, leaned, showRefinement, STOPS, stop, turnTo, WISHES, wish } from "../demo.ts";
+import { base, demoFault, leaned, STOPS, stop, turnTo, WISHES, wish } from "../demo.ts";
 import { exportTrace } from "../files.ts";
 import { type Run, textOf } from "../run.ts";
 
@@ -47,12 +47,6 @@ export function Demo() {
         </p>
       </section>
       <Pictures />
-      <div class="line refined">
-        <p>{words.refinement}</p>
-        <button type="button" onClick={() => void showRefinement()}>
-          {words.showRefinement}
-        </button>
-      </div>
       <How />
     </>
   );
