@@ -178,7 +178,7 @@ impl Model {
     }
 
     /// Answers. `params` is a [`GenerateParams`]; `on_event` is called with `{kind: "begin", header}`, the header being a
-    /// [`RunHeader`](periapt_core::contract::RunHeader) whose file the caller knows, and with each
+    /// [`RunHeader`] whose file the caller knows, and with each
     /// [`Event`] as it happens, and breaks off by returning `false`, or a promise of it: the engine waits for a promise,
     /// which gives the worker a turn to hear of a cancellation on the CPU backend, too. Gives a [`GenerateResult`].
     ///
