@@ -3,8 +3,8 @@
  * from it; here is what only the browser has.
  *
  * The page sends a `Request` with an id of its own; the worker answers it with any number of
- * events and exactly one end, a result or an error. Requests run one after the other; `cancel`
- * and nothing else overtakes.
+ * events and exactly one end, a result or an error. Requests run one after the other, answers that
+ * are asked for at once as one batch; `cancel` and nothing else overtakes.
  */
 
 import type {

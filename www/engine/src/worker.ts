@@ -1,4 +1,4 @@
-/** The engine's side of the protocol: runs the WASM module, one call at a time. */
+/** The engine's side of the protocol: runs the WASM module, one call at a time, or several answers as one batch. */
 
 import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.js";
 import { CallError } from "./error.ts";
