@@ -74,40 +74,43 @@ export function canFork(run: Signal<Run>): boolean {
   return model.value !== undefined && askedWith.get(run)?.model === model.value.sha256 && view.value.kind === "chat";
 }
 
-/** Takes another token in an answer's place `index`, and goes on from there; the answer as it was stays as another way. */
-export async function fork(run: Signal<Run>, index: number, { id, piece }: { id: number; piece: string }): Promise<void> {
+/** A new way of the chat from the turn that an answer stands in: that turn as it is, with all the others behind it. */
+function wayBeside(run: Signal<Run>): { turn: Turn; side: Side; earlier: Turn[] } | undefined {
   const { turns } = view.value;
   const at = turns.findIndex(({ base, aligned }) => run === base || run === aligned);
-  const [turn, before] = [turns[at], askedWith.get(run)];
-  if (!turn || !before || asking.value) return;
-  forgetToken();
+  const turn = turns[at];
+  if (!turn) return undefined;
   const others = waysFrom(turns, at);
-  const side: Side = run === turn.base ? "base" : "aligned";
+  return { turn: { ...turn, others, place: others.length }, side: run === turn.base ? "base" : "aligned", earlier: turns.slice(0, at) };
+}
+
+/** Takes another token in an answer's place `index`, and goes on from there; the answer as it was stays as another way. */
+export async function fork(run: Signal<Run>, index: number, { id, piece }: { id: number; piece: string }): Promise<void> {
+  const [way, before] = [wayBeside(run), askedWith.get(run)];
+  if (!way || !before || asking.value) return;
+  forgetToken();
+  const { side } = way;
   const { tokens } = run.value;
   const first = [...tokens.slice(0, index), { index, id, text: piece, piece, k: tokens[index]?.k ?? 0 }];
   const prefix = first.map(({ text }) => text).join("");
   const { params } = before;
   const rest = Math.max(1, (params.max_tokens ?? tokens.length) - first.length);
-  const next = { ...turn, [side]: undefined, others, place: others.length };
-  await written(next, turns.slice(0, at), async (begin, signal) => {
+  await written({ ...way.turn, [side]: undefined }, way.earlier, async (begin, signal) => {
     await write((run) => begin(side, run), side, { ...params, max_tokens: rest, alignment: { ...params.alignment, prefix } }, signal, first);
   });
 }
 
 /** Puts another text in an answer's place, and the chat goes on with it; what was there stays as another way. */
 export async function replaceAnswer(run: Signal<Run>, text: string): Promise<void> {
-  const { turns, kind, id, name } = view.value;
-  const at = turns.findIndex(({ base, aligned }) => run === base || run === aligned);
-  const turn = turns[at];
-  if (!turn) return;
+  const way = wayBeside(run);
+  if (!way) return;
   forgetToken();
+  const { kind, id, name } = view.value;
   const { header } = run.value;
-  const others = waysFrom(turns, at);
-  const side: Side = run === turn.base ? "base" : "aligned";
   const replaced = signal<Run>({ header, tokens: [{ index: 0, text, k: header.strength }], finish: "stop" });
-  const next = { ...turn, [side]: replaced, others, place: others.length };
+  const next = { ...way.turn, [way.side]: replaced };
   const chat = kind === "chat" ? { id, name } : { id: crypto.randomUUID(), name: "" };
-  view.value = { ...chat, kind: "chat", turns: [...turns.slice(0, at), next] };
+  view.value = { ...chat, kind: "chat", turns: [...way.earlier, next] };
   await keepChat(view.value);
 }
 

@@ -216,7 +216,7 @@ export const isUnknown = ({ model }: Offer) => !KNOWN.some(({ name }) => name ==
 
 export const served = (known: Known) => offers.value.find(({ model }) => model === known.name);
 export const isKept = (known: Known) => storedModels.value.some(({ url, complete }) => url === known.url && complete);
-export const isHere = (known: Known) => served(known) !== undefined || isKept(known);
+const isHere = (known: Known) => served(known) !== undefined || isKept(known);
 
 /** Where a model of the catalogue comes from: this page's server where that has it, else the browser's own store or the hub. */
 export function sourceOf(known: Known): ModelSource {

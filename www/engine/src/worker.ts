@@ -76,7 +76,7 @@ const handlers: Handlers = {
   },
 
   async load(wanted, tell, signal) {
-    if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
+    const engine = started();
     const elsewhere = await takeTurn(wanted, signal);
     if (elsewhere) return { ...elsewhere, shared: true };
     // Two models at once may not fit the device.
@@ -155,13 +155,11 @@ const handlers: Handlers = {
   },
 
   async pace() {
-    if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
-    return { bytes_per_second: await engine.pace(1_000) };
+    return { bytes_per_second: await started().pace(1_000) };
   },
 
   async test_device() {
-    if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
-    await testDevice(engine, testModel, () => undefined, tune);
+    await testDevice(started(), testModel, () => undefined, tune);
     return null;
   },
 
@@ -314,6 +312,11 @@ async function tune(loaded: Model): Promise<void> {
 function nameOf(info: GPUAdapterInfo | undefined): string {
   const { vendor = "", architecture = "", description = "" } = info ?? {};
   return description || [vendor, architecture].filter(Boolean).join(" ");
+}
+
+function started(): Engine {
+  if (!engine) throw new CallError("not_ready", "The engine hasn't been started yet.");
+  return engine;
 }
 
 function ready(): Model {
