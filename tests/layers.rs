@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part, and what it may use besides itself.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("options", &[]),
     ("formats", &[]),
     ("text", &[]),
@@ -25,10 +25,11 @@ const LAYERS: [(&str, &[&str]); 12] = [
         &["options", "text", "model", "decoding", "session"],
     ),
     ("tpo", &["options", "text", "decoding", "session", "reward"]),
+    ("persona", &["decoding", "session", "reward"]),
     (
         "contract",
         &[
-            "options", "text", "device", "model", "decoding", "session", "reward", "tpo",
+            "options", "text", "device", "model", "decoding", "session", "reward", "tpo", "persona",
         ],
     ),
 ];

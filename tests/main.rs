@@ -19,6 +19,7 @@ mod hostile;
 mod hub;
 mod input;
 mod layers;
+mod learn;
 mod net;
 #[cfg(unix)]
 mod output;

@@ -51,7 +51,8 @@
 //! 7. [`session`]: the one front door.
 //! 8. [`reward`]: a response to a score.
 //! 9. [`tpo`]: the refinement loop over both.
-//! 10. [`contract`]: what faces ask and hear, all of it once; [`options`] is what an option is.
+//! 10. [`persona`]: what a person likes, learnt from what they choose.
+//! 11. [`contract`]: what faces ask and hear, all of it once; [`options`] is what an option is.
 
 #![recursion_limit = "256"]
 
@@ -63,6 +64,7 @@ pub mod kernels;
 pub mod load;
 pub mod model;
 pub mod options;
+pub mod persona;
 pub mod reward;
 pub mod session;
 pub mod text;

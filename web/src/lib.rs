@@ -17,7 +17,8 @@ use error::{JsResult, bad_request};
 use files::Hasher;
 use js_sys::{Function, Promise};
 use periapt_core::contract::{
-    BadRequest, ChatPrompt, GenerateParams, GenerateResult, RunHeader, ScoreParams, ScoreResult,
+    BadRequest, ChatPrompt, GenerateParams, GenerateResult, PersonaParams, RunHeader, ScoreParams,
+    ScoreResult,
 };
 use periapt_core::decoding::PromptSet;
 use periapt_core::decoding::streams::Stream;
@@ -99,6 +100,17 @@ impl Engine {
             hasher: Hasher::new(),
         }
     }
+}
+
+/// A persona after a change, with what is known by it: `params` is a [`PersonaParams`]. Needs no model and no device.
+///
+/// # Errors
+///
+/// `bad_request`.
+#[wasm_bindgen]
+pub fn persona(params: JsValue) -> JsResult<JsValue> {
+    let params: PersonaParams = from_object(params)?;
+    to_object(&params.apply().map_err(refused)?)
 }
 
 /// Takes a model file in chunks of any size, in order.

@@ -7,6 +7,7 @@ use crate::decoding::streams::preference_streams;
 use crate::decoding::{AmuletParams, Method, MethodName, PromptSet, Sampling, Strength};
 use crate::device::DeviceInfo;
 use crate::options::options;
+use crate::persona::{self, Lean};
 use crate::session::{FinishReason, GenerateRequest, Generation};
 use crate::text::SystemPrompt;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub struct GenerateParams {
     pub preference: Option<String>,
     /// Several, in place of `preference` and `method`: base + the sum of weight (preference - base).
     pub preferences: Option<Vec<WeightedPreference>>,
+    /// How far to lean along axes of preferences, by their names (`persona::AXES`), in place of the three others: base + the sum of k (plus -
+    /// minus).
+    pub lean: Option<BTreeMap<String, f64>>,
     /// What a preference is said with, and the system prompt where `messages` have none: plain where it is left out.
     pub prompt_set: Option<PromptSet>,
     /// Amulet where there is a preference, else base.
@@ -103,15 +107,28 @@ impl GenerateParams {
                 "preferences come with weights: leave preference and method out".to_owned(),
             ));
         }
+        let named = self.preference.is_some() || self.preferences.is_some();
+        if self.lean.is_some() && (named || self.method.is_some()) {
+            return Err(BadRequest(
+                "lean names axes and how far to lean: leave preference, preferences and method out"
+                    .to_owned(),
+            ));
+        }
         let set = self.prompt_set.unwrap_or_default();
         let mut preference = self.preference.filter(|text| !text.trim().is_empty());
-        let method = match self.preferences {
-            Some(preferences) => {
+        let method = match (self.lean, self.preferences) {
+            (Some(lean), _) => {
+                preference = Some(String::new());
+                let leans: Result<Vec<_>, _> =
+                    lean.iter().map(|(name, k)| Lean::along(name, *k)).collect();
+                persona::method(&leans.map_err(|error| BadRequest(error.to_string()))?)
+            }
+            (None, Some(preferences)) => {
                 preference = Some(String::new());
                 let all = preferences.iter().map(|p| (p.text.as_str(), p.weight));
                 Method::Guidance(preference_streams(set, &all.collect::<Vec<_>>()))
             }
-            None => {
+            (None, None) => {
                 let name = self.method.unwrap_or(match preference {
                     None => MethodName::Base,
                     Some(_) => MethodName::Amulet,

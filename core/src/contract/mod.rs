@@ -5,6 +5,7 @@
 mod chat;
 mod generate;
 mod header;
+mod persona;
 mod refine;
 mod session;
 #[cfg(feature = "contract")]
@@ -17,6 +18,7 @@ pub use header::{
     HeaderKind, ModelFile, ModelHash, ModelInfo, RECORD_FORMAT, RecordHeader, RunHeader,
     StreamLine, TRACE_FORMAT,
 };
+pub use persona::{PersonaChange, PersonaParams, PersonaResult};
 pub use refine::{AskEvent, CandidateResult, RefineParams, RefineRequest, RefineResult};
 pub use session::{hex, sha256};
 

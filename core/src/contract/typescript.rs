@@ -3,9 +3,9 @@
 
 use super::{
     AnswerResult, AskEvent, CandidateResult, Chat, GenerateParams, GenerateResult, HeaderKind,
-    Length, ModelFile, ModelHash, ModelInfo, RecordHeader, RefineParams, RefineResult, RunHeader,
-    ScoreParams, ScoreResult, StreamLine, WeightedPreference, decoding_options, methods_of,
-    refine_options,
+    Length, ModelFile, ModelHash, ModelInfo, PersonaChange, PersonaParams, PersonaResult,
+    RecordHeader, RefineParams, RefineResult, RunHeader, ScoreParams, ScoreResult, StreamLine,
+    WeightedPreference, decoding_options, methods_of, refine_options,
 };
 use crate::decoding::trace::{Iterate, TokenTrace, TopToken};
 use crate::decoding::wishes::WISHES;
@@ -13,6 +13,7 @@ use crate::decoding::{Adaptive, AmuletParams, MethodName, PromptSet, Sampling, S
 use crate::device::{DeviceInfo, Kind};
 use crate::model::KvType;
 use crate::options::{OptionInfo, Values};
+use crate::persona::{Choice as PersonaPick, Known, KnownAxis, KnownLean, Persona, Taken};
 use crate::reward::{Choice, Cut, FitScore, RewardName};
 use crate::session::{Event, FinishReason, Score};
 use crate::text::{Message, Role, SystemPrompt, Today};
@@ -78,6 +79,15 @@ pub fn generate() -> String {
         WeightedPreference,
         GenerateParams,
         ScoreParams,
+        Taken,
+        PersonaPick,
+        Persona,
+        KnownAxis,
+        KnownLean,
+        Known,
+        PersonaChange,
+        PersonaParams,
+        PersonaResult,
         Score,
         FitScore,
         ScoreResult,

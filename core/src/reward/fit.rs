@@ -223,13 +223,14 @@ fn differences(neutral: &[f32], reworded: &[Vec<f32>]) -> Vec<f64> {
     neutral.iter().enumerate().map(one).collect()
 }
 
-fn nll(log_probs: &[f32]) -> f64 {
+/// The mean of -log p, in nats; 0 where there is none.
+pub(crate) fn nll(log_probs: &[f32]) -> f64 {
     let sum: f64 = log_probs.iter().copied().map(f64::from).sum();
     -sum / log_probs.len().max(1) as f64
 }
 
 /// Whether each token of so many bytes touches none of `echoes`, which are in the order of their beginnings.
-fn counted(lengths: impl Iterator<Item = usize>, echoes: &[Range<usize>]) -> Vec<bool> {
+pub(crate) fn counted(lengths: impl Iterator<Item = usize>, echoes: &[Range<usize>]) -> Vec<bool> {
     let mut start = 0;
     lengths
         .map(|length| {

@@ -26,6 +26,9 @@ pub use remote::{RemoteReward, ScoreChats};
 pub use rewordings::{BadReworded, MOST_REWORDED, rewordings};
 pub use sum::{AnyReward, Sum};
 
+pub(crate) use fit::{counted, nll};
+pub(crate) use words::{echoes, words};
+
 use crate::decoding::Conversation;
 use crate::decoding::streams::Stream;
 use crate::model::ModelError;
@@ -69,11 +72,11 @@ fn fitting<E: From<crate::Error>>(
 }
 
 /// What of a response fits: its tokens, and the cut where that is not all of it.
-type Fitted = (Vec<u32>, Option<Cut>);
+pub(crate) type Fitted = (Vec<u32>, Option<Cut>);
 
 /// What of each response fits the model's context after the longest of `streams`' prompts, `spare` tokens left. A response that
 /// just fitted after its own prompt is rated as far as it fits after this one.
-fn fitted<M: Rater>(
+pub(crate) fn fitted<M: Rater>(
     rater: &M,
     name: RewardName,
     conversation: &Conversation,

@@ -19,7 +19,7 @@ const FUNCTION_WORDS: &str = "a about all also an and any are as at be been but 
 
 /// A word of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(crate) struct Word {
     /// Where it stands, in bytes.
     pub at: Range<usize>,
     /// In lower case.
@@ -62,7 +62,7 @@ fn is_of_word(c: char) -> bool {
 }
 
 /// The words of bytes that are text; what is no UTF-8 in them stands between words.
-pub(super) fn words(bytes: &[u8]) -> Vec<Word> {
+pub(crate) fn words(bytes: &[u8]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut offset = 0;
     for chunk in bytes.utf8_chunks() {
@@ -154,7 +154,7 @@ fn grams(words: &[Word]) -> impl Iterator<Item = Vec<&str>> {
 
 /// What of an answer only repeats a wish, as places in its bytes, in their order and perhaps one within another: the content
 /// words of `wish` in any form, unless the question has them, too, and runs of four words of `instructions`.
-pub(super) fn echoes(
+pub(crate) fn echoes(
     answer: &[u8],
     wish: &str,
     instructions: &[&str],

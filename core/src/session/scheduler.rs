@@ -7,14 +7,14 @@
 
 use super::batch::worth_dropping;
 use super::form::masked;
-use super::generate::{Answer, GenerateRequest, most_tokens};
+use super::generate::{Answer, GenerateRequest, Generation, most_tokens};
 use super::{Error, Event, Session, read, read_ids};
 use crate::decoding::sampler::{self, Sampler};
 use crate::decoding::streams::Stream;
 use crate::kernels::PAGE;
 use crate::model::{Chunk, Logits, ModelError, PromptReader, SharedCache};
 use burn::tensor::Tensor;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A request's name.
 pub type RequestId = u64;
@@ -52,6 +52,42 @@ struct Job<'a> {
     active: Vec<usize>,
     /// Tokens that each of them has.
     tokens: usize,
+}
+
+/// Bytes of keys and values that are enough for a few short answers at once.
+const FEW: u64 = 256 << 20;
+
+impl Session {
+    /// Answers several requests as one batch, each as [`Session::generate`] would.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scheduler::submit`].
+    pub async fn generate_together(
+        &self,
+        requests: Vec<GenerateRequest>,
+    ) -> Result<Vec<Vec<Generation>>, Error> {
+        let mut scheduler = Scheduler::new(self, self.keeps.max(FEW))?;
+        let mut ids = Vec::with_capacity(requests.len());
+        for request in requests {
+            ids.push(scheduler.submit(request)?);
+        }
+        let mut done = BTreeMap::new();
+        while !scheduler.is_idle() {
+            let hear = &mut |id: RequestId, event: Event<'_>| {
+                if let Event::Done { answer, generation } = event {
+                    done.insert((id, answer), generation.clone());
+                }
+            };
+            scheduler.advance(hear).await?;
+        }
+        scheduler.finish();
+        let of = |id: &RequestId| {
+            let own = done.range((*id, 0)..(*id + 1, 0));
+            own.map(|(_, generation)| generation.clone()).collect()
+        };
+        Ok(ids.iter().map(of).collect())
+    }
 }
 
 /// The requests of one model.

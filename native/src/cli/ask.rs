@@ -1,10 +1,12 @@
 //! From the arguments to a request: what `generate` and `chat` share.
 
 use super::args::{AskArgs, DecodingArgs, ModelArgs};
+use super::persona;
 use super::{Usage, input, streams};
 use crate::{say, store};
 use periapt_core::decoding::streams::StreamPreference;
 use periapt_core::decoding::{Conversation, Method, MethodName, Preference};
+use periapt_core::persona::{self as axes, Lean, instruction};
 use periapt_core::session::GenerateRequest;
 use periapt_core::text::Message;
 use serde_json::Value;
@@ -22,6 +24,8 @@ pub struct How {
     /// What is to be said of that.
     pub notes: Vec<String>,
     preferences: Vec<Preference>,
+    /// How far to lean along axes, in place of preferences.
+    pub leans: Option<Vec<Lean>>,
 }
 
 impl How {
@@ -31,6 +35,9 @@ impl How {
     ///
     /// [`Usage`] for what contradicts itself, and where the model's name is none.
     pub fn of(args: &AskArgs, is_here: bool) -> anyhow::Result<Self> {
+        if args.lean.persona.is_some() || !args.lean.lean.is_empty() {
+            return Self::leaning(args);
+        }
         let preferences = streams::preferences(&args.prefer)?;
         let weighted = preferences
             .iter()
@@ -62,6 +69,56 @@ impl How {
             decoding,
             notes,
             preferences,
+            leans: None,
+        })
+    }
+
+    /// Along axes: the persona's, or those that are named.
+    fn leaning(args: &AskArgs) -> anyhow::Result<Self> {
+        let AskArgs { prefer, method, .. } = args;
+        if !prefer.is_empty() || !args.streams.stream.is_empty() {
+            let what =
+                "--persona and --lean stand in place of --prefer and --stream: leave one out";
+            return Err(Usage(what.to_owned()).into());
+        }
+        let model = args.model.model.as_deref();
+        let mut decoding = args.decoding.clone();
+        let suits = store::known(model)?.and_then(|spec| spec.recommended);
+        if let Some(suits) = suits.filter(|_| !decoding.guards()) {
+            decoding.sampling.plausibility = suits.plausibility;
+        }
+        let leans = match &args.lean.persona {
+            Some(file) => persona::leans(file, model, decoding.strength)?,
+            None => {
+                let along = |given: &String| persona::along("--lean", given);
+                args.lean.lean.iter().map(along).collect::<Result<_, _>>()?
+            }
+        };
+        let mut notes = vec![format!("the answer {}", persona::leaning(&leans))];
+        let told = instruction(&leans);
+        let (method, preferences, leans) = match (method, told) {
+            (None | Some(MethodName::Guidance), _) => {
+                (MethodName::Guidance, Vec::new(), Some(leans))
+            }
+            (Some(MethodName::Pref), None) => (MethodName::Base, Vec::new(), None),
+            (Some(MethodName::Pref), Some(text)) => {
+                notes = vec![format!("the model is told: {text}")];
+                let weight = None;
+                (MethodName::Pref, vec![Preference { text, weight }], None)
+            }
+            (Some(other), _) => {
+                let what = format!(
+                    "--method {other} leans along no axes: leave it out, or take pref, which is only told"
+                );
+                return Err(Usage(what).into());
+            }
+        };
+        Ok(Self {
+            method,
+            decoding,
+            notes,
+            preferences,
+            leans,
         })
     }
 
@@ -104,6 +161,7 @@ impl How {
         let mut conversation = self.conversation(args, earlier, question)?;
         let method = match self.decoding.method(self.method) {
             Some(method) => method,
+            None if self.leans.is_some() => axes::method(self.leans.as_deref().unwrap_or_default()),
             None => {
                 let set = args.prompts.set(compat);
                 Method::Guidance(streams::streams(set, &self.preferences, &args.streams)?)

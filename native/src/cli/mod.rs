@@ -15,6 +15,7 @@ mod eval;
 mod generate;
 mod input;
 mod inspect;
+mod learn;
 mod lines;
 mod load;
 mod logits;
@@ -22,6 +23,7 @@ mod memory;
 mod models;
 mod notes;
 mod parse;
+mod persona;
 mod reading;
 mod score;
 mod serve;
@@ -38,6 +40,7 @@ use crate::output::OutputError;
 use crate::store::StoreError;
 use crate::terminal;
 use args::Command;
+use etcetera::BaseStrategy;
 use indicatif::ProgressStyle;
 use load::{Loaded, load, model_path};
 use periapt_core::Error;
@@ -46,6 +49,8 @@ use periapt_core::device::DeviceError;
 use periapt_core::model::ModelError;
 use periapt_core::options::OutOfRange;
 use periapt_core::reward::RewardError;
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -94,6 +99,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Tpo(args) => tpo::run(&args),
+        Command::Learn(args) => learn::run(&args),
+        Command::Persona(args) => persona::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Logits(args) => logits::run(&args),
         Command::Tokenize(args) => tokenize::tokenize(&args),
@@ -203,6 +210,20 @@ fn bar_style(what: &str) -> ProgressStyle {
 
 fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
+}
+
+/// The folder of what is kept of this user, which they alone may read; made where there is none yet.
+fn data_folder() -> Result<PathBuf, String> {
+    let strategy = etcetera::choose_base_strategy().map_err(|error| error.to_string())?;
+    let folder = strategy.data_dir().join("periapt");
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(&folder) {
+        Ok(()) => Ok(folder),
+        Err(error) => Err(format!("cannot make {}: {error}", folder.display())),
+    }
 }
 
 /// Prints a line of JSON.

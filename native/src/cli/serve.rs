@@ -12,9 +12,8 @@ mod connections;
 mod page;
 mod ranges;
 
-use super::Usage;
 use super::args::{ApiArgs, ServeArgs};
-use super::input;
+use super::{Usage, input, persona};
 use crate::say;
 use crate::store::{ModelSpec, State as Stored, Store, catalogue};
 use crate::terminal;
@@ -95,6 +94,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     if prefer.as_deref().is_some_and(is_empty) {
         return Err(Usage("--prefer: the preference is empty".to_owned()).into());
     }
+    let persona = match &args.api.persona {
+        Some(file) => Some(persona::file::read(&persona::file::path(Some(file))?)?),
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -117,6 +120,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
                 models: args.limits.max_models,
             },
             prefer,
+            persona,
             key,
             origins: args.api.allow_origin.clone(),
             own: names.map(|name| format!("http://{name}:{port}")).to_vec(),

@@ -180,6 +180,11 @@ export type Asked = {
   preference?: string,
   /** Several, in place of `preference` and `method`: base + the sum of weight (preference - base). */
   preferences?: Array<WeightedPreference>,
+  /**
+   * How far to lean along axes of preferences, by their names (`persona::AXES`), in place of the three others: base + the sum of k (plus -
+   * minus).
+   */
+  lean?: { [key in string]: number },
   /** What a preference is said with, and the system prompt where `messages` have none: plain where it is left out. */
   prompt_set?: PromptSet,
   /** Amulet where there is a preference, else base. */
@@ -204,6 +209,117 @@ export type ScoreParams = {
   reworded?: Array<string>,
   /** The answers, each of which ended by itself. */
   responses: Array<string>,
+};
+
+/** Which of two answers somebody took. */
+export type Taken = "first" | "second" | "same";
+
+/** A choice between two answers, as numbers. */
+export type PersonaPick = {
+  /** phi of the first less phi of the second, in standard deviations. */
+  difference: [number, number, number, number, number, number],
+  /** Which was taken. */
+  taken: Taken,
+};
+
+/** What is kept of a person. */
+export type Persona = { format: string,
+  /** The axes that the numbers are of, in their order. */
+  axes: Array<string>,
+  /** What was chosen, the latest last. */
+  choices: Array<PersonaPick>,
+  /** Weights that were set by hand, 0 for an axis that was taken away. */
+  held: [number | null, number | null, number | null, number | null, number | null, number | null],
+  /** Whether it neither learns nor leans for now. */
+  paused: boolean,
+};
+
+/** An axis with what is known of it. */
+export type KnownAxis = {
+  /** Its name. */
+  name: string,
+  /** The name of its minus. */
+  minus: string,
+  /** The name of its plus. */
+  plus: string,
+  /** The end that the person is on. */
+  towards: string,
+  /** The person's weight, below 0 towards the minus. */
+  weight: number,
+  /** How unsure that is: a standard deviation. */
+  deviation: number,
+  /** The weight that was set by hand, 0 for an axis that was taken away. */
+  held: number | null,
+  /** Whether the model can be moved along it. */
+  moves: boolean,
+};
+
+/** Leaning along an axis, by its name. */
+export type KnownLean = {
+  /** The axis. */
+  axis: string,
+  /** The end that is leaned towards. */
+  towards: string,
+  /** k: below 0 towards the minus. */
+  k: number,
+};
+
+/** All that is known of a person, and what follows for answers by a model. */
+export type Known = {
+  /** How many choices stand behind it. */
+  choices: number,
+  /** Whether it neither learns nor leans for now. */
+  paused: boolean,
+  /** Every axis. */
+  axes: Array<KnownAxis>,
+  /** The model's name in the catalogue. */
+  model: string | null,
+  /** Whether the model was measured; one that was not is taken to be like another. */
+  measured: boolean,
+  /** How far answers lean in all. */
+  strength: number,
+  /** How the next answer leans. */
+  leans: Array<KnownLean>,
+  /** How one leans that is written to learn from: for a draw of who the person may be. */
+  drawn: Array<KnownLean>,
+  /** What to tell a model that is only told. */
+  told: string | null,
+};
+
+/** What becomes of a persona. */
+export type PersonaChange = { "kind": "choice",
+  /** The first one's text, of which numbers alone are kept. */
+  first: string,
+  /** The second one's. */
+  second: string,
+  /** Which it was. */
+  taken: Taken, } | { "kind": "undo" } | { "kind": "hold",
+  /** The axis' place. */
+  axis: number,
+  /** The weight. */
+  weight: number | null, } | { "kind": "pause",
+  /** Which. */
+  paused: boolean,
+};
+
+/** A persona, and what to do with it. */
+export type PersonaParams = {
+  /** As it was kept; `null` for a new one. */
+  persona: Persona | null,
+  /** The model's name in the catalogue. */
+  model: string | null,
+  /** How far answers lean in all. */
+  strength: number,
+  /** What becomes of it, before it is told. */
+  change?: PersonaChange,
+};
+
+/** A persona as it is now. */
+export type PersonaResult = {
+  /** To keep. */
+  persona: Persona,
+  /** What is known by it. */
+  known: Known,
 };
 
 /** What one answer scores. */

@@ -1,7 +1,8 @@
 //! What `generate`, `chat`, `compare` and `score` take.
 
 use super::{
-    DecodingArgs, EngineArgs, ModelArgs, PromptArgs, RewardServerArgs, StreamArgs, SupportArgs,
+    DecodingArgs, EngineArgs, LeanArgs, ModelArgs, PromptArgs, RewardServerArgs, StreamArgs,
+    SupportArgs,
 };
 use clap::Args;
 use periapt_core::decoding::MethodName;
@@ -21,6 +22,8 @@ pub struct AskArgs {
     /// number always text
     #[arg(long, value_name = "P")]
     pub prefer: Vec<String>,
+    #[command(flatten)]
+    pub lean: LeanArgs,
     /// How to decode [default: with one --prefer what was measured to suit the model (`periapt models
     /// list`), else amulet; guidance with several or with --stream, else base]
     #[arg(long, value_enum)]
@@ -85,7 +88,11 @@ pub struct CompareArgs {
     pub prompts: PromptArgs,
     /// How to answer: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
-    pub prefer: String,
+    pub prefer: Option<String>,
+    /// What `periapt learn` learnt of a person, or `me`, in place of --prefer: pref, la and amulet are told it in words, and lean
+    /// goes along its axes
+    #[arg(long, value_name = "FILE", conflicts_with = "prefer")]
+    pub persona: Option<PathBuf>,
     #[command(flatten)]
     pub decoding: DecodingArgs,
     /// Print one JSON object instead of the answers

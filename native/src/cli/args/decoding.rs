@@ -37,10 +37,15 @@ impl DecodingArgs {
 
     /// Whether anything says how far to lean, or what guards it.
     pub fn leans(&self) -> bool {
+        self.amulet != AmuletParams::default()
+            || self.strength != Strength::default()
+            || self.guards()
+    }
+
+    /// Whether anything says what guards leaning.
+    pub fn guards(&self) -> bool {
         let (own, none) = (&self.sampling, Sampling::default());
         self.paper_compat
-            || self.amulet != AmuletParams::default()
-            || self.strength != Strength::default()
             || own.plausibility != none.plausibility
             || own.nucleus != none.nucleus
             || own.kl_budget.is_some()

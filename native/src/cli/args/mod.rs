@@ -6,6 +6,7 @@ mod convert;
 mod decoding;
 mod engine;
 mod eval;
+mod persona;
 mod serve;
 mod tpo;
 
@@ -15,6 +16,9 @@ pub use convert::ConvertArgs;
 pub use decoding::{DecodingArgs, PromptArgs, StreamArgs};
 pub use engine::{EngineArgs, RewardServerArgs, SupportArgs};
 pub use eval::EvalArgs;
+pub use persona::{
+    EditArgs, LeanArgs, LearnArgs, PersonaArgs, PersonaCommand, PersonaFile, RateArgs, ShowArgs,
+};
 pub use serve::{ApiArgs, ServeArgs};
 pub use tpo::{RefineArgs, TpoArgs, TpoCommand};
 
@@ -120,6 +124,10 @@ pub enum Command {
     Eval(EvalArgs),
     /// Refine an answer by textual feedback (TPO), with the comparison that it has to win
     Tpo(TpoArgs),
+    /// Learn a person's preferences from which of two answers they take
+    Learn(LearnArgs),
+    /// What `periapt learn` knows of a person, and the axes it knows it by
+    Persona(PersonaArgs),
     /// Shows what `generate --trace` wrote
     Trace(TraceArgs),
     /// The scores of the token that comes next

@@ -67,6 +67,9 @@ pub struct ApiArgs {
     /// may hold one, too: `default@concise`
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,
+    /// What `periapt learn` learnt of a person, or `me`: what chats that wish for nothing lean to
+    #[arg(long, value_name = "FILE", conflicts_with = "prefer")]
+    pub persona: Option<PathBuf>,
     /// The key that requests must bring (`Authorization: Bearer KEY`) [default: that of --api-key-env]
     #[arg(long, value_name = "KEY")]
     pub api_key: Option<String>,

@@ -31,7 +31,7 @@ pub enum TpoCommand {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RefineArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -60,6 +60,9 @@ pub struct RefineArgs {
     /// What you wish for: one word, which --prompt-set makes a sentence of, or text
     #[arg(long, value_name = "P")]
     pub prefer: Option<String>,
+    /// What `periapt learn` learnt of a person, or `me`, said in words in place of --prefer
+    #[arg(long, value_name = "FILE", conflicts_with = "prefer")]
+    pub persona: Option<PathBuf>,
     /// How responses are decoded: base, pref, la or amulet [default: pref with --prefer, else base]
     #[arg(long, value_enum)]
     pub method: Option<MethodName>,

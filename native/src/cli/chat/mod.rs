@@ -10,18 +10,16 @@ mod settings;
 
 use super::args::{AskArgs, ChatArgs};
 use super::ask::{self, How};
-use super::{Loaded, Usage, load, streams};
+use super::{Loaded, Usage, data_folder, load, streams};
 use crate::say;
 use crate::terminal::{self, line};
 use anyhow::bail;
 use command::Typed;
-use etcetera::BaseStrategy;
 use file::Turn;
 use interrupts::Interrupts;
 use lines::{Line, Lines};
 use periapt_core::decoding::MethodName;
 use periapt_core::session::Prompting;
-use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -40,7 +38,7 @@ pub fn run(args: &ChatArgs) -> anyhow::Result<()> {
     let companions = streams::attach(&mut loaded.session, &first.method, model, streams)?;
     let folder = match args.forget || !terminal::is_conversation() {
         true => None,
-        false => data_folder(),
+        false => folder(),
     };
     let mut lines = Lines::open(folder.as_deref())?;
     let mut chat = Chat {
@@ -71,7 +69,8 @@ fn how(args: &AskArgs) -> anyhow::Result<How> {
         bail!(Usage(what.to_owned()));
     }
     let mut args = args.clone();
-    if args.prefer.is_empty() && args.streams.stream.is_empty() {
+    let along_axes = args.lean.persona.is_some() || !args.lean.lean.is_empty();
+    if args.prefer.is_empty() && args.streams.stream.is_empty() && !along_axes {
         args.method = args.method.filter(|method| *method == MethodName::Guidance);
     }
     let how = How::of(&args, true)?;
@@ -81,23 +80,12 @@ fn how(args: &AskArgs) -> anyhow::Result<How> {
     }
 }
 
-/// Where what was typed and the chat are kept, for this user alone.
-fn data_folder() -> Option<PathBuf> {
-    let folder = etcetera::choose_base_strategy()
-        .ok()?
-        .data_dir()
-        .join("periapt");
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(&folder) {
-        Ok(()) => Some(folder),
-        Err(error) => {
-            say!(
-                "nothing is kept of this chat: cannot make {}: {error}",
-                folder.display()
-            );
+/// Where what was typed and the chat are kept.
+fn folder() -> Option<PathBuf> {
+    match data_folder() {
+        Ok(folder) => Some(folder),
+        Err(why) => {
+            say!("nothing is kept of this chat: {why}");
             None
         }
     }

@@ -1,7 +1,8 @@
 //! How the chat is answered, and changing that.
 
 use super::super::Usage;
-use super::super::args::AskArgs;
+use super::super::args::{AskArgs, LeanArgs};
+use super::super::persona;
 use super::{Chat, how};
 use crate::say;
 use anyhow::bail;
@@ -15,7 +16,7 @@ impl Chat {
             "off" => Vec::new(),
             text => vec![text.to_owned()],
         };
-        self.with(|args| args.prefer = prefer)
+        self.with(|args| (args.prefer, args.lean) = (prefer, LeanArgs::default()))
     }
 
     pub(super) fn strength(&mut self, text: &str) -> anyhow::Result<()> {
@@ -83,6 +84,10 @@ impl Chat {
     pub(super) fn status(&self) -> anyhow::Result<()> {
         let how = how(&self.args)?;
         let request = how.request(&self.args, Vec::new(), String::new())?;
+        if let Some(leans) = &how.leans {
+            say!("each answer {}", persona::leaning(leans));
+            return Ok(());
+        }
         let (method, wishes) = (&request.method, self.args.prefer.join("; "));
         let guard = match request.sampling.plausibility {
             0.0 => String::new(),

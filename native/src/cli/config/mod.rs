@@ -37,6 +37,9 @@ const COMPUTING: [&str; 7] = [
 /// What is wished for.
 const WISH: [&str; 3] = ["prefer", "prompt-set", "system"];
 
+/// Arguments that say it in another way than --prefer.
+const INSTEAD: [&str; 3] = ["stream", "persona", "lean"];
+
 /// What measurements take: what is measured, and where.
 const MEASURED: [&str; 2] = ["model", "device"];
 
@@ -64,7 +67,7 @@ fn serve_keys(grammar: &Command) -> Vec<String> {
 fn takes(command: &str, key: &str) -> bool {
     match command {
         "generate" | "chat" | "compare" => true,
-        "tpo" => key == "model" || COMPUTING.contains(&key) || WISH.contains(&key),
+        "tpo" | "learn" => key == "model" || COMPUTING.contains(&key) || WISH.contains(&key),
         // Its `model` is files, and whom it answers may have other wishes.
         "serve" => COMPUTING.contains(&key),
         "eval" | "score" | "logits" | "tokenize" | "detokenize" => MEASURED.contains(&key),
@@ -150,7 +153,7 @@ impl Config {
             true => own.mut_args(|arg| match self.holds(command, &arg, asked) {
                 Some(setting) => {
                     taken.push(&setting.key);
-                    arg.default_values(&setting.values).required(false)
+                    arg.default_values(&setting.values)
                 }
                 None => arg,
             }),
@@ -183,9 +186,9 @@ impl Config {
             _ if is_given("paper_compat") && !MEASURED.contains(&key) => false,
             // A server has names of its own.
             "model" => !is_given("engine"),
-            // Streams say what they wish for.
-            "prefer" => !is_given("stream") && fits(setting, arg),
-            "method" => !is_given("stream") && self.is_wished(asked),
+            // They say themselves what is wished for.
+            "prefer" => !INSTEAD.iter().any(|id| is_given(id)) && fits(setting, arg),
+            "method" => !INSTEAD.iter().any(|id| is_given(id)) && self.is_wished(asked),
             "memory" => variable(MEMORY).is_none(),
             _ => true,
         };

@@ -6,10 +6,11 @@ use super::answer::{Answer, answer, length, title};
 use super::args::{CompareArgs, DecodingArgs, GenerateArgs};
 use super::ask::{self, How};
 use super::trace::Recorder;
-use super::{Loaded, Usage, input, load, millis, notes, print_json, streams};
+use super::{Loaded, Usage, input, load, millis, notes, persona, print_json, streams};
 use crate::terminal;
 use periapt_core::decoding::streams::in_turns;
 use periapt_core::decoding::{Conversation, DecodingError, MethodName};
+use periapt_core::persona as axes;
 use periapt_core::session::{BeamRequest, Event, GenerateRequest, Generation};
 use periapt_core::text::Message;
 use serde_json::{Value, json};
@@ -71,9 +72,22 @@ pub fn generate(args: &GenerateArgs) -> anyhow::Result<()> {
 pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     ask::check(&args.decoding)?;
     let set = args.prompts.set(args.decoding.paper_compat);
+    let model = args.model.model.as_deref();
+    let (wish, leans) = match (&args.persona, &args.prefer) {
+        (Some(file), _) => {
+            let strength = args.decoding.strength;
+            let leans = persona::leans(file, model, strength)?;
+            (persona::told(file, model, strength)?, Some(leans))
+        }
+        (None, Some(prefer)) => (streams::preference(set, prefer, "compare")?, None),
+        (None, None) => {
+            let what = "compare holds answers with a preference against one without: say which, with --prefer or --persona";
+            return Err(Usage(what.to_owned()).into());
+        }
+    };
     let conversation = Conversation {
         system: args.prompts.system(args.decoding.paper_compat, true),
-        preference: Some(streams::preference(set, &args.prefer, "compare")?),
+        preference: Some(wish),
         question: input::question(&args.prompt)?,
         ..Conversation::default()
     };
@@ -84,6 +98,7 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         MethodName::Amulet,
     ];
     let methods = methods.into_iter().filter_map(|m| args.decoding.method(m));
+    let methods = methods.chain(leans.iter().map(|leans| axes::method(leans)));
     let requests: Vec<GenerateRequest> = methods
         .map(|method| ask::request(&args.decoding, conversation.clone(), method))
         .collect();

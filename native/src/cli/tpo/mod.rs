@@ -13,7 +13,7 @@ mod rewards;
 use super::args::{RefineArgs, TpoArgs, TpoCommand};
 use super::engine::{Engine, RewardServer, Writer};
 use super::eval::dataset;
-use super::{Usage, input, load, notes, print_json, source, streams};
+use super::{Usage, input, load, notes, persona, print_json, source, streams};
 use format::RunPart;
 use live::Live;
 use periapt_core::Session;
@@ -61,6 +61,15 @@ struct Asked {
 
 impl Asked {
     fn new(args: &RefineArgs) -> anyhow::Result<Self> {
+        if let Some(file) = &args.persona {
+            let model = args.model.model.as_deref();
+            let told = persona::told(file, model, Strength::default())?;
+            return Self::new(&RefineArgs {
+                prefer: Some(told),
+                persona: None,
+                ..args.clone()
+            });
+        }
         let options = Options::new(args.mode, args.size, args.draws);
         options.validate()?;
         let compares = options.depth() > 0 && !args.no_baseline;

@@ -40,6 +40,7 @@ use events::Events;
 use metrics::Metrics;
 use names::Named;
 use periapt_core::decoding;
+use periapt_core::persona::Persona;
 use refine::Refined;
 use request::{Defaults, object};
 use serde_json::{Map, Value, json};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub room: Room,
     /// The preference of chats that name none.
     pub prefer: Option<String>,
+    /// The person to whom chats lean that wish for nothing.
+    pub persona: Option<Persona>,
     /// The key that every request must bring.
     pub key: Option<String>,
     /// Pages of other origins that may ask.
@@ -274,6 +277,8 @@ async fn chat(State(api): State<Api>, body: Body) -> Result<Response, ApiError> 
     }
     let defaults = Defaults {
         preference: own,
+        persona: settings.persona.as_ref(),
+        model: model.known,
         recommended: model.recommended,
     };
     let asked = request::chat(fields, defaults)?;

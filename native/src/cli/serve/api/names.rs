@@ -13,6 +13,8 @@ pub struct Named {
     pub model: Model,
     pub preference: Option<String>,
     pub recommended: Option<Recommended>,
+    /// Its name in the catalogue.
+    pub known: Option<&'static str>,
 }
 
 impl Api {
@@ -44,6 +46,7 @@ impl Api {
             },
             preference,
             recommended: offer.model.and_then(|spec| spec.recommended),
+            known: offer.model.map(|spec| spec.name.as_ref()),
         })
     }
 

@@ -4,7 +4,9 @@
 use super::error::ApiError;
 use crate::store::Recommended;
 use periapt_core::contract::{GenerateParams, decoding_options};
+use periapt_core::decoding::{MethodName, Strength};
 use periapt_core::options::OptionInfo;
+use periapt_core::persona::{AXES, Lean, Measured, Persona};
 use periapt_core::session::GenerateRequest;
 use serde_json::{Map, Value, json};
 
@@ -90,6 +92,10 @@ pub struct Common {
 pub struct Defaults<'a> {
     /// The preference of every chat.
     pub preference: Option<&'a str>,
+    /// The person to whom they lean where they wish for nothing.
+    pub persona: Option<&'a Persona>,
+    /// The model's name in the catalogue.
+    pub model: Option<&'static str>,
     /// What was measured to suit the model.
     pub recommended: Option<Recommended>,
 }
@@ -247,7 +253,7 @@ fn leans(name: &str) -> bool {
     let is_leaning = |option: &OptionInfo| {
         option.name == name && matches!(option.group, "amulet" | "la" | "guard")
     };
-    matches!(name, "method" | "preferences") || decoding_options().any(is_leaning)
+    matches!(name, "method" | "preferences" | "lean") || decoding_options().any(is_leaning)
 }
 
 /// The engine's own request, with as much of a trace as the log-probabilities that are to be told come out of.
@@ -339,7 +345,9 @@ pub fn alignment(rest: &mut Map<String, Value>) -> Result<Map<String, Value>, Ap
 /// Has a chat prefer what every one does where it says nothing of that; gives the preference as it is then written.
 pub fn prefer(alignment: &mut Map<String, Value>, every: Option<&str>) -> Option<String> {
     let wishes = |name: &str| alignment.contains_key(name);
-    let silent = !wishes("preference") && !wishes("preferences") && !wishes("method");
+    let silent = !["preference", "preferences", "lean", "method"]
+        .into_iter()
+        .any(wishes);
     if let Some(preference) = every.filter(|_| silent) {
         alignment.insert("preference".to_owned(), json!(preference));
     }
@@ -367,6 +375,21 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
     nothing_else(&rest)?;
     let preference = prefer(&mut alignment, defaults.preference);
     let leans = alignment.keys().any(|name| leans(name));
+    if let Some(persona) = defaults.persona.filter(|_| preference.is_none() && !leans) {
+        let Recommended {
+            strength,
+            plausibility,
+            ..
+        } = defaults.recommended.unwrap_or(Recommended {
+            method: MethodName::La,
+            strength: Strength::default().strength,
+            plausibility: 0.0,
+        });
+        let leans = persona.leans(Measured::of(defaults.model), strength);
+        let along = |lean: &Lean| (AXES[lean.axis].name.to_owned(), json!(lean.k));
+        alignment.insert("lean".to_owned(), leans.iter().map(along).collect());
+        alignment.insert("plausibility".to_owned(), json!(plausibility));
+    }
     if let Some(suits) = defaults
         .recommended
         .filter(|_| preference.is_some() && !leans)
