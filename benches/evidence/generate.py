@@ -67,6 +67,7 @@ def arguments():
     add("--judge", help="a model of another family, by which every answer's log-likelihood is taken; without it, its own is")
     add("--tpo", type=int, default=0, help="refine the first N questions of each dataset, too")
     add("--tpo-wishes", nargs="+", default=["concise", "formal", "uplifting"])
+    add("--tpo-options", default="-n 192", help="what `periapt tpo` is given besides")
     add("--seconds", type=float, default=float("inf"), help="begin no part after so many")
     return parser.parse_args()
 
@@ -105,7 +106,7 @@ def refine(args, wish):
     asked.write_text(json.dumps([row["question"] for row in questions(args, args.tpo)]))
     record = folder / f"{wish}.jsonl"
     command = [args.periapt, "tpo", "--model", args.model, "--device", args.device, "--prefer", wish_of(wish)]
-    command += ["--dataset", str(asked), "--record", str(record), "-n", "192", "--json"]
+    command += ["--dataset", str(asked), "--record", str(record), *args.tpo_options.split(), "--json"]
     return command, folder / f"{wish}.log"
 
 
