@@ -1,5 +1,6 @@
 // The page as `periapt serve` gives it, in a real Chromium: WebGPU on Chromium's own software renderer, the real
-// default model, answers compared with tests/fixtures/golden. Software rendering is slow, so answers are short.
+// default model, answers compared with tests/fixtures/golden. Software rendering is slow, so answers are short. It is the longest of all,
+// and Node begins files in the order of their names.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, openSync, readFileSync, readSync, closeSync, rmSync, writeFileSync } from "node:fs";
