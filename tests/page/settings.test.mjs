@@ -99,6 +99,18 @@ describe("settings and runs", () => {
     assert.deepEqual(none.preferences.map(({ weight }) => weight), [0, 0]);
   });
 
+  test("without a wish an answer leans along axes, beside one under the same system prompt", () => {
+    const lean = { warmth: 0.8, length: -0.4 };
+    const { alignment } = page.chatParams({ ...usual, plausibility: 0.1 }, [], true, lean);
+    assert.deepEqual(alignment, { lean, prompt_set: "plain", plausibility: 0.1, nucleus: 1 });
+    const { alignment: base } = page.chatParams({ ...usual, plausibility: 0.1 }, [], false, lean);
+    assert.deepEqual(base, { method: "base", preference: "warmth, length", prompt_set: "plain", plausibility: 0.1, nucleus: 1 });
+    // A wish comes first.
+    assert.equal(page.chatParams(usual, [preference("Be kind.")], true, lean).alignment.preference, "Be kind.");
+    const streams = [{ name: "warm", weight: 0.8 }, { name: "base", weight: 1 }, { name: "neutral", weight: -0.8 }];
+    assert.equal(page.leanOf({ header: { method: "guidance", streams } }, 0.2), 0.8);
+  });
+
   test("what a model is asked: the system prompt where there is one, what was said before, the question", () => {
     const earlier = [{ role: "user", content: "Hi." }, { role: "assistant", content: "Hello." }];
     const question = { role: "user", content: "Why?" };

@@ -2,10 +2,11 @@
 
 import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
 import { effect, type Signal, signal, untracked } from "@preact/signals";
-import { keepChat, putChat } from "./files.ts";
+import { keepChat, keptAs, putChat } from "./files.ts";
+import { leaning, learn } from "./persona.ts";
 import { messagesOf, type Run, textOf } from "./run.ts";
 import { chatParams } from "./settings.ts";
-import { announcement, asking, engine, faultOf, firstModel, forgetToken, load, loading, model, preferences, question, settings, show, view, wasLost } from "./state.ts";
+import { announcement, asking, engine, faultOf, firstModel, forgetToken, load, loading, model, preferences, question, settings, show, view } from "./state.ts";
 import { strings } from "./strings.ts";
 import { type Side, type Turn, turnOf, waysFrom } from "./turns.ts";
 
@@ -114,17 +115,35 @@ export async function replaceAnswer(run: Signal<Run>, text: string): Promise<voi
   await keepChat(view.value);
 }
 
+/** Which answers of this visit somebody has taken. */
+export const taken = signal(new Map<Turn, Taken>());
+type Taken = "first" | "second" | "same";
+
+/** Takes the first of a turn's answers, the second, or either, and learns from that. */
+export async function take(turn: Turn, which: Taken): Promise<void> {
+  const { base, aligned } = turn;
+  if (!base || !aligned || asking.value) return;
+  try {
+    await learn(textOf(base.value), textOf(aligned.value), which);
+    taken.value = new Map(taken.value).set(turn, which);
+    announcement.value = strings.you.learnt;
+  } catch (error) {
+    turn.fault.value = faultOf(error);
+  }
+}
+
 const KEEP_MS = 1_000;
 
 async function answer(turn: Turn, earlier: Turn[], before?: Signal<Run>): Promise<void> {
   const [how, wishes] = [settings.value, preferences.value];
+  const lean = wishes.length === 0 ? leaning() : undefined;
   // Without a preference both columns would be the same. First what was wished for: the other one joins it in one batch.
-  const sides: Side[] = wishes.length === 0 ? ["base"] : how.side_by_side ? ["aligned", "base"] : ["aligned"];
+  const sides: Side[] = wishes.length === 0 && !lean ? ["base"] : how.side_by_side ? ["aligned", "base"] : ["aligned"];
   await written(turn, earlier, (begin, signal) =>
     Promise.allSettled(
       sides.map(async (side) => {
         const messages = messagesOf(how.system.trim() || null, historyOf(earlier, side), turn.question);
-        const params = { ...chatParams(how, wishes, side === "aligned"), messages };
+        const params = { ...chatParams(how, wishes, side === "aligned", lean), messages };
         if (side === "base" && before && isAnswer(before, params)) return begin(side, before);
         const put = (run: Signal<Run>) => {
           askedWith.set(run, { params, model: model.value?.sha256 });
@@ -148,10 +167,10 @@ async function written(
   stop = new AbortController();
   const { signal } = stop;
   asking.value = { what: "answer", status: strings.ask.reading };
-  const now = () => ({ ...chat, turns: [...earlier, turn] });
+  const now = () => ({ ...chat, id: keptAs(chat.id), turns: [...earlier, turn] });
   const put = () => {
     // Something else may have been opened meanwhile.
-    if (view.value.id === chat.id) view.value = now();
+    if (view.value.id === keptAs(chat.id)) view.value = now();
   };
   put();
   // So that a reload finds what was written until then.
@@ -162,7 +181,6 @@ async function written(
   };
   try {
     await write(begin, signal);
-    wasLost.value = false;
   } catch (error) {
     if (!signal.aborted) turn.fault.value = faultOf(error);
   }

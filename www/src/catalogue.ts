@@ -51,6 +51,11 @@ export function recommendedFor(file: string): Recommended | undefined {
   return measured.find((model) => model.file === file)?.recommended;
 }
 
+/** The catalogue's name of the model of that file. */
+export function nameOfFile(file: string): string | undefined {
+  return models.find((model) => model.file === file)?.name;
+}
+
 export const SMALL = known(small);
 export const BETTER = known(better);
 export const BEST = known("qwen2.5-coder:1.5b");

@@ -44,10 +44,34 @@ export function showWay(at: number, to: number): void {
   if (view.value.kind === "chat") void keepChat(view.value);
 }
 
-/** Keeps a chat as it is now. */
-export async function putChat(view: View): Promise<void> {
+/** The states of chats that this tab has read or written: any other is another tab's. */
+const own = new Set<string>();
+const stateOf = (id: string, chat: unknown) => `${id} ${summaryOf(chat).changed}`;
+
+/** Where this tab keeps its way of a chat that another tab has gone on with. */
+const parted = new Map<string, string>();
+
+/** The id under which this tab keeps a chat. */
+export function keptAs(id: string): string {
+  const to = parted.get(id);
+  return to === undefined ? id : keptAs(to);
+}
+
+/** Keeps a chat as it is now; where another tab has gone on with it meanwhile, as one of its own. */
+export async function putChat(shown: View): Promise<void> {
+  const id = keptAs(shown.id);
+  const chat = shownChat(shown);
   try {
-    await chats.put(view.id, shownChat(view));
+    await chats.change(id, (before) => {
+      if (before === undefined || own.has(stateOf(id, before))) {
+        own.add(stateOf(id, chat));
+        return chat;
+      }
+      if (!parted.has(id)) parted.set(id, crypto.randomUUID());
+      if (view.value.id === id) view.value = { ...view.value, id: keptAs(id) };
+      return before;
+    });
+    if (parted.has(id)) await putChat(shown);
   } catch {
     keeps.value = false;
   }
@@ -90,6 +114,8 @@ export function openChat(id: string): void {
   if (!found) return;
   notice.value = undefined;
   try {
+    own.add(stateOf(id, found.chat));
+    parted.delete(id);
     show({ kind: "chat", id, name: found.title, turns: turnsOfChat(asTurns(found.chat)) });
   } catch (error) {
     complain(found.title, error);
@@ -117,7 +143,9 @@ export async function removeChat(id: string): Promise<void> {
 export async function renameChat(id: string, title: string): Promise<void> {
   const found = kept.value.find((chat) => chat.id === id);
   if (!found || !title.trim() || typeof found.chat !== "object" || found.chat === null) return;
-  await chats.put(id, { ...found.chat, title: title.trim() }).catch(() => undefined);
+  const { chat } = found;
+  // As it is kept now: another tab may have gone on with it.
+  await chats.change(id, (now) => ({ ...chat, ...(now ?? {}), title: title.trim() })).catch(() => undefined);
   if (view.value.id === id) view.value = { ...view.value, name: title.trim() };
   await listChats();
 }

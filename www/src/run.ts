@@ -22,7 +22,11 @@ export function referenceOf(run: Run): string {
  * run's strength is what they come to together.
  */
 export function leanOf({ header }: Run, strength: number): number {
-  return header.method === "guidance" && header.streams[0]?.name === "base" ? strength - 1 : strength;
+  if (header.method !== "guidance") return strength;
+  const [first] = header.streams;
+  if (first?.name === "base") return strength - 1;
+  // Along axes the first one is the end that is leaned towards most.
+  return header.streams.some(({ name }) => name === "base") ? (first?.weight ?? strength) : strength;
 }
 
 /** An impossible token counts as a very unlikely one. */

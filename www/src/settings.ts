@@ -124,7 +124,12 @@ function groupOf(settings: Settings, group: FieldGroup | Method): Partial<Record
 }
 
 /** What the engine is asked besides the messages. */
-export function chatParams(settings: Settings, preferences: Preference[], aligned: boolean): Omit<ChatParams, "messages" | "stream"> {
+export function chatParams(
+  settings: Settings,
+  preferences: Preference[],
+  aligned: boolean,
+  lean?: Record<string, number>,
+): Omit<ChatParams, "messages" | "stream"> {
   const { method, kl_budget, adaptive, prompt_set } = settings;
   const common = {
     max_tokens: settings.max_tokens,
@@ -133,6 +138,11 @@ export function chatParams(settings: Settings, preferences: Preference[], aligne
   };
   const guards = { ...groupOf(settings, "guard"), ...(kl_budget !== null && { kl_budget }) };
   const [first] = preferences;
+  if (!first && lean) {
+    if (aligned) return { ...common, alignment: { lean, prompt_set, ...guards } };
+    // As below: that something is wished for decides the system prompt.
+    return { ...common, alignment: { method: "base", preference: Object.keys(lean).join(", "), prompt_set, ...groupOf(settings, "guard") } };
+  }
   if (!first) return { ...common, alignment: { method: "base", ...guards } };
   // The same system prompt for both, with the preference's place empty.
   if (!aligned) return { ...common, alignment: { method: "base", preference: first.text, prompt_set, ...groupOf(settings, "guard") } };

@@ -40,7 +40,8 @@ export function faultOf(error: unknown): Fault {
 export const engine = signal<Engine | undefined>(undefined);
 export const adapter = signal<Adapter | undefined>(undefined);
 export const engineFault = signal<Fault | undefined>(undefined);
-export const model = signal<(ModelInfo & { file: string; seconds: number }) | undefined>(undefined);
+/** What is loaded, and the seconds that this took, where it was not another tab that did it or the engine by itself. */
+export const model = signal<(ModelInfo & { file: string; seconds?: number | undefined }) | undefined>(undefined);
 export const modelFault = signal<Fault | undefined>(undefined);
 /** The model was there and is to be set up anew. */
 export const wasLost = signal(false);
@@ -101,6 +102,10 @@ export async function start(): Promise<void> {
       device: wantedDevice,
       onLost: () => {
         wasLost.value = true;
+      },
+      onRevived: (info) => {
+        wasLost.value = false;
+        if (model.value) model.value = { ...model.value, ...info, seconds: undefined };
       },
     });
     // For the browser's console, and the tests: `await periapt.call("top_logits", {...}).done`.

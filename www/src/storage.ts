@@ -1,6 +1,6 @@
 /** What the page remembers on this device, and files it gives and takes. */
 
-import { createStore, del, entries, set } from "idb-keyval";
+import { createStore, del, entries, set, update } from "idb-keyval";
 
 /** A small value of an earlier visit; undefined where there is none, or the browser keeps nothing. */
 export function recall(name: string): unknown {
@@ -26,6 +26,8 @@ let database: ReturnType<typeof createStore> | undefined;
 /** Chats, with their traces, by id. */
 export const chats = {
   put: async (id: string, chat: unknown) => set(id, chat, (database ??= createStore("periapt", "chats"))),
+  /** Puts what `change` makes of what is there, with nobody else between. */
+  change: async (id: string, change: (before: unknown) => unknown) => update<unknown>(id, change, (database ??= createStore("periapt", "chats"))),
   remove: async (id: string) => del(id, (database ??= createStore("periapt", "chats"))),
   all: async (): Promise<[string, unknown][]> => entries((database ??= createStore("periapt", "chats"))),
 };

@@ -35,6 +35,8 @@ import type {
   Message,
   ModelInfo,
   ModelSource,
+  PersonaParams,
+  PersonaResult,
   RefineEvent,
   Refinement,
   RefineParams,
@@ -60,6 +62,8 @@ export interface StartOptions {
   device?: "auto" | "gpu" | "cpu";
   /** Told when the GPU or the engine is lost. The next call sets it up anew, and its model with it. */
   onLost?: (error: EngineError) => void;
+  /** Told when that has set the model up anew; another tab may hold it now, or no longer. */
+  onRevived?: (model: ModelInfo) => void;
 }
 
 export interface Cancellable {
@@ -84,6 +88,11 @@ export class Engine {
   #source: ModelSource | undefined;
   /** Whether the worker is a new one, in which nothing is open yet. */
   #isNew = false;
+  /** Whether the model went with the worker before. */
+  #isLost = false;
+  /** What sets up anew what was lost, one call after the other. */
+  #revival: Promise<unknown> = Promise.resolve();
+  readonly #onRevived: StartOptions["onRevived"];
   #pace: Promise<Calls["pace"]["result"]> | undefined;
   /** Whether the worker has loaded something, a part of a model perhaps. */
   #isUsed = false;
@@ -92,12 +101,14 @@ export class Engine {
     completions: { create: this.#create.bind(this) as Create },
   };
 
-  private constructor({ wasmUrl, device = "auto", onLost }: StartOptions) {
+  private constructor({ wasmUrl, device = "auto", onLost, onRevived }: StartOptions) {
     const wasm = wasmUrl ?? new URL("../wasm/periapt_web_bg.wasm", import.meta.url);
     const test = new URL("../selftest.gguf", import.meta.url).href;
     this.#start = { wasm: new URL(wasm, location.href).href, device, test };
+    this.#onRevived = onRevived;
     this.#client = new EngineClient((error) => {
       this.#isNew = true;
+      this.#isLost = true;
       onLost?.(error);
     });
   }
@@ -139,6 +150,7 @@ export class Engine {
       return await this.load(source, { onProgress, signal });
     }
     this.#source = source;
+    this.#isLost = false;
     return this.#model;
   }
 
@@ -210,6 +222,12 @@ export class Engine {
   ): Promise<ScoreResult[]> {
     await this.#revive(signal);
     return this.#call("score", params, signal);
+  }
+
+  /** A person's preferences after a choice or another change, and what is known by them: numbers alone, for the caller to keep. Needs no model. */
+  async persona(params: PersonaParams): Promise<PersonaResult> {
+    await this.#open();
+    return this.#call("persona", params);
   }
 
   /**
@@ -313,11 +331,17 @@ export class Engine {
     this.#isNew = false;
   }
 
-  /** Sets up anew what was lost. */
+  /** Sets up anew what was lost: once, however many calls need it. */
   async #revive(signal?: AbortSignal): Promise<void> {
-    const wasLost = this.#isNew;
-    await this.#open(signal);
-    if (wasLost && this.#source) this.#model = await this.#call("load", this.#source, signal);
+    const revival = this.#revival.then(async () => {
+      await this.#open(signal);
+      if (!this.#isLost || !this.#source) return;
+      this.#model = await this.#call("load", this.#source, signal);
+      this.#isLost = false;
+      this.#onRevived?.(this.#model);
+    });
+    this.#revival = revival.catch(() => undefined);
+    await revival;
   }
 
   async #call<N extends CallName>(

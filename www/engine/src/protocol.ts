@@ -15,6 +15,8 @@ import type {
   Generation,
   Message,
   ModelInfo as Loaded,
+  PersonaParams,
+  PersonaResult,
   RefineEvent,
   Refinement,
   RefineParams,
@@ -107,6 +109,8 @@ export interface Calls {
     event: never;
     result: ScoreResult[];
   };
+  /** A person's preferences after a choice or another change, and what is known by them. Needs no model. */
+  persona: { params: PersonaParams; event: never; result: PersonaResult };
   /** Cancelled, it gives the best so far. */
   refine: { params: RefineParams; event: RefineEvent; result: Refinement };
   top_logits: { params: { messages: Message[]; count: number }; event: never; result: TopLogits };

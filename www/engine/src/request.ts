@@ -24,6 +24,7 @@ export type Alignment = Pick<
   | "nucleus"
   | "adaptive"
   | "prefix"
+  | "lean"
 >;
 
 /** A message as OpenAI's clients write it: content may come in parts of text. */

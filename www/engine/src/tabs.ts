@@ -109,6 +109,8 @@ export async function takeTurn(source: ModelSource, signal: AbortSignal): Promis
         }
       };
       const hold = () => {
+        // Granted just as nobody wanted it any more.
+        if (stop.signal.aborted) return undefined;
         clearTimeout(patience);
         if (host !== undefined) {
           self.postMessage({

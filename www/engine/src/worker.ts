@@ -1,6 +1,6 @@
 /** The engine's side of the protocol: runs the WASM module, one call at a time, or several answers as one batch. */
 
-import init, { Engine, type FilesLoader, type Model } from "../wasm/periapt_web.js";
+import init, { Engine, type FilesLoader, type Model, persona } from "../wasm/periapt_web.js";
 import { CallError } from "./error.ts";
 import { at, type Files, openFiles } from "./files.ts";
 import { given } from "./given.ts";
@@ -124,6 +124,11 @@ const handlers: Handlers = {
 
   async score(params) {
     return await ready().score(params);
+  },
+
+  async persona(params) {
+    started();
+    return persona(params);
   },
 
   async top_logits({ count, ...prompt }) {

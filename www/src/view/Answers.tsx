@@ -14,6 +14,7 @@ import { asking, chosenToken, hoveredToken, model, notice, profiles, shows, view
 import { strings } from "../strings.ts";
 import { type Side, SIDES, type Turn } from "../turns.ts";
 import { Fault } from "./Fault.tsx";
+import { Taking } from "./You.tsx";
 
 /** How far below the window an answer's end may lie for the page to follow it. */
 const NEAR = 160;
@@ -107,7 +108,7 @@ function Heads() {
 function Made({ run }: { run: Run }) {
   const { header } = run;
   const wishes =
-    header.method === "guidance" ? header.streams.flatMap(({ preference }) => preference ?? []) : [header.preference ?? ""];
+    header.method === "guidance" ? header.streams.flatMap(({ preference, weight }) => (preference && weight > 0 ? preference : [])) : [header.preference ?? ""];
   const nameOf = (wish: string) => {
     const word = unexpand(wish);
     return profiles.value.list.find(({ text }) => text === word)?.name ?? word;
@@ -212,6 +213,7 @@ function TurnView({ turn, at, isLast }: { turn: Turn; at: number; isLast: boolea
           );
         })}
       </div>
+      {isLast && <Taking turn={turn} />}
       <Fault fault={turn.fault.value} />
       {view.value.kind === "chat" && isLast && !asking.value && model.value && (
         <button type="button" class="small" onClick={() => void askAgain(turn)}>

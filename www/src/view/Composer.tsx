@@ -5,6 +5,7 @@ import { DECODING, METHODS, PROMPT_SETS } from "@periapt/engine/contract";
 import { useRef } from "preact/hooks";
 import { ask, stopAsking, waits } from "../ask.ts";
 import { recommendedFor } from "../catalogue.ts";
+import { isOn } from "../persona.ts";
 import {
   defaults,
   type FieldGroup,
@@ -98,12 +99,13 @@ export function Composer({ isSticky }: { isSticky: boolean }) {
 /** What the chosen preferences are called. */
 function nameOfWish(): string {
   const names = new Map(profiles.value.list.map(({ text, name }) => [text, name]));
-  return preferences.value.map(({ text }) => names.get(text) ?? text).join(" + ");
+  const wishes = preferences.value.map(({ text }) => names.get(text) ?? text).join(" + ");
+  return wishes || (isOn.value ? strings.you.asILike : "");
 }
 
 function Strength() {
   const k = strengthOf(settings.value);
-  const isOff = preferences.value.length === 0;
+  const isOff = preferences.value.length === 0 && !isOn.value;
   return (
     <div class="strength">
       <label for="strength-slider">{strings.settings.strength}</label>

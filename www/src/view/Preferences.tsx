@@ -7,6 +7,7 @@ import { joined, MOST_REWORDED, PAPERS, type Profile, starters, WEIGHT } from ".
 import { choose, combines, keepOwnWords, ownWords, profiles, setCombines, take } from "../state.ts";
 import { strings } from "../strings.ts";
 import { FileButton } from "./Files.tsx";
+import { You } from "./You.tsx";
 
 function change(id: string, part: Partial<Profile>): void {
   const { list, chosen } = profiles.value;
@@ -93,6 +94,7 @@ export function Preferences() {
           <More />
         </details>
       </div>
+      <You />
       {combines.value && <Weights list={list.filter(({ id }) => chosen.includes(id))} />}
     </section>
   );
