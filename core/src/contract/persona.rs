@@ -84,10 +84,9 @@ impl PersonaParams {
                 let measured = Measured::of(self.model.as_deref());
                 persona.learn_from(measured, &first, &second, taken);
             }
+            Some(PersonaChange::Undo) if persona.undo() => {}
             Some(PersonaChange::Undo) => {
-                if !persona.undo() {
-                    return Err(BadRequest("there is no choice to take back".to_owned()));
-                }
+                return Err(BadRequest("there is no choice to take back".to_owned()));
             }
             Some(PersonaChange::Hold { axis, weight }) => {
                 let held = persona.hold(axis, weight);

@@ -102,14 +102,14 @@ impl Persona {
         let numbers = persona.choices.iter().flat_map(|choice| choice.difference);
         if numbers
             .into_iter()
-            .any(|number| !(number.abs() <= FARTHEST))
+            .any(|number| !is_within(number, FARTHEST))
         {
             return wrong("a difference in it is no number, or beyond all measure");
         }
         let held = persona.held.into_iter().flatten();
         if held
             .into_iter()
-            .any(|weight| !(weight.abs() <= MOST_WEIGHT))
+            .any(|weight| !is_within(weight, MOST_WEIGHT))
         {
             return wrong("a weight in it is too large");
         }
@@ -177,7 +177,7 @@ impl Persona {
     /// [`PersonaError::BadWeight`] for what is too large, and [`PersonaError::NoAxis`].
     pub fn hold(&mut self, axis: usize, weight: Option<f64>) -> Result<(), PersonaError> {
         if let Some(weight) = weight
-            && !(weight.abs() <= MOST_WEIGHT)
+            && !is_within(weight, MOST_WEIGHT)
         {
             return Err(PersonaError::BadWeight(weight.to_string()));
         }
@@ -240,6 +240,11 @@ pub fn pair(posterior: &Posterior, measured: &Measured, answers: &[&str]) -> Opt
         .collect();
     let [a, b] = posterior.best_pair(&features)?;
     Some([places[a], places[b]])
+}
+
+/// False for what is no number, too.
+fn is_within(value: f64, most: f64) -> bool {
+    value.abs() <= most
 }
 
 /// Standard deviations that two answers may be apart and mean anything.

@@ -27,13 +27,13 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<()> {
 
 /// The catalogue's name of a model, of the default one where none is named.
 pub fn known(model: Option<&str>) -> anyhow::Result<Option<&'static str>> {
-    Ok(store::known(model)?.map(|spec| &*spec.name))
+    Ok(store::known(model)?.map(|spec| spec.name))
 }
 
 /// What was measured to suit a model.
 pub fn suits(model: Option<&str>) -> Option<Recommended> {
     let mut all = store::catalogue().models.iter();
-    all.find(|spec| Some(&*spec.name) == model)?.recommended
+    all.find(|spec| Some(spec.name) == model)?.recommended
 }
 
 /// How far to lean in all: what suits the model, unless something else was asked for.

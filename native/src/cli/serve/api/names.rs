@@ -46,7 +46,7 @@ impl Api {
             },
             preference,
             recommended: offer.model.and_then(|spec| spec.recommended),
-            known: offer.model.map(|spec| spec.name.as_ref()),
+            known: offer.model.map(|spec| spec.name),
         })
     }
 
