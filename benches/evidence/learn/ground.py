@@ -9,7 +9,6 @@ greedy answers at k = -2, 0 and 2 along each axis. What a killed run has done is
 the entry of core/src/persona/measured.json.
 """
 
-import argparse
 import json
 import pathlib
 import subprocess
@@ -19,29 +18,22 @@ import numpy as np
 from measures import UNITS, measures
 from scipy.stats import rankdata
 
-from server import Server
+from server import Server, axes_of, kept, parser
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 SAMPLES = 10_000
 A_QUESTION = 9
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("--periapt", default=str(REPOSITORY / "target/release/periapt"))
-    add("--model", required=True)
-    add("--device", default="auto")
-    add("--questions", type=pathlib.Path, required=True, help="a JSON list of texts")
+    found = parser(__doc__)
+    add = found.add_argument
     add("--bank", type=int, default=24)
     add("--slope", type=int, default=12)
     add("--by-model", type=int, default=24, help="of so many of the bank's questions the log-ratios by the model, too")
     add("--k", type=float, default=2.0, help="how far to lean, either way")
-    add("--max-new-tokens", type=int, default=64)
     add("--plausibility", type=float, default=0.1)
     add("--out", type=pathlib.Path, required=True)
-    add("--results", type=pathlib.Path, required=True)
-    return parser.parse_args()
+    return found.parse_args()
 
 
 def bank_rows(questions, axes):
@@ -75,11 +67,7 @@ def kl_rows(questions, axes):
 
 def told(args, rows, file, more):
     """What `periapt persona rate` says of each row, by its key; what `file` holds is not asked again."""
-    done = {}
-    if file.exists():
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            done[json.dumps(row["id"])] = row
+    done = kept(file, "id")
     missing = [row for row in rows if json.dumps(row["key"]) not in done]
     if missing:
         lines = args.out / "lines.jsonl"
@@ -151,7 +139,7 @@ def slopes(rows, names, strength, deviations, rng):
 def main():
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
-    axes = json.loads(subprocess.run([args.periapt, "persona", "axes", "--json"], check=True, capture_output=True, text=True).stdout)["axes"]
+    axes = axes_of(args.periapt)
     names = [axis["name"] for axis in axes]
     questions = json.loads(args.questions.read_text())
     bank, others = questions[: args.bank], questions[args.bank : args.bank + args.slope]

@@ -8,7 +8,6 @@ After ground.py, on its bank of answers. Questions --skip and on are held out. T
 the model's own log-ratios, and what is reported of them is the same measure on other questions.
 """
 
-import argparse
 import json
 import pathlib
 import subprocess
@@ -19,9 +18,8 @@ from posterior import best_pair, p_first, posterior
 
 from ground import interval
 from metrics import damage
-from server import Server
+from server import Server, axes_of, kept, parser
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 # Who they are: an axis, and the side of it that they take.
 RULES = [("length", -1), ("formality", 1), ("expertise", -1), ("warmth", 1), ("examples", 1), ("layout", 1)]
 CHOICES = 15
@@ -29,34 +27,24 @@ SAMPLES = 10_000
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("--periapt", default=str(REPOSITORY / "target/release/periapt"))
-    add("--model", required=True)
-    add("--device", default="auto")
-    add("--questions", type=pathlib.Path, required=True)
+    found = parser(__doc__)
+    add = found.add_argument
     add("--skip", type=int, default=40, help="questions that ground.py may have used")
     add("--held-out", type=int, default=30)
     add("--people", type=int, default=30)
     add("--rules", nargs="*", default=[axis for axis, _ in RULES])
-    add("--max-new-tokens", type=int, default=64)
     add("--ground", type=pathlib.Path, required=True, help="ground.py's --out")
     add("--measured", type=pathlib.Path, required=True, help="ground.py's --results")
-    add("--results", type=pathlib.Path, required=True)
-    return parser.parse_args()
+    return found.parse_args()
 
 
 def bank(args, measured, names):
     """By question, its answers with their features in standard deviations and what can be checked of them."""
-    rated = {}
-    for line in (args.ground / "text.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        rated[json.dumps(row["id"])] = row["features"]
+    rated = kept(args.ground / "text.jsonl", "id")
     found = {}
-    for line in (args.ground / "bank.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        features = rated.get(json.dumps(row["key"]))
-        if features:
+    for key, row in kept(args.ground / "bank.jsonl", "key").items():
+        if key in rated:
+            features = rated[key]["features"]
             phi = [(features[name] - mean) / deviation for name, mean, deviation in zip(names, measured["mean"], measured["deviation"])]
             answer = {"phi": np.array(phi), "checked": measures(row["response"]), "text": row["response"], "question": row["question"]}
             found.setdefault(row["key"][0], []).append(answer)
@@ -155,7 +143,7 @@ def gain(values, base, typed, rng):
 
 def main():
     args = arguments()
-    axes = json.loads(subprocess.run([args.periapt, "persona", "axes", "--json"], check=True, capture_output=True, text=True).stdout)["axes"]
+    axes = axes_of(args.periapt)
     names = [axis["name"] for axis in axes]
     measured = json.loads(args.measured.read_text())["measured"]
     answers = bank(args, measured, names)

@@ -1,5 +1,6 @@
 """A `periapt serve` of one's own, and many questions at once."""
 
+import argparse
 import concurrent.futures
 import json
 import pathlib
@@ -7,6 +8,33 @@ import socket
 import subprocess
 import time
 import urllib.request
+
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+
+
+def parser(doc):
+    """A command line with what both measurements take."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    add = parser.add_argument
+    add("--periapt", default=str(REPOSITORY / "target/release/periapt"))
+    add("--model", required=True)
+    add("--device", default="auto")
+    add("--questions", type=pathlib.Path, required=True, help="a JSON list of texts")
+    add("--max-new-tokens", type=int, default=64)
+    add("--results", type=pathlib.Path, required=True)
+    return parser
+
+
+def axes_of(periapt):
+    """The axes, as the program has them."""
+    return json.loads(subprocess.run([periapt, "persona", "axes", "--json"], check=True, capture_output=True, text=True).stdout)["axes"]
+
+
+def kept(file, name):
+    """The rows of a file of JSON lines, by what each has under `name`; none where there is no file yet."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return {json.dumps(row[name]): row for row in map(json.loads, lines)}
 
 
 class Server:
@@ -55,11 +83,7 @@ class Server:
 
     def all(self, rows, file, ask):
         """Answers rows by `ask`, each with a key of its own; what `file` holds is not asked again. Rows with their answers."""
-        done = {}
-        if file.exists():
-            for line in file.read_text().splitlines():
-                row = json.loads(line)
-                done[json.dumps(row["key"])] = row
+        done = kept(file, "key")
         missing = [row for row in rows if json.dumps(row["key"]) not in done]
         with file.open("a") as out, concurrent.futures.ThreadPoolExecutor(self.atonce) as pool:
             for row, answer in zip(missing, pool.map(ask, missing)):
