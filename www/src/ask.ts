@@ -1,6 +1,6 @@
 /** Asks the engine, and lets the columns follow it. */
 
-import type { ChatParams, GenerateEvent, Message } from "@periapt/engine";
+import type { ChatParams, GenerateEvent, Message, Taken } from "@periapt/engine";
 import { effect, type Signal, signal, untracked } from "@preact/signals";
 import { keepChat, keptAs, putChat } from "./files.ts";
 import { leaning, learn } from "./persona.ts";
@@ -117,7 +117,6 @@ export async function replaceAnswer(run: Signal<Run>, text: string): Promise<voi
 
 /** Which answers of this visit somebody has taken. */
 export const taken = signal(new Map<Turn, Taken>());
-type Taken = "first" | "second" | "same";
 
 /** Takes the first of a turn's answers, the second, or either, and learns from that. */
 export async function take(turn: Turn, which: Taken): Promise<void> {

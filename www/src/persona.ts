@@ -1,6 +1,6 @@
 /** What this device knows of the person's preferences, learnt from which of two answers they take: numbers, and no text. */
 
-import type { Known, KnownLean, Persona, PersonaChange } from "@periapt/engine";
+import type { Known, KnownLean, Persona, PersonaChange, Taken } from "@periapt/engine";
 import { effect, signal, untracked } from "@preact/signals";
 import { nameOfFile } from "./catalogue.ts";
 import { strengthOf } from "./settings.ts";
@@ -104,6 +104,6 @@ export function leaning(): Record<string, number> | undefined {
 }
 
 /** Learns from one of two answers being taken. */
-export function learn(first: string, second: string, taken: "first" | "second" | "same"): Promise<void> {
+export function learn(first: string, second: string, taken: Taken): Promise<void> {
   return queued(() => told({ kind: "choice", first, second, taken }));
 }

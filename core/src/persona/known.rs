@@ -2,9 +2,8 @@
 
 use super::Persona;
 use super::axes::AXES;
-use super::lean::{Lean, instruction, leans};
+use super::lean::{Lean, drawn, instruction, leans};
 use super::measured::Measured;
-use super::posterior::Posterior;
 use serde::Serialize;
 
 /// An axis with what is known of it.
@@ -82,13 +81,13 @@ impl Known {
         let posterior = persona.posterior();
         let deviations = posterior.deviations();
         let measured = Measured::of(model);
-        let own = persona.leans(measured, strength);
-        let drawn = match persona.is_paused() {
-            true => Vec::new(),
-            false => {
-                let seed = persona.choices().len() as u64;
-                leans(&Posterior::known(posterior.draw(seed)), measured, strength)
-            }
+        let seed = persona.choices().len() as u64;
+        let (own, drawn) = match persona.is_paused() {
+            true => (Vec::new(), Vec::new()),
+            false => (
+                leans(&posterior, measured, strength),
+                drawn(&posterior, measured, strength, seed),
+            ),
         };
         let axis = |(i, axis): (usize, &super::Axis)| KnownAxis {
             name: axis.name,

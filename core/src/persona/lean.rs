@@ -87,6 +87,12 @@ pub fn leans(posterior: &Posterior, measured: &Measured, strength: f64) -> Vec<L
     leans.filter(|lean: &Lean| lean.k.abs() >= LEAST).collect()
 }
 
+/// The same for a draw of who the person may be.
+#[must_use]
+pub fn drawn(posterior: &Posterior, measured: &Measured, strength: f64, seed: u64) -> Vec<Lean> {
+    leans(&Posterior::known(posterior.draw(seed)), measured, strength)
+}
+
 /// The prompts of leaning, weighted: the anchor, which guards go by, is the end that is leaned towards most.
 #[must_use]
 pub fn streams(leans: &[Lean]) -> Vec<Stream> {

@@ -20,7 +20,7 @@ mod tests;
 pub use axes::{AXES, Axis, K, LENGTH, OfAxes, Pole, axis};
 pub use features::features;
 pub use known::{Known, KnownAxis, KnownLean};
-pub use lean::{Lean, MOST, instruction, leans, method, streams};
+pub use lean::{Lean, MOST, drawn, instruction, leans, method, streams};
 pub use linear::Matrix;
 pub use measured::Measured;
 pub use posterior::{Choice, FORGETTING, Posterior, SLIPS, Taken, p_first};
@@ -216,10 +216,7 @@ pub fn plans(
 ) -> Vec<Vec<Lean>> {
     let plan = |at: usize| match at {
         0 => leans(posterior, measured, strength),
-        at => {
-            let drawn = posterior.draw(seed.wrapping_add(at as u64));
-            leans(&Posterior::known(drawn), measured, strength)
-        }
+        at => drawn(posterior, measured, strength, seed.wrapping_add(at as u64)),
     };
     (0..count).map(plan).collect()
 }

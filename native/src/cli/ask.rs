@@ -35,7 +35,7 @@ impl How {
     ///
     /// [`Usage`] for what contradicts itself, and where the model's name is none.
     pub fn of(args: &AskArgs, is_here: bool) -> anyhow::Result<Self> {
-        if args.lean.persona.is_some() || !args.lean.lean.is_empty() {
+        if args.lean.is_given() {
             return Self::leaning(args);
         }
         let preferences = streams::preferences(&args.prefer)?;

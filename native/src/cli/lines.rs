@@ -1,7 +1,9 @@
 //! Files of JSON lines that grow as a run goes on: traces, records, answers. What a killed run leaves is whole lines and
 //! perhaps the beginning of one.
 
+use super::{Usage, input};
 use serde::de::DeserializeOwned;
+use std::path::Path;
 
 /// A file's lines with their numbers, from 1; blank ones and a byte order mark are left out.
 pub struct Lines<'a> {
@@ -58,6 +60,31 @@ pub fn parse<T: DeserializeOwned>((number, line): (usize, &[u8])) -> Result<T, S
         let text = text.strip_suffix(&place).unwrap_or(&text);
         format!("line {number}, column {}: {text}", error.column())
     })
+}
+
+/// Reads a file's lines one after the other, the last one whether it is ended or not; `take` gets each with its number, and says in
+/// words what is wrong with it. `option` is what named the file.
+///
+/// # Errors
+///
+/// [`Usage`] for what is no such line, what `take` says, and where there is no line.
+pub fn each<T: DeserializeOwned>(
+    option: &str,
+    path: &Path,
+    mut take: impl FnMut(usize, T) -> Result<(), String>,
+) -> Result<(), Usage> {
+    let wrong = |why: String| Usage(format!("{option} {}: {why}", path.display()));
+    let text = input::whole_file(option, path)?;
+    let Lines { whole, rest, .. } = Lines::of(text.as_bytes());
+    if whole.is_empty() && rest.is_none() {
+        return Err(wrong("there is no line in it".to_owned()));
+    }
+    for line in whole.into_iter().chain(rest) {
+        let number = line.0;
+        let of_line = |why: String| wrong(format!("line {number}: {why}"));
+        take(number, parse(line).map_err(wrong)?).map_err(of_line)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use super::args::ScoreArgs;
 use super::engine::{Engine, RewardServer};
-use super::lines::{self, Lines};
-use super::{Usage, input, load, notes, print_json, streams};
+use super::{Usage, input, lines, load, notes, print_json, streams};
 use crate::terminal::{self, line};
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::preference::is_empty;
@@ -197,13 +196,8 @@ fn group(args: &ScoreArgs) -> anyhow::Result<Group> {
 
 /// What a file's lines name: neighbours that share all but the answer are one group.
 fn groups(args: &ScoreArgs, path: &Path) -> Result<Vec<Group>, Usage> {
-    let text = input::whole_file("--lines", path)?;
-    let lines = Lines::of(text.as_bytes());
     let mut groups: Vec<Group> = Vec::new();
-    for line in lines.whole.into_iter().chain(lines.rest) {
-        let number = line.0;
-        let wrong = |why: String| Usage(format!("--lines {}: {why}", path.display()));
-        let of_line = |why: String| wrong(format!("line {number}: {why}"));
+    lines::each("--lines", path, |number, line| {
         let AnswerLine {
             id,
             question,
@@ -212,11 +206,11 @@ fn groups(args: &ScoreArgs, path: &Path) -> Result<Vec<Group>, Usage> {
             response,
             ended,
             first,
-        } = lines::parse(line).map_err(wrong)?;
+        } = line;
         if is_empty(&question) || response.is_empty() {
-            return Err(of_line("the question or the response is empty".to_owned()));
+            return Err("the question or the response is empty".to_owned());
         }
-        let usage = |Usage(why): Usage| of_line(why);
+        let usage = |Usage(why): Usage| why;
         let set = args.prompts.set(false);
         let preference = streams::preference(set, &preference, "score").map_err(usage)?;
         let reworded = streams::reworded(&reworded, &preference).map_err(usage)?;
@@ -242,7 +236,8 @@ fn groups(args: &ScoreArgs, path: &Path) -> Result<Vec<Group>, Usage> {
                 answers: vec![answer],
             }),
         }
-    }
+        Ok(())
+    })?;
     match groups
         .iter()
         .find(|group| !group.answers.iter().any(|answer| answer.first))
@@ -252,10 +247,6 @@ fn groups(args: &ScoreArgs, path: &Path) -> Result<Vec<Group>, Usage> {
              one of them",
             path.display(),
             group.conversation.question
-        ))),
-        None if groups.is_empty() => Err(Usage(format!(
-            "--lines {}: there is no line in it",
-            path.display()
         ))),
         None => Ok(groups),
     }

@@ -17,6 +17,13 @@ pub struct LeanArgs {
     pub lean: Vec<String>,
 }
 
+impl LeanArgs {
+    /// Whether anything is to be leaned along.
+    pub fn is_given(&self) -> bool {
+        self.persona.is_some() || !self.lean.is_empty()
+    }
+}
+
 /// Where a persona lies.
 #[derive(Debug, Clone, Args)]
 pub struct PersonaFile {

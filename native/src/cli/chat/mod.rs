@@ -69,8 +69,7 @@ fn how(args: &AskArgs) -> anyhow::Result<How> {
         bail!(Usage(what.to_owned()));
     }
     let mut args = args.clone();
-    let along_axes = args.lean.persona.is_some() || !args.lean.lean.is_empty();
-    if args.prefer.is_empty() && args.streams.stream.is_empty() && !along_axes {
+    if args.prefer.is_empty() && args.streams.stream.is_empty() && !args.lean.is_given() {
         args.method = args.method.filter(|method| *method == MethodName::Guidance);
     }
     let how = How::of(&args, true)?;

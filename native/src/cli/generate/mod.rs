@@ -75,9 +75,8 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     let model = args.model.model.as_deref();
     let (wish, leans) = match (&args.persona, &args.prefer) {
         (Some(file), _) => {
-            let strength = args.decoding.strength;
-            let leans = persona::leans(file, model, strength)?;
-            (persona::told(file, model, strength)?, Some(leans))
+            let leans = persona::leans(file, model, args.decoding.strength)?;
+            (persona::told(file, &leans)?, Some(leans))
         }
         (None, Some(prefer)) => (streams::preference(set, prefer, "compare")?, None),
         (None, None) => {

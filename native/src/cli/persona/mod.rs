@@ -43,16 +43,15 @@ pub(super) fn leans(
     Ok(persona.leans(Measured::of(model), strength(model, given)))
 }
 
-/// The same in words, for a prompt.
-pub(super) fn told(file: &Path, model: Option<&str>, given: Strength) -> anyhow::Result<String> {
-    let leans = leans(file, model, given)?;
+/// The same in words, for a prompt; `file` is where they are from.
+pub(super) fn told(file: &Path, leans: &[Lean]) -> Result<String, Usage> {
     let nothing = || {
         Usage(format!(
             "--persona {}: nothing is known of this person yet; `periapt learn` asks",
             file.display()
         ))
     };
-    Ok(instruction(&leans).ok_or_else(nothing)?)
+    instruction(leans).ok_or_else(nothing)
 }
 
 /// AXIS=NUMBER, as `option` has it.

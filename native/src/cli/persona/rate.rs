@@ -1,8 +1,7 @@
 //! `periapt persona rate`: where answers stand, for whoever measures that.
 
 use crate::cli::args::RateArgs;
-use crate::cli::lines::{self, Lines};
-use crate::cli::{Usage, input, load, notes, print_json};
+use crate::cli::{input, lines, load, notes, print_json};
 use periapt_core::decoding::Conversation;
 use periapt_core::decoding::preference::is_empty;
 use periapt_core::persona::{AXES, OfAxes, Ratios, features, ratios};
@@ -21,23 +20,14 @@ struct AnswerLine {
 }
 
 pub fn run(args: &RateArgs) -> anyhow::Result<()> {
-    let path = args.lines.display();
-    let text = input::whole_file("--lines", &args.lines)?;
-    let all = Lines::of(text.as_bytes());
     let mut answers: Vec<AnswerLine> = Vec::new();
-    for line in all.whole.into_iter().chain(all.rest) {
-        let number = line.0;
-        let answer: AnswerLine =
-            lines::parse(line).map_err(|why| Usage(format!("--lines {path}: {why}")))?;
+    lines::each("--lines", &args.lines, |_, answer: AnswerLine| {
         if is_empty(&answer.question) || answer.response.is_empty() {
-            let what = "the question or the response is empty";
-            return Err(Usage(format!("--lines {path}: line {number}: {what}")).into());
+            return Err("the question or the response is empty".to_owned());
         }
         answers.push(answer);
-    }
-    if answers.is_empty() {
-        return Err(Usage(format!("--lines {path}: there is no line in it")).into());
-    }
+        Ok(())
+    })?;
     if !args.by_model {
         for answer in &answers {
             print_json(&object(answer, None, false))?;

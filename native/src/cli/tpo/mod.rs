@@ -63,9 +63,9 @@ impl Asked {
     fn new(args: &RefineArgs) -> anyhow::Result<Self> {
         if let Some(file) = &args.persona {
             let model = args.model.model.as_deref();
-            let told = persona::told(file, model, Strength::default())?;
+            let leans = persona::leans(file, model, Strength::default())?;
             return Self::new(&RefineArgs {
-                prefer: Some(told),
+                prefer: Some(persona::told(file, &leans)?),
                 persona: None,
                 ..args.clone()
             });

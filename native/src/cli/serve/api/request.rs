@@ -4,7 +4,7 @@
 use super::error::ApiError;
 use crate::store::Recommended;
 use periapt_core::contract::{GenerateParams, decoding_options};
-use periapt_core::decoding::{MethodName, Strength};
+use periapt_core::decoding::Strength;
 use periapt_core::options::OptionInfo;
 use periapt_core::persona::{AXES, Lean, Measured, Persona};
 use periapt_core::session::GenerateRequest;
@@ -376,15 +376,11 @@ pub fn chat(mut rest: Map<String, Value>, defaults: Defaults<'_>) -> Result<Chat
     let preference = prefer(&mut alignment, defaults.preference);
     let leans = alignment.keys().any(|name| leans(name));
     if let Some(persona) = defaults.persona.filter(|_| preference.is_none() && !leans) {
-        let Recommended {
-            strength,
-            plausibility,
-            ..
-        } = defaults.recommended.unwrap_or(Recommended {
-            method: MethodName::La,
-            strength: Strength::default().strength,
-            plausibility: 0.0,
-        });
+        let usual = (Strength::default().strength, 0.0);
+        let suits = defaults
+            .recommended
+            .map(|suits| (suits.strength, suits.plausibility));
+        let (strength, plausibility) = suits.unwrap_or(usual);
         let leans = persona.leans(Measured::of(defaults.model), strength);
         let along = |lean: &Lean| (AXES[lean.axis].name.to_owned(), json!(lean.k));
         alignment.insert("lean".to_owned(), leans.iter().map(along).collect());
